@@ -1,0 +1,211 @@
+"""Each flag once: name, default, help and rule; parsed into one frozen `Settings`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from absl import flags as absl_flags
+
+from gan_core import STRATEGIES, ArgumentError, check_divides
+
+MODES = ("train", "generate", "info")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+OPTIMIZERS = ("adam", "rmsprop")
+
+
+def _flag(
+    default: Any, help_text: str, *, choices: Sequence[str] = (), above: float | None = None
+) -> Any:
+    """A flag: `choices` lists what may be given; a number must be above `above`."""
+    metadata = {"help": help_text, "choices": choices, "above": above}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one run. A field is a flag of the same name.
+
+    Raises:
+      ArgumentError: If a value is out of its range, or two do not fit each other.
+    """
+
+    mode: str = _flag(
+        "train",
+        "train: train, or go on where the run in --workdir stopped. generate: pictures from its "
+        "newest checkpoint. info: print networks, data, devices and settings.",
+        choices=MODES,
+    )
+    workdir: str = _flag(
+        "", "Folder of the run: all it writes goes there. runs/<experiment> if empty."
+    )
+    dataset: str = _flag(
+        "drawn_digits",
+        "drawn_digits (drawn by the program; needs no data and no network), or the name of a "
+        "TensorFlow Datasets set of images, for example svhn_cropped.",
+    )
+    data_dir: str = _flag(
+        "",
+        "TensorFlow Datasets directory; ~/tensorflow_datasets if empty. Missing sets are downloaded.",
+    )
+    split: str = _flag(
+        "train", "Which part of the dataset, for example train, train+extra, train[:10%]."
+    )
+    cache_dir: str = _flag(
+        "~/.cache/gan_core", "Where decoded images are kept that do not fit into memory."
+    )
+    memory_limit_gib: float = _flag(
+        4.0, "Images that take more memory than this are read from --cache_dir instead.", above=0
+    )
+    total_steps: int = _flag(3000, "Train until this step, counted from the run's start.", above=-1)
+    global_batch_size: int = _flag(128, "Images in one step, over all devices together.", above=0)
+    steps_per_call: int = _flag(
+        10, "Steps run in one call into the graph; must divide the intervals below.", above=0
+    )
+    seed: int = _flag(0, "Seed of weights, latents and the order of the images.", above=-1)
+    strategy: str = _flag(
+        "auto",
+        "one_device: the first GPU, or the CPU. mirrored: data parallel over all of them. auto: "
+        "mirrored where there are several.",
+        choices=STRATEGIES,
+    )
+    virtual_devices: int = _flag(
+        1, "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.", above=0
+    )
+    precision: str = _flag(
+        "float32",
+        "Arithmetic of the networks; weights and losses stay float32. mixed_bfloat16 is faster on "
+        "CPUs with AVX-512 BF16 or AMX and on GPUs since Ampere, mixed_float16 on older GPUs.",
+        choices=PRECISIONS,
+    )
+    optimizer: str = _flag("adam", "Optimizer of both networks.", choices=OPTIMIZERS)
+    generator_learning_rate: float = _flag(2e-4, "Learning rate of the generator.", above=0)
+    discriminator_learning_rate: float = _flag(2e-4, "Learning rate of the discriminator.", above=0)
+    beta_1: float = _flag(
+        0.5, "Adam's decay of the first moment; rmsprop does not use it.", above=-1e-9
+    )
+    log_every_steps: int = _flag(100, "Steps between two status lines.", above=0)
+    sample_every_steps: int = _flag(500, "Steps between two grids of samples.", above=0)
+    checkpoint_every_steps: int = _flag(500, "Steps between two checkpoints.", above=0)
+    keep_checkpoints: int = _flag(3, "How many of the newest checkpoints to keep.", above=0)
+    dry_run: bool = _flag(
+        False, "Check everything and print what would be done, without training or writing."
+    )
+    num_images: int = _flag(64, "How many pictures --mode=generate makes.", above=0)
+    output: str = _flag(
+        "",
+        "Where --mode=generate writes: one grid if it ends in .png, a folder of pictures "
+        "otherwise. <workdir>/generated.png if empty.",
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        if self.beta_1 >= 1:
+            raise ArgumentError("beta_1", self.beta_1, "must be below 1", "use 0.5")
+        if self.seed >= 2**31:
+            raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
+        for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
+            check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Values by name."""
+        return dataclasses.asdict(self)
+
+    def as_flagfile(self) -> str:
+        """The text of a flagfile with the same effect."""
+        lines = []
+        for name, value in self.as_dict().items():
+            lines.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
+        return "\n".join(lines) + "\n"
+
+
+def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | None:
+    """Settings from, each over the one before: the flags' defaults, `defaults`, flagfiles, flags.
+
+    Args:
+      arguments: The command line after the program's name.
+      defaults: The experiment's own defaults, by flag.
+
+    Returns:
+      The settings; None if help was asked for.
+
+    Raises:
+      ArgumentError: If a flag is unknown or its value cannot work.
+    """
+    values = absl_flags.FlagValues()
+    for field in dataclasses.fields(Settings):
+        _define(field, defaults.get(field.name, field.default), values)
+    absl_flags.DEFINE_boolean("help", False, "Print this help.", short_name="h", flag_values=values)
+    try:
+        rest = values(["program", *_flagfiles_first(arguments)])[1:]
+    except absl_flags.Error as error:
+        raise _as_argument_error(error) from error
+    if rest:
+        raise ArgumentError("arguments", " ".join(rest), "must be flags", "write --name=value")
+    if values["help"].value:
+        return None
+    return Settings(
+        **{field.name: values[field.name].value for field in dataclasses.fields(Settings)}
+    )
+
+
+def help_text(defaults: Mapping[str, Any]) -> str:
+    """All flags with their help and this experiment's defaults."""
+    parts = ["--flagfile=FILE\n    Read flags from a file, one a line; flags given here win."]
+    for field in dataclasses.fields(Settings):
+        default = defaults.get(field.name, field.default)
+        choices = field.metadata["choices"]
+        domain = "|".join(choices) if choices else type(field.default).__name__
+        text = f"{field.metadata['help']} Default: {default if default != '' else 'empty'}."
+        body = textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    ")
+        parts.append(f"--{field.name}=<{domain}>\n{body}")
+    return "\n".join(parts)
+
+
+def _define(field: dataclasses.Field, default: Any, values: absl_flags.FlagValues) -> None:
+    define = {
+        bool: absl_flags.DEFINE_boolean,
+        int: absl_flags.DEFINE_integer,
+        float: absl_flags.DEFINE_float,
+        str: absl_flags.DEFINE_string,
+    }[type(field.default)]
+    define(field.name, default, field.metadata["help"], flag_values=values)
+
+
+def _check(field: dataclasses.Field, value: Any) -> None:
+    choices, above = field.metadata["choices"], field.metadata["above"]
+    if choices and value not in choices:
+        raise ArgumentError(
+            field.name, value, "must be one of the known", f"use one of {', '.join(choices)}"
+        )
+    if above is not None and not above < value < float("inf"):
+        bound = "not be negative" if above < 0 else f"be above {above}"
+        raise ArgumentError(
+            field.name, value, f"must {bound} and finite", f"the default is {field.default}"
+        )
+
+
+def _flagfiles_first(arguments: Sequence[str]) -> list[str]:
+    """Flagfiles before flags: absl lets later ones win, and the command line shall."""
+    files, flags, pending = [], [], False
+    for argument in arguments:
+        if pending or re.match(r"--?flagfile\b", argument):
+            files.append(argument)
+            pending = not pending and "=" not in argument
+        else:
+            flags.append(argument)
+    return files + flags
+
+
+def _as_argument_error(error: absl_flags.Error) -> ArgumentError:
+    """absl's errors in this project's form."""
+    if isinstance(error, absl_flags.UnrecognizedFlagError):
+        hint = re.search(r"Did you mean: (.*?)\s*\?", str(error))
+        remedy = f"did you mean --{hint.group(1)}?" if hint else "see --help"
+        return ArgumentError(f"--{error.flagname}", error.flagvalue or "", "is not a flag", remedy)
+    text = " ".join(str(error).split())
+    return ArgumentError("flags", text, "cannot be read", "see --help")

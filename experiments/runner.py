@@ -1,0 +1,306 @@
+"""What every experiment does: one `main` that trains, generates or informs."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as imageio
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gan_core
+from experiments import flags
+from experiments.flags import Settings
+from gan_core import ArgumentError
+
+USAGE_EXIT_CODE = 2
+INTERRUPTED_EXIT_CODE = 130
+_MAXIMUM_GIF_FRAMES = 120
+_GRID_IMAGES = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """A pair of networks and how it is trained by default.
+
+    Attributes:
+      name: Name of the module.
+      build_generator: latent size -> built model, latents [B, Z] -> images [B, H, W, C].
+      build_discriminator: () -> built model, images -> logits [B, 1].
+      latents: What the generator is fed.
+      defaults: Flags whose defaults differ from those in `flags.Settings`.
+      value_range: Range of the generator's outputs.
+    """
+
+    name: str
+    build_generator: Callable[[int], keras.Model]
+    build_discriminator: Callable[[], keras.Model]
+    latents: gan_core.LatentDistribution
+    defaults: Mapping[str, Any]
+    value_range: gan_core.ValueRange = (-1.0, 1.0)
+
+
+def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
+    """Runs an experiment from the command line and exits.
+
+    Exit codes: 0 done; 2 a flag, the data or the workdir cannot work, told in one line; 130
+    interrupted.
+    """
+    sys.exit(run(experiment, sys.argv[1:] if arguments is None else arguments))
+
+
+def run(experiment: Experiment, arguments: Sequence[str]) -> int:
+    """`main` without the exit: returns the exit code."""
+    defaults = {"workdir": f"runs/{experiment.name}", **experiment.defaults}
+    try:
+        settings = flags.parse(arguments, defaults)
+        if settings is None:
+            print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
+            print(flags.help_text(defaults))
+            return 0
+        {"train": _train, "generate": _generate, "info": _info}[settings.mode](experiment, settings)
+    except ArgumentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USAGE_EXIT_CODE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED_EXIT_CODE
+    return 0
+
+
+def _train(experiment: Experiment, settings: Settings) -> None:
+    workdir = Path(settings.workdir)
+    _check_writable("workdir", workdir)
+    strategy = _make_strategy(settings)
+    source = _open_source(settings)
+    gan = _build_gan(experiment, settings, strategy)
+    _check_image_shape(gan, source)
+    checkpoints = gan_core.Checkpoints(workdir / "checkpoints", gan, settings.keep_checkpoints)
+    restored = checkpoints.restore_latest()
+    step = int(gan.step)
+    print(f"{experiment.name} on {source.facts()}")
+    print(f"{gan_core.describe_strategy(strategy)}, {settings.precision}")
+    print(f"from step {step:,} to {settings.total_steps:,}, workdir {workdir}", flush=True)
+    if settings.dry_run:
+        print("dry run: everything fits; nothing was trained or written")
+        return
+    if restored and step >= settings.total_steps:
+        print(f"nothing to do: step {step:,} is reached; give a larger --total_steps to go on")
+        return
+
+    _make_folder("workdir", workdir)
+    (workdir / "effective.flags").write_text(settings.as_flagfile())
+    caption = f"{experiment.name}, {source.name}"
+    _write_reals(source, settings.seed, caption, workdir / "reals.png")
+    status = gan_core.StatusWriter(settings.total_steps, step)
+    writer = gan_core.MultiWriter(
+        [
+            gan_core.JsonLinesWriter(workdir / "metrics.jsonl"),
+            gan_core.TensorBoardWriter(workdir / "tensorboard"),
+            gan_core.PictureFilesWriter(workdir, f"{caption}, made by gan_core"),
+            status,
+        ]
+    )
+    if not restored:
+        writer.write_settings({**settings.as_dict(), "data": source.facts()})
+    facts = {"experiment": experiment.name, "data": source.name}
+    window = gan_core.MetricsWindow(gan, writer)
+    draw_samples = gan_core.SampleGrid(gan, writer, caption, _GRID_IMAGES)
+    draw_curves = gan_core.CurvesPicture(workdir / "metrics.jsonl", workdir / "curves.png", caption)
+
+    def every(every_steps: int, hook: gan_core.Hook) -> gan_core.Every:
+        return gan_core.Every(every_steps, hook, settings.total_steps)
+
+    hooks = [
+        window.add,
+        lambda step, metrics: status.advance(step),
+        every(settings.log_every_steps, window.write),
+        every(settings.sample_every_steps, draw_samples),
+        every(settings.sample_every_steps, draw_curves),
+        every(settings.checkpoint_every_steps, lambda step, metrics: checkpoints.save(facts)),
+    ]
+    if step == 0:
+        draw_samples(0, {})
+    batches = gan_core.image_batches(
+        source,
+        global_batch_size=settings.global_batch_size,
+        strategy=strategy,
+        seed=settings.seed,
+        first_image=int(gan.images_seen),
+    )
+    print("Tracing the step (first call) ...", flush=True)
+    try:
+        gan_core.train(
+            gan,
+            batches,
+            total_steps=settings.total_steps,
+            steps_per_call=settings.steps_per_call,
+            hooks=hooks,
+        )
+    finally:
+        writer.close()
+    _write_gif(workdir / "samples", workdir / "training.gif")
+    print(
+        f"done: step {settings.total_steps:,}; look at {workdir}/samples and {workdir}/curves.png"
+    )
+
+
+def _generate(experiment: Experiment, settings: Settings) -> None:
+    output = Path(settings.output or Path(settings.workdir) / "generated.png")
+    _check_writable("output", output.parent if output.suffix == ".png" else output)
+    strategy = _make_strategy(settings)
+    gan = _build_gan(experiment, settings, strategy)
+    facts = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan).restore_latest()
+    if facts is None:
+        raise ArgumentError(
+            "workdir", settings.workdir, "must hold a checkpoint", "train there first"
+        )
+    pictures = _generate_pictures(gan, settings)
+    about = f"{experiment.name}, {facts['data']}, step {facts['step']:,}"
+    if output.suffix == ".png":
+        _make_folder("output", output.parent)
+        grid = gan_core.with_caption(gan_core.grid(pictures), about)
+        output.write_bytes(gan_core.png_bytes(grid, about))
+    else:
+        _make_folder("output", output)
+        for number, picture in enumerate(pictures):
+            path = output / f"{number:06d}.png"
+            path.write_bytes(gan_core.png_bytes(picture, about))
+    print(f"{len(pictures)} pictures of {about}: {output}")
+
+
+def _generate_pictures(gan: gan_core.GanStep, settings: Settings) -> np.ndarray:
+    """uint8 [num_images, H, W, C], a pure function of the weights and the seed."""
+    pictures = []
+    for start in range(0, settings.num_images, settings.global_batch_size):
+        seed = gan_core.stream_seed(settings.seed, "generate", start)
+        latents = gan.latents(min(settings.global_batch_size, settings.num_images - start), seed)
+        pictures.append(gan_core.to_uint8(gan.sample(latents), gan.value_range))
+    return np.concatenate(pictures)
+
+
+def _info(experiment: Experiment, settings: Settings) -> None:
+    strategy = _make_strategy(settings)
+    gan = _build_gan(experiment, settings, strategy)
+    networks = (gan.generator, gan.discriminator)
+    for network in networks:
+        network.summary()
+    totals = [network.count_params() for network in networks]
+    trainable = [sum(int(np.prod(v.shape)) for v in n.trainable_variables) for n in networks]
+    for name, total, part in zip(
+        ("generator", "discriminator", "both"),
+        (*totals, sum(totals)),
+        (*trainable, sum(trainable)),
+        strict=True,
+    ):
+        print(f"{name}: {total:,} parameters, {part:,} trainable")
+    print(f"data: {_open_source(settings).facts()}")
+    print(f"devices: {gan_core.describe_strategy(strategy)}")
+    print(
+        f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, "
+        f"Keras {keras.__version__}"
+    )
+    print(f"settings:\n{settings.as_flagfile()}", end="")
+
+
+def _make_strategy(settings: Settings) -> tf.distribute.Strategy:
+    if settings.virtual_devices > 1:
+        gan_core.make_virtual_devices(settings.virtual_devices)
+    strategy = gan_core.make_strategy(settings.strategy)
+    gan_core.per_replica_batch_size(settings.global_batch_size, strategy)
+    return strategy
+
+
+def _open_source(settings: Settings) -> gan_core.ImageSource:
+    if settings.dataset == "drawn_digits":
+        return gan_core.drawn_digits(settings.split)
+    return gan_core.tfds_images(
+        settings.dataset,
+        split=settings.split,
+        data_dir=settings.data_dir or None,
+        cache_dir=Path(settings.cache_dir).expanduser(),
+        memory_limit_bytes=int(settings.memory_limit_gib * 2**30),
+    )
+
+
+def _build_gan(
+    experiment: Experiment, settings: Settings, strategy: tf.distribute.Strategy
+) -> gan_core.GanStep:
+    keras.config.set_dtype_policy(settings.precision)
+    keras.utils.set_random_seed(settings.seed)
+    with strategy.scope():
+        return gan_core.GanStep(
+            generator=experiment.build_generator(experiment.latents.size),
+            discriminator=experiment.build_discriminator(),
+            generator_optimizer=_make_optimizer(settings, settings.generator_learning_rate),
+            discriminator_optimizer=_make_optimizer(settings, settings.discriminator_learning_rate),
+            latents=experiment.latents,
+            global_batch_size=settings.global_batch_size,
+            value_range=experiment.value_range,
+            seed=settings.seed,
+        )
+
+
+def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizers.Optimizer:
+    if settings.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(learning_rate, beta_1=settings.beta_1)
+    else:
+        optimizer = keras.optimizers.RMSprop(learning_rate)
+    if settings.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _check_image_shape(gan: gan_core.GanStep, source: gan_core.ImageSource) -> None:
+    made = tuple(gan.generator.output_shape[1:])
+    if source.image_shape != made:
+        sizes = ["x".join(map(str, shape)) for shape in (source.image_shape, made)]
+        raise ArgumentError(
+            "dataset",
+            source.name,
+            f"must have the generator's image size, but has {sizes[0]}, not {sizes[1]}",
+            "choose a set of that size",
+        )
+
+
+def _check_writable(name: str, folder: Path) -> None:
+    """Raises `ArgumentError` where a folder cannot be made or written to; writes nothing."""
+    existing = folder.absolute()
+    while not existing.exists() and not existing.is_symlink():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ArgumentError(name, folder, f"must be a folder, but {existing} is a file", "move it")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ArgumentError(
+            name, folder, f"must be writable, but {existing} is not", "choose another"
+        )
+
+
+def _make_folder(name: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(name, folder, f"cannot be made: {error}", "choose another") from error
+
+
+def _write_reals(source: gan_core.ImageSource, seed: int, caption: str, path: Path) -> None:
+    numbers = tf.range(min(_GRID_IMAGES, len(source.images)), dtype=tf.int64)
+    order = gan_core.shuffled_indices(numbers, len(source.images), seed).numpy()
+    grid = gan_core.with_caption(gan_core.grid(source.images[order]), f"{caption}, real images")
+    path.write_bytes(gan_core.png_bytes(grid, caption))
+
+
+def _write_gif(samples: Path, path: Path) -> None:
+    """All grids as one film; of more than 120 the most even selection, the last included."""
+    paths = sorted(samples.glob("step_*.png"))
+    if len(paths) > _MAXIMUM_GIF_FRAMES:
+        chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
+        paths = [paths[number] for number in chosen]
+    path.write_bytes(gan_core.gif_bytes([imageio.imread(frame) for frame in paths]))

@@ -1,0 +1,39 @@
+"""A low-level TensorFlow engine for generative adversarial networks."""
+
+from gan_core.checkpoints import Checkpoints
+from gan_core.curves import curves_png, read_metrics
+from gan_core.datasets import ImageSource, drawn_digits, tfds_images
+from gan_core.distribution import (
+    STRATEGIES,
+    describe_strategy,
+    make_strategy,
+    make_virtual_devices,
+    per_replica_batch_size,
+)
+from gan_core.errors import ArgumentError, check_divides, check_positive
+from gan_core.hooks import CurvesPicture, Every, Hook, MetricsWindow, SampleGrid
+from gan_core.images import (
+    ValueRange,
+    from_uint8,
+    gif_bytes,
+    grid,
+    png_bytes,
+    to_uint8,
+    with_caption,
+)
+from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
+from gan_core.loop import train
+from gan_core.losses import AdversarialLoss, non_saturating, wasserstein
+from gan_core.pipeline import image_batches, shuffled_indices
+from gan_core.random_streams import stream_seed
+from gan_core.schedules import Schedule, simultaneous
+from gan_core.step import GanStep, Outputs
+from gan_core.terminal import StatusWriter, duration
+from gan_core.types import Batch, Metrics, Terms
+from gan_core.writers import (
+    JsonLinesWriter,
+    MultiWriter,
+    PictureFilesWriter,
+    TensorBoardWriter,
+    Writer,
+)

@@ -1,0 +1,54 @@
+"""The curves of a run, drawn from its metrics."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+LOSS_CURVES = {
+    "d_loss_real": "discriminator/real",
+    "d_loss_fake": "discriminator/fake",
+    "d_loss": "discriminator/loss",
+    "g_loss": "generator/loss",
+}
+PROBABILITY_CURVES = {
+    "D(real)": "discriminator/real_probability",
+    "D(fake)": "discriminator/fake_probability",
+}
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The lines of a `metrics.jsonl`; a last line cut off by a crash is passed over."""
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def curves_png(metrics: list[dict[str, float]], title: str) -> bytes:
+    """Losses above, D(real) and D(fake) below, over steps, as PNG bytes.
+
+    Args:
+      metrics: Lines as `read_metrics` gives them; curves without values are left out.
+      title: What was trained, on which data.
+    """
+    # Matplotlib is slow to import, and not needed before the first curves.
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    figure.suptitle(title)
+    panels = ((axes[0], LOSS_CURVES, "loss"), (axes[1], PROBABILITY_CURVES, "probability of real"))
+    for panel, curves, label in panels:
+        for curve, name in curves.items():
+            points = [(line["step"], line[name]) for line in metrics if name in line]
+            if points:
+                panel.plot(*zip(*points, strict=True), label=curve, linewidth=1)
+        panel.set_ylabel(label)
+        panel.grid(alpha=0.3)
+        if panel.lines:
+            panel.legend(loc="upper right")
+    axes[1].set_ylim(0, 1)
+    axes[1].set_xlabel("step")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()

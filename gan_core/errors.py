@@ -1,0 +1,39 @@
+"""The one error that tells a person what to change."""
+
+from __future__ import annotations
+
+
+class ArgumentError(ValueError):
+    """An argument that cannot work, told as argument, value, rule and remedy.
+
+    The text always reads `` `argument` (value) rule; remedy. ``, for example
+    `` `steps_per_call` (30) must divide `log_every_steps` (100); use 20, 25 or 50. ``
+
+    Args:
+      argument: Name of the argument or flag, without backticks.
+      value: What was given.
+      rule: What must hold, starting with a verb.
+      remedy: What to do instead, without a full stop.
+    """
+
+    def __init__(self, argument: str, value: object, rule: str, remedy: str):
+        super().__init__(f"`{argument}` ({value}) {rule}; {remedy}.")
+        self.argument = argument
+
+
+def check_positive(argument: str, value: float, remedy: str = "give a larger value") -> None:
+    """Raises `ArgumentError` unless `value` is above zero."""
+    if not value > 0:
+        raise ArgumentError(argument, value, "must be above 0", remedy)
+
+
+def check_divides(divisor_name: str, divisor: int, multiple_name: str, multiple: int) -> None:
+    """Raises `ArgumentError` unless `divisor` divides `multiple`; names the nearest that do."""
+    if multiple % divisor == 0:
+        return
+    fitting = [n for n in range(1, multiple + 1) if multiple % n == 0]
+    nearest = sorted(sorted(fitting, key=lambda n: max(n / divisor, divisor / n))[:3])
+    words = " or ".join(filter(None, [", ".join(map(str, nearest[:-1])), str(nearest[-1])]))
+    raise ArgumentError(
+        divisor_name, divisor, f"must divide `{multiple_name}` ({multiple})", f"use {words}"
+    )

@@ -1,0 +1,159 @@
+"""What happens between calls of steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from gan_core import images
+from gan_core.curves import curves_png, read_metrics
+from gan_core.errors import check_positive
+from gan_core.random_streams import stream_seed
+from gan_core.step import GanStep
+from gan_core.types import Metrics
+from gan_core.writers import Writer
+
+Hook = Callable[[int, Metrics], None]
+"""Called as hook(step, metrics) after each call of steps."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Every:
+    """Calls a hook at the multiples of `every_steps`, and at `last_step` in any case.
+
+    Raises:
+      ArgumentError: If `every_steps` is not above 0.
+    """
+
+    every_steps: int
+    hook: Hook
+    last_step: int | None = None
+
+    def __post_init__(self) -> None:
+        check_positive("every_steps", self.every_steps)
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Passes on what is due."""
+        if step % self.every_steps == 0 or step == self.last_step:
+            self.hook(step, metrics)
+
+
+class MetricsWindow:
+    """Collects the metrics of each call, and writes their means since the last time.
+
+    Use `add` after every call and `write` at an interval. Beside the means it writes
+    `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1),
+    `seconds` since the start of the process's training and `memory_gib`. The rates leave out the
+    first call, in which TensorFlow traces and optimises the graph.
+
+    Args:
+      gan: What is trained.
+      writer: Where the means go.
+      clock: Seconds, from any origin.
+    """
+
+    def __init__(self, gan: GanStep, writer: Writer, clock: Callable[[], float] = time.monotonic):
+        self._gan = gan
+        self._writer = writer
+        self._clock = clock
+        self._last_step = int(gan.step)
+        self._window_start_step = self._last_step
+        self._started = clock()
+        self._sums: Metrics = {}
+        self._rate_start: tuple[float, int] | None = None
+        self._waited = tf.constant(0.0)
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Adds a call's metrics, on the device: nothing waits for the call to finish."""
+        weight = float(step - self._last_step)
+        self._last_step = step
+        for name, mean in metrics.items():
+            self._sums[name] = self._sums.get(name, 0.0) + mean * weight
+        if self._rate_start is None:
+            tf.nest.map_structure(lambda mean: mean.numpy(), metrics)
+            self._start_rate()
+
+    def write(self, step: int, metrics: Metrics) -> None:
+        """Writes the means since the last time and starts anew."""
+        del metrics
+        num_steps = step - self._window_start_step
+        scalars = {name: float(total) / num_steps for name, total in self._sums.items()}
+        wait_per_step = scalars.pop("data_wait_seconds")
+        now = self._clock()
+        timing = {"images_seen": int(self._gan.images_seen), "seconds": now - self._started}
+        start, start_step = self._rate_start
+        rated_steps = step - start_step
+        if rated_steps:
+            steps_per_sec = rated_steps / max(now - start, 1e-9)
+            timing["images_per_sec"] = steps_per_sec * self._gan.global_batch_size
+            timing["steps_per_sec"] = steps_per_sec
+            timing["data_wait"] = wait_per_step * steps_per_sec
+        timing["memory_gib"] = resident_gib()
+        self._writer.write_scalars(step, timing | scalars)
+        self._window_start_step = step
+        self._sums = {}
+        self._start_rate()
+
+    def _start_rate(self) -> None:
+        self._rate_start = (self._clock(), self._last_step)
+
+
+class SampleGrid:
+    """Shows what the generator makes of the same latents, time after time.
+
+    Args:
+      gan: What is trained.
+      writer: Where the pictures go, as `samples`.
+      caption: What was trained, on which data; the step is added to it.
+      num_images: How many, in a square.
+    """
+
+    def __init__(self, gan: GanStep, writer: Writer, caption: str, num_images: int = 64):
+        self._gan = gan
+        self._writer = writer
+        self._caption = caption
+        seed = stream_seed(gan.seed, "sample_latents", 0)
+        self._latents = gan.latents(num_images, seed)
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Writes one grid."""
+        del metrics
+        pictures = images.to_uint8(self._gan.sample(self._latents), self._gan.value_range)
+        picture = images.with_caption(images.grid(pictures), f"{self._caption}, step {step:,}")
+        self._writer.write_picture(step, "samples", picture)
+
+
+class CurvesPicture:
+    """Draws the curves of the run so far, from its metrics file.
+
+    Args:
+      metrics_path: The run's `metrics.jsonl`.
+      picture_path: The PNG file to write.
+      title: What was trained, on which data.
+    """
+
+    def __init__(self, metrics_path: Path, picture_path: Path, title: str):
+        self._metrics_path = metrics_path
+        self._picture_path = picture_path
+        self._title = title
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Writes the picture anew."""
+        del step, metrics
+        lines = read_metrics(self._metrics_path)
+        self._picture_path.write_bytes(curves_png(lines, self._title))
+
+
+def resident_gib() -> float:
+    """Memory of this process in GiB: what it holds now on Linux, its peak elsewhere."""
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize() / 2**30
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -1,0 +1,68 @@
+"""Latent distributions: what the generator is fed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+import tensorflow as tf
+
+from gan_core.errors import ArgumentError, check_positive
+
+
+class LatentDistribution(Protocol):
+    """A distribution over latents [Z], drawn from a stateless seed.
+
+    Attributes:
+      size: Z, the length of one latent.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draws float32 [num_latents, size]; `seed` is int32 [2]."""
+
+
+@dataclasses.dataclass(frozen=True)
+class NormalLatents:
+    """Independent standard normal latents.
+
+    Raises:
+      ArgumentError: If `size` is not above 0.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        check_positive("size", self.size)
+
+    def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draws float32 [num_latents, size]; `seed` is int32 [2]."""
+        return tf.random.stateless_normal([num_latents, self.size], seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class UniformLatents:
+    """Independent latents, uniform in [low, high).
+
+    Raises:
+      ArgumentError: If `size` is not above 0 or `low` is not below `high`.
+    """
+
+    size: int
+    low: float = -1.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_positive("size", self.size)
+        if not self.low < self.high:
+            raise ArgumentError(
+                "low", self.low, f"must be below `high` ({self.high})", "exchange the two"
+            )
+
+    def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draws float32 [num_latents, size]; `seed` is int32 [2]."""
+        return tf.random.stateless_uniform(
+            [num_latents, self.size], seed, minval=self.low, maxval=self.high
+        )

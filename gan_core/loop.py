@@ -1,0 +1,122 @@
+"""The training loop: calls of several steps, then hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import tensorflow as tf
+
+from gan_core.errors import check_divides, check_positive
+from gan_core.hooks import Every, Hook
+from gan_core.schedules import Schedule, simultaneous
+from gan_core.step import GanStep
+from gan_core.types import Batch, Metrics
+
+
+def train(
+    gan: GanStep,
+    batches: Iterator[Batch],
+    *,
+    total_steps: int,
+    steps_per_call: int = 1,
+    schedule: Schedule | None = None,
+    hooks: Iterable[Hook] = (),
+) -> None:
+    """Trains until the step counter, which goes on from where it stands, is `total_steps`.
+
+    Args:
+      gan: What is trained.
+      batches: Distributed iterator over global batches, at the position of `gan.images_seen`.
+      total_steps: Steps of the whole run, those before a restore included.
+      steps_per_call: Steps in one call into the graph; hooks run between calls.
+      schedule: Which updates make one step; `simultaneous()` when None.
+      hooks: Called in turn after each call as hook(step, metrics); metrics are the means over
+        the call's steps, still on the device, and `data_wait_seconds` a step.
+
+    Raises:
+      ArgumentError: If `steps_per_call` is not positive or does not divide a hook's interval.
+    """
+    hooks = tuple(hooks)
+    check_positive("steps_per_call", steps_per_call)
+    for hook in hooks:
+        if isinstance(hook, Every):
+            check_divides("steps_per_call", steps_per_call, "every_steps", hook.every_steps)
+    run_steps = _make_step_loop(gan, schedule or simultaneous())
+    step = int(gan.step)
+    while step < total_steps:
+        # A step count off the grid, from another `steps_per_call` say, gets back onto it.
+        num_steps = min(steps_per_call - step % steps_per_call, total_steps - step)
+        metrics = run_steps(batches, tf.constant(num_steps))
+        step += num_steps
+        for hook in hooks:
+            hook(step, metrics)
+
+
+def _make_step_loop(
+    gan: GanStep, schedule: Schedule
+) -> Callable[[Iterator[Batch], tf.Tensor], Metrics]:
+    """A `tf.function` of (batches, num_steps) that returns the mean metrics of `num_steps` steps.
+
+    The names of the metrics are known only once a step is traced, so their sums live in a
+    variable made at that moment. Tracing a step twice to learn them would double the start-up.
+    """
+    names: list[str] = []
+    sums: list[tf.Variable] = []
+
+    def add(metrics: Metrics) -> None:
+        if not sums:
+            names.extend(metrics)
+            with tf.init_scope():
+                sums.append(tf.Variable(tf.zeros([len(metrics)]), trainable=False))
+        sums[0].assign_add(tf.stack([tf.cast(metrics[name], tf.float32) for name in names]))
+
+    def run_steps(batches: Iterator[Batch], num_steps: tf.Tensor) -> Metrics:
+        for _ in tf.range(num_steps):
+            timed_batches = _TimedIterator(batches, after=gan.step.read_value())
+            metrics = schedule(gan, timed_batches)
+            add(metrics | {"data_wait_seconds": timed_batches.waited_seconds()})
+            with tf.control_dependencies(_stateful_operations_so_far()):
+                gan.step.assign_add(1)
+        means = sums[0].read_value() / tf.cast(num_steps, tf.float32)
+        sums[0].assign(tf.zeros_like(sums[0]))
+        return dict(zip(names, tf.unstack(means, num=len(names)), strict=True))
+
+    return tf.function(run_steps, reduce_retracing=True)
+
+
+class _TimedIterator:
+    """Gives an iterator's batches and measures, inside the graph, how long each was waited for.
+
+    A batch is asked for only when all that was traced before it is done, and the step before it,
+    and handed on only when the clock has been read: otherwise the clock would also count work
+    that the executor happens to run meanwhile. The cost is below what can be measured.
+    """
+
+    def __init__(self, batches: Iterator[Batch], after: tf.Tensor):
+        self._batches = batches
+        self._after = after
+        self._waits: list[tf.Tensor] = []
+
+    def __next__(self) -> Batch:
+        with tf.control_dependencies([self._after, *_stateful_operations_so_far()]):
+            before = tf.timestamp()
+        with tf.control_dependencies([before]):
+            batch = next(self._batches)
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+            arrival = tf.timestamp()
+        self._waits.append(arrival - before)
+        with tf.control_dependencies([arrival]):
+            return tf.nest.map_structure(_identity_in_place, batch, expand_composites=True)
+
+    def waited_seconds(self) -> tf.Tensor:
+        return tf.cast(tf.add_n(self._waits), tf.float32)
+
+
+def _identity_in_place(tensor: tf.Tensor) -> tf.Tensor:
+    with tf.device(tensor.device or None):
+        return tf.identity(tensor)
+
+
+def _stateful_operations_so_far() -> list[tf.Operation]:
+    operations = tf.compat.v1.get_default_graph().get_operations()
+    return [operation for operation in operations if operation.op_def.is_stateful]

@@ -1,0 +1,26 @@
+"""Every random number as a pure function of (seed, stream, index).
+
+Nothing here holds state, so a run that goes on from saved counters draws exactly what an
+uninterrupted run would have drawn, on any number of replicas.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import tensorflow as tf
+
+
+def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
+    """The seed of one draw, for the `tf.random.stateless_*` functions.
+
+    Args:
+      seed: The run's seed, any integer of 32 bits.
+      stream: What the draw is for; draws of different streams are unrelated.
+      index: Scalar integer; which draw of the stream this is.
+
+    Returns:
+      int32 [2].
+    """
+    base = tf.constant([seed, zlib.crc32(stream.encode())], tf.uint32)
+    return tf.random.fold_in(tf.bitcast(base, tf.int32), tf.cast(index, tf.int64))

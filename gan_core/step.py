@@ -1,0 +1,307 @@
+"""The adversarial update: one discriminator update, one generator update, under a strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from gan_core import images, losses
+from gan_core.distribution import per_replica_batch_size
+from gan_core.errors import ArgumentError
+from gan_core.latents import LatentDistribution
+from gan_core.random_streams import stream_seed
+from gan_core.types import Batch, Metrics, Terms
+
+
+class Outputs(NamedTuple):
+    """What one pass through both networks gives, for one replica.
+
+    Attributes:
+      fake_images: [B, H, W, C] in the model's range.
+      fake_logits: [B] float32.
+      real_images: [B, H, W, C] in the model's range; None in a pass without real examples.
+      real_logits: [B] float32; None in a pass without real examples.
+    """
+
+    fake_images: tf.Tensor
+    fake_logits: tf.Tensor
+    real_images: tf.Tensor | None = None
+    real_logits: tf.Tensor | None = None
+
+
+class GanStep(tf.Module):
+    """A generator, a discriminator, their optimizers, and the updates that train them.
+
+    Build it, and the networks and optimizers, under `strategy.scope()`. The `update_*` methods
+    are called outside of a replica, within a `tf.function` or not; they run on every replica.
+
+    To train another kind of model override `forward` (labels, several heads),
+    `discriminator_terms` or `generator_terms` (other losses): the sum of the terms is what is
+    minimised, and their means are what is logged.
+
+    Attributes (these names are the schema of a checkpoint):
+      generator: [B, Z] -> [B, H, W, C].
+      discriminator: [B, H, W, C] -> logits, [B] or [B, 1].
+      generator_optimizer: Optimizer of the generator's trainable variables alone.
+      discriminator_optimizer: Optimizer of the discriminator's trainable variables alone.
+      step: int64, steps of the schedule done so far.
+      images_seen: int64, real images that the discriminator was updated on so far; it locates
+        the run in its data.
+      generator_updates: int64, updates of the generator done so far.
+    """
+
+    def __init__(
+        self,
+        *,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        generator_optimizer: keras.optimizers.Optimizer,
+        discriminator_optimizer: keras.optimizers.Optimizer,
+        latents: LatentDistribution,
+        global_batch_size: int,
+        loss: losses.AdversarialLoss | None = None,
+        value_range: images.ValueRange = (-1.0, 1.0),
+        seed: int = 0,
+    ):
+        """Checks the parts against each other and creates the optimizers' variables.
+
+        Args:
+          generator: Built model from latents to images.
+          discriminator: Built model from images to logits, without a final sigmoid.
+          generator_optimizer: Keras optimizer, not used elsewhere.
+          discriminator_optimizer: Keras optimizer, not used elsewhere.
+          latents: What the generator is fed.
+          global_batch_size: Examples an update, over all replicas together.
+          loss: The adversarial pair; `losses.non_saturating()` when None.
+          value_range: The range of the generator's outputs, to which uint8 images are scaled.
+          seed: Seed of all latents.
+
+        Raises:
+          ArgumentError: If a network has no trainable variables or shares one with the other,
+            if both have one optimizer, or if the batch does not divide among the replicas.
+        """
+        super().__init__(name="gan")
+        _check_separate(generator, discriminator)
+        if generator_optimizer is discriminator_optimizer:
+            raise ArgumentError(
+                "discriminator_optimizer",
+                discriminator_optimizer.name,
+                "must not be the generator's",
+                "make two optimizers",
+            )
+        self._strategy = tf.distribute.get_strategy()
+        self._replica_batch_size = per_replica_batch_size(global_batch_size, self._strategy)
+        self.global_batch_size = global_batch_size
+        self.loss = loss or losses.non_saturating()
+        self.latents = latents
+        self.value_range = value_range
+        self.seed = seed
+        self.generator = generator
+        self.discriminator = discriminator
+        self.generator_optimizer = generator_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        generator_optimizer.build(generator.trainable_variables)
+        discriminator_optimizer.build(discriminator.trainable_variables)
+        self.step = _counter("step")
+        self.images_seen = _counter("images_seen")
+        self.generator_updates = _counter("generator_updates")
+
+    def forward(self, latents: tf.Tensor, batch: Batch | None) -> Outputs:
+        """One training pass. Real and fake images go through the discriminator separately.
+
+        Concatenating them would mix the statistics of its batch normalization.
+        """
+        fake_images = self.generator(latents, training=True)
+        real_images = real_logits = None
+        if batch is not None:
+            real_images = images.from_uint8(batch.images, self.value_range)
+            real_logits = _as_logits(self.discriminator(real_images, training=True))
+        fake_logits = _as_logits(self.discriminator(fake_images, training=True))
+        return Outputs(fake_images, fake_logits, real_images, real_logits)
+
+    def discriminator_terms(self, outputs: Outputs) -> Terms:
+        """What the discriminator minimises: terms by name, [B] each."""
+        return self.loss.discriminator(outputs.real_logits, outputs.fake_logits)
+
+    def generator_terms(self, outputs: Outputs) -> Terms:
+        """What the generator minimises: terms by name, [B] each."""
+        return self.loss.generator(outputs.fake_logits)
+
+    def observations(self, outputs: Outputs) -> Terms:
+        """What is logged beside the discriminator's terms, [B] each: D(real) and D(fake)."""
+        return {
+            "real_probability": tf.sigmoid(outputs.real_logits),
+            "fake_probability": tf.sigmoid(outputs.fake_logits),
+        }
+
+    def update_discriminator(self, batch: Batch) -> Metrics:
+        """Updates the discriminator on a batch and on fresh fakes; no generator variable changes.
+
+        Args:
+          batch: The global batch, as a distributed iterator gives it.
+
+        Returns:
+          Means over the global batch, by name.
+        """
+        seed = stream_seed(self.seed, "discriminator_latents", self._count_images(batch))
+        return self._on_replicas(self._replica_update_discriminator, batch, seed)
+
+    def update_generator(self) -> Metrics:
+        """Updates the generator on fresh latents; no discriminator variable changes.
+
+        Returns:
+          Means over the global batch, by name.
+        """
+        seed = stream_seed(self.seed, "generator_latents", self.generator_updates)
+        metrics = self._on_replicas(self._replica_update_generator, seed)
+        self.generator_updates.assign_add(1)
+        return metrics
+
+    def update_both(self, batch: Batch) -> Metrics:
+        """Updates both networks from one shared pass, both gradients at the old weights.
+
+        Args:
+          batch: The global batch, as a distributed iterator gives it.
+
+        Returns:
+          Means over the global batch, by name.
+        """
+        seed = stream_seed(self.seed, "shared_latents", self._count_images(batch))
+        metrics = self._on_replicas(self._replica_update_both, batch, seed)
+        self.generator_updates.assign_add(1)
+        return metrics
+
+    @tf.function(reduce_retracing=True)
+    def sample(self, latents: tf.Tensor) -> tf.Tensor:
+        """Generates images in inference mode: float32 [B, H, W, C] in `value_range`."""
+        return tf.cast(self.generator(latents, training=False), tf.float32)
+
+    def _replica_update_discriminator(self, batch: Batch, seed: tf.Tensor) -> Metrics:
+        with tf.GradientTape() as tape:
+            outputs = self._forward_assigning_only(self.discriminator, seed, batch)
+            loss, metrics = self._reduce(self.discriminator_terms(outputs), "discriminator")
+        _apply(tape, loss, self.discriminator, self.discriminator_optimizer)
+        return metrics | self._means(self.observations(outputs), "discriminator")
+
+    def _replica_update_generator(self, seed: tf.Tensor) -> Metrics:
+        with tf.GradientTape() as tape:
+            outputs = self._forward_assigning_only(self.generator, seed, None)
+            loss, metrics = self._reduce(self.generator_terms(outputs), "generator")
+        _apply(tape, loss, self.generator, self.generator_optimizer)
+        return metrics
+
+    def _replica_update_both(self, batch: Batch, seed: tf.Tensor) -> Metrics:
+        with tf.GradientTape() as discriminator_tape, tf.GradientTape() as generator_tape:
+            outputs = self.forward(self._replica_latents(seed), batch)
+            discriminator_loss, metrics = self._reduce(
+                self.discriminator_terms(outputs), "discriminator"
+            )
+            generator_loss, generator_metrics = self._reduce(
+                self.generator_terms(outputs), "generator"
+            )
+        _apply(
+            discriminator_tape,
+            discriminator_loss,
+            self.discriminator,
+            self.discriminator_optimizer,
+        )
+        _apply(generator_tape, generator_loss, self.generator, self.generator_optimizer)
+        observed = self._means(self.observations(outputs), "discriminator")
+        return metrics | generator_metrics | observed
+
+    def _forward_assigning_only(
+        self, network: keras.Model, seed: tf.Tensor, batch: Batch | None
+    ) -> Outputs:
+        """`forward`, where the other network's layers assign nothing (moving averages, say)."""
+        with keras.StatelessScope() as scope:
+            outputs = self.forward(self._replica_latents(seed), batch)
+        for variable in network.non_trainable_variables:
+            value = scope.get_current_value(variable)
+            if value is not None:
+                variable.assign(value)
+        return outputs
+
+    def _replica_latents(self, seed: tf.Tensor) -> tf.Tensor:
+        """This replica's part of the global batch of latents, so that replicas change nothing."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        latents = self.latents(self.global_batch_size, seed)
+        size = self._replica_batch_size
+        return latents[replica * size : (replica + 1) * size]
+
+    def _reduce(self, terms: Terms, network: str) -> tuple[tf.Tensor, Metrics]:
+        """This replica's share of the loss, the one place where it is reduced, and of the metrics.
+
+        Optimizers sum gradients over the replicas, so each divides by the global batch size.
+        """
+        means = self._means(terms, network)
+        loss = tf.add_n(list(means.values()))
+        return loss, {f"{network}/loss": loss, **means}
+
+    def _means(self, terms: Terms, network: str) -> Metrics:
+        return {
+            f"{network}/{name}": tf.reduce_sum(tf.cast(term, tf.float32)) / self.global_batch_size
+            for name, term in terms.items()
+        }
+
+    def _count_images(self, batch: Batch) -> tf.Tensor:
+        """Counts a batch once it is here; returns how many images were seen before it.
+
+        What depends on the count, the latents and so the whole update, starts after the batch
+        has come: waiting for data is then idle time, and can be measured as such.
+        """
+        with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
+            seen_before = self.images_seen.read_value()
+        self.images_seen.assign_add(self.global_batch_size)
+        return seen_before
+
+    def _on_replicas(self, update: Callable[..., Metrics], *arguments: object) -> Metrics:
+        per_replica = self._strategy.run(update, args=arguments)
+        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+
+
+def _counter(name: str) -> tf.Variable:
+    return tf.Variable(
+        0,
+        dtype=tf.int64,
+        trainable=False,
+        name=name,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+
+
+def _as_logits(outputs: tf.Tensor) -> tf.Tensor:
+    """[B] or [B, 1] of any float -> [B] float32."""
+    return tf.cast(tf.reshape(outputs, [-1]), tf.float32)
+
+
+def _apply(
+    tape: tf.GradientTape,
+    loss: tf.Tensor,
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+) -> None:
+    variables = network.trainable_variables
+    # Loss scaling multiplies all gradients by one number: it is what the loss's own starts from.
+    scale = optimizer.scale_loss(tf.ones_like(loss))
+    gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
+    optimizer.apply(gradients, variables)
+
+
+def _check_separate(generator: keras.Model, discriminator: keras.Model) -> None:
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        if not network.trainable_variables:
+            raise ArgumentError(
+                name, network.name, "must have trainable variables", "build it and unfreeze it"
+            )
+    shared = {id(v) for v in generator.variables} & {id(v) for v in discriminator.variables}
+    if shared:
+        names = [v.path for v in generator.variables if id(v) in shared]
+        raise ArgumentError(
+            "discriminator",
+            discriminator.name,
+            f"must share no variable with the generator, but shares {', '.join(names)}",
+            "build separate layers",
+        )

@@ -1,0 +1,26 @@
+"""The shapes of what passes between the floors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Batch(NamedTuple):
+    """One batch of real examples.
+
+    Attributes:
+      images: [B, H, W, C], uint8 in [0, 255], or floats that are already in the model's range.
+      labels: [B], int64 class numbers; -1 where the class is unknown.
+    """
+
+    images: tf.Tensor
+    labels: tf.Tensor
+
+
+Terms = dict[str, tf.Tensor]
+"""Per-example values by name, each [B] float32; the sum of a network's terms is its loss."""
+
+Metrics = dict[str, tf.Tensor]
+"""Scalars by name, float32: means over a global batch, or over several of them."""

@@ -1,0 +1,34 @@
+"""What the tests share: quiet TensorFlow, two logical CPUs, one strategy of each kind."""
+
+import os
+
+import pytest
+
+import experiments  # noqa: F401  (imports TensorFlow without its notices)
+import gan_core
+
+gan_core.make_virtual_devices(4)
+
+
+@pytest.fixture(scope="session")
+def mirrored():
+    """The one MirroredStrategy of the process: a second one on its devices can abort."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def one_device():
+    import tensorflow as tf
+
+    return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+@pytest.fixture(scope="session")
+def real_data_dir():
+    """A TFDS directory with real images; tests that need one are skipped, visibly, without."""
+    path = os.environ.get("GAN_CORE_DATA_DIR")
+    if not path:
+        pytest.skip("real images: GAN_CORE_DATA_DIR is not set")
+    return path

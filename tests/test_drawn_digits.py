@@ -1,0 +1,22 @@
+import numpy as np
+
+from gan_core.drawn_digits import draw_digits
+
+
+def test_an_image_is_a_function_of_seed_and_index_alone():
+    images, labels = draw_digits(1, range(20, 30))
+    one, label = draw_digits(1, range(25, 26))
+    np.testing.assert_array_equal(one[0], images[5])
+    assert label[0] == labels[5]
+    other, _ = draw_digits(2, range(25, 26))
+    assert (other != one).mean() > 0.5
+
+
+def test_all_digits_come_and_can_be_told_apart_from_their_wall():
+    images, labels = draw_digits(0, range(400))
+    assert images.shape == (400, 32, 32, 3)
+    assert images.dtype == np.uint8
+    assert (np.bincount(labels, minlength=10) > 15).all()
+    brightness = images.astype(np.float32).mean(-1)
+    contrast = np.ptp(np.percentile(brightness.reshape(400, -1), (2, 98), axis=1), axis=0)
+    assert np.mean(contrast > 40) > 0.95

@@ -1,0 +1,273 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_gan
+
+import gan_core
+from gan_core import losses
+from gan_core.errors import ArgumentError
+from gan_core.random_streams import stream_seed
+from gan_core.types import Batch
+
+
+def batch_of(images):
+    images = tf.convert_to_tensor(images)
+    return Batch(images, tf.fill([len(images)], tf.constant(-1, tf.int64)))
+
+
+class Ones:
+    """Latents that are all one: the generator becomes a constant."""
+
+    size = 1
+
+    def __call__(self, num_latents, seed):
+        return tf.ones([num_latents, 1])
+
+
+def linear_gan(strategy, *, loss, learning_rate, latents, channels, optimizer, batch_size=4):
+    with strategy.scope():
+        return gan_core.GanStep(
+            generator=keras.Sequential(
+                [
+                    keras.Input((latents.size,)),
+                    keras.layers.Dense(channels, use_bias=False),
+                    keras.layers.Reshape((1, 1, channels)),
+                ]
+            ),
+            discriminator=keras.Sequential(
+                [
+                    keras.Input((1, 1, channels)),
+                    keras.layers.Flatten(),
+                    keras.layers.Dense(1, use_bias=False),
+                ]
+            ),
+            generator_optimizer=optimizer(learning_rate),
+            discriminator_optimizer=optimizer(learning_rate),
+            latents=latents,
+            global_batch_size=batch_size,
+            loss=loss,
+        )
+
+
+class NumpyAdam:
+    """Kingma & Ba 2015, algorithm 1, with the epsilon where Keras has it."""
+
+    def __init__(self, learning_rate, beta_1=0.5, beta_2=0.999, epsilon=1e-7):
+        self.rate, self.beta_1, self.beta_2, self.epsilon = learning_rate, beta_1, beta_2, epsilon
+        self.count, self.first, self.second = 0, 0.0, 0.0
+
+    def step(self, weight, gradient):
+        self.count += 1
+        self.first = self.beta_1 * self.first + (1 - self.beta_1) * gradient
+        self.second = self.beta_2 * self.second + (1 - self.beta_2) * gradient**2
+        bias = np.sqrt(1 - self.beta_2**self.count) / (1 - self.beta_1**self.count)
+        return weight - self.rate * bias * self.first / (np.sqrt(self.second) + self.epsilon)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def test_updates_equal_a_calculation_in_plain_numpy(one_device):
+    gan = linear_gan(
+        one_device,
+        loss=losses.non_saturating(),
+        learning_rate=0.01,
+        latents=gan_core.NormalLatents(2),
+        channels=3,
+        optimizer=tiny_gan.adam,
+    )
+    generator = gan.generator.get_weights()[0].astype(np.float64)  # [2, 3]
+    critic = gan.discriminator.get_weights()[0].astype(np.float64)  # [3, 1]
+    generator_adam, critic_adam = NumpyAdam(0.01), NumpyAdam(0.01)
+    rng = np.random.default_rng(0)
+    for number in range(3):
+        real = rng.normal(size=(4, 1, 1, 3)).astype(np.float32)
+        metrics = gan.update_both(batch_of(real))
+        latents = gan.latents(4, stream_seed(0, "shared_latents", 4 * number)).numpy()
+        x, fake = real.reshape(4, 3), latents @ generator
+        d_real, d_fake = x @ critic, fake @ critic
+        expected_loss = np.mean(np.log1p(np.exp(-d_real)) + np.log1p(np.exp(d_fake)))
+        np.testing.assert_allclose(metrics["discriminator/loss"], expected_loss, rtol=1e-5)
+        np.testing.assert_allclose(
+            metrics["generator/adversarial"], np.mean(np.log1p(np.exp(-d_fake))), rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            metrics["discriminator/real_probability"], np.mean(sigmoid(d_real)), rtol=1e-5
+        )
+        critic_gradient = (x.T @ (sigmoid(d_real) - 1) + fake.T @ sigmoid(d_fake)) / 4
+        generator_gradient = latents.T @ ((sigmoid(d_fake) - 1) @ critic.T) / 4
+        critic = critic_adam.step(critic, critic_gradient)
+        generator = generator_adam.step(generator, generator_gradient)
+        np.testing.assert_allclose(gan.discriminator.get_weights()[0], critic, atol=2e-6)
+        np.testing.assert_allclose(gan.generator.get_weights()[0], generator, atol=2e-6)
+
+
+def test_dirac_gan_leaves_its_equilibrium_at_the_rate_of_the_closed_form(one_device):
+    """Mescheder et al. 2018, lemma 2.3: simultaneous descent grows the radius by sqrt(1 + h^2)."""
+    rate = 0.1
+    gan = linear_gan(
+        one_device,
+        loss=losses.wasserstein(),
+        learning_rate=rate,
+        latents=Ones(),
+        channels=1,
+        optimizer=keras.optimizers.SGD,
+    )
+    gan.generator.set_weights([np.array([[1.0]])])
+    gan.discriminator.set_weights([np.array([[0.5]])])
+
+    def radius():
+        return np.hypot(gan.generator.get_weights()[0], gan.discriminator.get_weights()[0]).item()
+
+    start = radius()
+    for _ in range(10):
+        gan.update_both(batch_of(tf.zeros([4, 1, 1, 1])))
+    np.testing.assert_allclose(radius() / start, (1 + rate**2) ** 5, rtol=1e-5)
+
+
+def test_discriminator_update_changes_no_generator_variable(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    before, critic_before = tiny_gan.values(gan.generator), tiny_gan.values(gan.discriminator)
+    gan.update_discriminator(batch_of(tiny_gan.source().images[:8]))
+    for old, new in zip(before, tiny_gan.values(gan.generator), strict=True):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(critic_before, tiny_gan.values(gan.discriminator), strict=True):
+        assert (old != new).any(), "each variable of the discriminator, averages included, moves"
+    assert int(gan.images_seen) == 8
+    assert int(gan.generator_updates) == 0
+    assert int(gan.generator_optimizer.iterations) == 0
+
+
+def test_generator_update_changes_no_discriminator_variable(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    before, generator_before = tiny_gan.values(gan.discriminator), tiny_gan.values(gan.generator)
+    gan.update_generator()
+    for old, new in zip(before, tiny_gan.values(gan.discriminator), strict=True):
+        np.testing.assert_array_equal(old, new)
+    for old, new in zip(generator_before, tiny_gan.values(gan.generator), strict=True):
+        assert (old != new).any()
+    assert int(gan.images_seen) == 0
+    assert int(gan.generator_updates) == 1
+    assert int(gan.discriminator_optimizer.iterations) == 0
+
+
+def test_two_updates_in_turn_move_averages_like_one_shared_pass(one_device):
+    """The discriminator sees real then fake in both; its averages must take both in, in order."""
+    shared, in_turn = (tiny_gan.build_gan(one_device) for _ in range(2))
+    images = tiny_gan.source().images[:8]
+    # The same latents in both: only then are the passes the same.
+    for gan in (shared, in_turn):
+        gan.latents = lambda num_latents, seed: tf.ones([num_latents, tiny_gan.LATENT_SIZE])
+    shared.update_both(batch_of(images))
+    in_turn.update_discriminator(batch_of(images))
+    for a, b in zip(
+        tiny_gan.values(shared.discriminator), tiny_gan.values(in_turn.discriminator), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-7)
+
+
+def test_own_terms_are_minimised_and_logged(one_device):
+    class WithWeightPenalty(gan_core.GanStep):
+        def generator_terms(self, outputs):
+            brightness = tf.reduce_mean(outputs.fake_images, axis=[1, 2, 3])
+            return super().generator_terms(outputs) | {"brightness": brightness}
+
+    keras.utils.set_random_seed(0)
+    with one_device.scope():
+        gan = WithWeightPenalty(
+            generator=tiny_gan.build_generator(),
+            discriminator=tiny_gan.build_discriminator(),
+            generator_optimizer=tiny_gan.adam(),
+            discriminator_optimizer=tiny_gan.adam(),
+            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+            global_batch_size=8,
+        )
+    metrics = gan.update_generator()
+    np.testing.assert_allclose(
+        metrics["generator/loss"],
+        metrics["generator/adversarial"] + metrics["generator/brightness"],
+        rtol=1e-6,
+    )
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_float32_weights(one_device, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        with one_device.scope():
+            gan = gan_core.GanStep(
+                generator=tiny_gan.build_generator(),
+                discriminator=tiny_gan.build_discriminator(),
+                generator_optimizer=keras.optimizers.LossScaleOptimizer(tiny_gan.adam()),
+                discriminator_optimizer=keras.optimizers.LossScaleOptimizer(tiny_gan.adam()),
+                latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+                global_batch_size=8,
+            )
+    finally:
+        keras.config.set_dtype_policy("float32")
+    before = tiny_gan.values(gan.generator)
+    metrics = gan.update_both(batch_of(tiny_gan.source().images[:8]))
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert all(variable.dtype == "float32" for variable in gan.generator.trainable_variables)
+    assert any((a != b).any() for a, b in zip(before, tiny_gan.values(gan.generator), strict=True))
+
+
+def test_two_replicas_equal_one_device(one_device, mirrored):
+    """The same global batch, on networks without batch normalization: the same trajectory."""
+    source = tiny_gan.source()
+    weights, metrics = [], []
+    for strategy in (one_device, mirrored):
+        gan = tiny_gan.build_gan(strategy, batch_norm=False)
+        batches = gan_core.image_batches(source, global_batch_size=8, strategy=strategy)
+        update = tf.function(gan.update_both)
+        for _ in range(4):
+            last = update(next(batches))
+        weights.append(tiny_gan.values(gan.generator) + tiny_gan.values(gan.discriminator))
+        metrics.append({name: float(value) for name, value in last.items()})
+    assert metrics[0] == pytest.approx(metrics[1], rel=1e-5)
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_refuses_networks_that_share_a_variable(one_device):
+    shared = keras.layers.Dense(3)
+    latent, image = keras.Input((3,)), keras.Input((3,))
+    parts = {
+        "generator": keras.Model(latent, shared(latent)),
+        "discriminator": keras.Model(image, keras.layers.Dense(1)(shared(image))),
+    }
+    with pytest.raises(ArgumentError, match="must share no variable with the generator, but"):
+        make_step(one_device, **parts)
+
+
+def test_refuses_a_frozen_network(one_device):
+    generator = tiny_gan.build_generator()
+    generator.trainable = False
+    with pytest.raises(ArgumentError, match=r"`generator` .* must have trainable variables"):
+        make_step(one_device, generator=generator)
+
+
+def test_refuses_one_optimizer_for_both(one_device):
+    optimizer = tiny_gan.adam()
+    with pytest.raises(ArgumentError, match=r"must not be the generator's; make two"):
+        make_step(one_device, generator_optimizer=optimizer, discriminator_optimizer=optimizer)
+
+
+def test_refuses_a_batch_that_does_not_divide(mirrored):
+    with pytest.raises(ArgumentError, match=r"`global_batch_size` \(7\) must be .* the 2 replicas"):
+        make_step(mirrored, global_batch_size=7)
+
+
+def make_step(strategy, **changes):
+    with strategy.scope():
+        arguments = {
+            "generator": changes.pop("generator", None) or tiny_gan.build_generator(),
+            "discriminator": changes.pop("discriminator", None) or tiny_gan.build_discriminator(),
+            "generator_optimizer": tiny_gan.adam(),
+            "discriminator_optimizer": tiny_gan.adam(),
+            "latents": gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+            "global_batch_size": 8,
+        }
+        return gan_core.GanStep(**arguments | changes)

@@ -1,0 +1,56 @@
+"""Networks so small that a step takes milliseconds, for the tests."""
+
+import keras
+import numpy as np
+from keras import layers
+
+import gan_core
+
+IMAGE_SHAPE = (8, 8, 3)
+LATENT_SIZE = 5
+
+
+def build_generator(latent_size=LATENT_SIZE, batch_norm=True):
+    stack = [keras.Input((latent_size,)), layers.Dense(4 * 4 * 4), layers.Reshape((4, 4, 4))]
+    if batch_norm:
+        stack.append(layers.BatchNormalization(momentum=0.9))
+    stack += [layers.LeakyReLU(0.2), layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh")]
+    return keras.Sequential(stack, name="generator")
+
+
+def build_discriminator(batch_norm=True):
+    stack = [keras.Input(IMAGE_SHAPE), layers.Conv2D(4, 3, 2, "same")]
+    if batch_norm:
+        stack.append(layers.BatchNormalization(momentum=0.9))
+    stack += [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1)]
+    return keras.Sequential(stack, name="discriminator")
+
+
+def adam(learning_rate=2e-4):
+    return keras.optimizers.Adam(learning_rate, beta_1=0.5)
+
+
+def build_gan(strategy, *, batch_norm=True, global_batch_size=8, seed=0, **kwargs):
+    keras.utils.set_random_seed(3)
+    with strategy.scope():
+        return gan_core.GanStep(
+            generator=build_generator(batch_norm=batch_norm),
+            discriminator=build_discriminator(batch_norm=batch_norm),
+            generator_optimizer=adam(),
+            discriminator_optimizer=adam(),
+            latents=gan_core.NormalLatents(LATENT_SIZE),
+            global_batch_size=global_batch_size,
+            seed=seed,
+            **kwargs,
+        )
+
+
+def source(count=37):
+    """Images that differ, each with its own number as the label."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (count, *IMAGE_SHAPE), dtype=np.uint8)
+    return gan_core.ImageSource("tiny", images, np.arange(count))
+
+
+def values(network):
+    return [variable.numpy() for variable in network.variables]
