@@ -10,10 +10,9 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from gan_core import STRATEGIES, ArgumentError, check_divides
+from gan_core import PRECISIONS, STRATEGIES, ArgumentError, check_divides
 
 MODES = ("train", "generate", "info")
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("adam", "rmsprop")
 
 
@@ -49,7 +48,8 @@ class Settings:
     )
     data_dir: str = _flag(
         "",
-        "TensorFlow Datasets directory; ~/tensorflow_datasets if empty. Missing sets are downloaded.",
+        "TensorFlow Datasets directory, to which missing sets are downloaded; "
+        "~/tensorflow_datasets if empty.",
     )
     split: str = _flag(
         "train", "Which part of the dataset, for example train, train+extra, train[:10%]."
@@ -77,8 +77,9 @@ class Settings:
     )
     precision: str = _flag(
         "float32",
-        "Arithmetic of the networks; weights and losses stay float32. mixed_bfloat16 is faster on "
-        "CPUs with AVX-512 BF16 or AMX and on GPUs since Ampere, mixed_float16 on older GPUs.",
+        "Arithmetic of the networks; weights and losses stay float32. auto: mixed_bfloat16 where "
+        "the hardware computes in it (CPUs with AVX-512 BF16 or AMX, GPUs since Ampere), float32 "
+        "elsewhere. mixed_float16 is for older GPUs.",
         choices=PRECISIONS,
     )
     optimizer: str = _flag("adam", "Optimizer of both networks.", choices=OPTIMIZERS)
@@ -202,10 +203,11 @@ def _flagfiles_first(arguments: Sequence[str]) -> list[str]:
 
 
 def _as_argument_error(error: absl_flags.Error) -> ArgumentError:
-    """absl's errors in this project's form."""
+    """An error of absl's in this project's form."""
     if isinstance(error, absl_flags.UnrecognizedFlagError):
         hint = re.search(r"Did you mean: (.*?)\s*\?", str(error))
         remedy = f"did you mean --{hint.group(1)}?" if hint else "see --help"
-        return ArgumentError(f"--{error.flagname}", error.flagvalue or "", "is not a flag", remedy)
+        argument = error.flagvalue or f"--{error.flagname}"
+        return ArgumentError("flag", argument, "is not known", remedy)
     text = " ".join(str(error).split())
     return ArgumentError("flags", text, "cannot be read", "see --help")

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,15 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     workdir = Path(settings.workdir)
     _check_writable("workdir", workdir)
     strategy = _make_strategy(settings)
+    settings, precision_facts = _choose_precision(settings)
     source = _open_source(settings)
     gan = _build_gan(experiment, settings, strategy)
     _check_image_shape(gan, source)
     checkpoints = gan_core.Checkpoints(workdir / "checkpoints", gan, settings.keep_checkpoints)
     restored = checkpoints.restore_latest()
-    step = int(gan.step)
+    step = int(gan.step.numpy())
     print(f"{experiment.name} on {source.facts()}")
-    print(f"{gan_core.describe_strategy(strategy)}, {settings.precision}")
+    print(f"{gan_core.describe_strategy(strategy)}, {precision_facts}")
     print(f"from step {step:,} to {settings.total_steps:,}, workdir {workdir}", flush=True)
     if settings.dry_run:
         print("dry run: everything fits; nothing was trained or written")
@@ -104,45 +105,32 @@ def _train(experiment: Experiment, settings: Settings) -> None:
         [
             gan_core.JsonLinesWriter(workdir / "metrics.jsonl"),
             gan_core.TensorBoardWriter(workdir / "tensorboard"),
-            gan_core.PictureFilesWriter(workdir, f"{caption}, made by gan_core"),
+            gan_core.PictureFilesWriter(workdir, caption),
             status,
         ]
     )
     if not restored:
         writer.write_settings({**settings.as_dict(), "data": source.facts()})
-    facts = {"experiment": experiment.name, "data": source.name}
-    window = gan_core.MetricsWindow(gan, writer)
     draw_samples = gan_core.SampleGrid(gan, writer, caption, _GRID_IMAGES)
-    draw_curves = gan_core.CurvesPicture(workdir / "metrics.jsonl", workdir / "curves.png", caption)
-
-    def every(every_steps: int, hook: gan_core.Hook) -> gan_core.Every:
-        return gan_core.Every(every_steps, hook, settings.total_steps)
-
-    hooks = [
-        window.add,
-        lambda step, metrics: status.advance(step),
-        every(settings.log_every_steps, window.write),
-        every(settings.sample_every_steps, draw_samples),
-        every(settings.sample_every_steps, draw_curves),
-        every(settings.checkpoint_every_steps, lambda step, metrics: checkpoints.save(facts)),
-    ]
     if step == 0:
         draw_samples(0, {})
-    batches = gan_core.image_batches(
-        source,
-        global_batch_size=settings.global_batch_size,
-        strategy=strategy,
-        seed=settings.seed,
-        first_image=int(gan.images_seen),
-    )
+    window = gan_core.MetricsWindow(gan, writer)
+    facts = {"experiment": experiment.name, "data": source.name}
+    intervals = [
+        (settings.log_every_steps, window.write),
+        (settings.sample_every_steps, draw_samples),
+        (settings.sample_every_steps, gan_core.CurvesPicture(workdir, caption)),
+        (settings.checkpoint_every_steps, lambda step, metrics: checkpoints.save(facts)),
+    ]
+    hooks = [gan_core.Every(every, hook, settings.total_steps) for every, hook in intervals]
     print("Tracing the step (first call) ...", flush=True)
     try:
         gan_core.train(
             gan,
-            batches,
+            _make_batches(gan, source, settings, strategy),
             total_steps=settings.total_steps,
             steps_per_call=settings.steps_per_call,
-            hooks=hooks,
+            hooks=[window.add, lambda step, metrics: status.advance(step), *hooks],
         )
     finally:
         writer.close()
@@ -156,6 +144,7 @@ def _generate(experiment: Experiment, settings: Settings) -> None:
     output = Path(settings.output or Path(settings.workdir) / "generated.png")
     _check_writable("output", output.parent if output.suffix == ".png" else output)
     strategy = _make_strategy(settings)
+    settings, _ = _choose_precision(settings)
     gan = _build_gan(experiment, settings, strategy)
     facts = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan).restore_latest()
     if facts is None:
@@ -188,6 +177,7 @@ def _generate_pictures(gan: gan_core.GanStep, settings: Settings) -> np.ndarray:
 
 def _info(experiment: Experiment, settings: Settings) -> None:
     strategy = _make_strategy(settings)
+    settings, precision_facts = _choose_precision(settings)
     gan = _build_gan(experiment, settings, strategy)
     networks = (gan.generator, gan.discriminator)
     for network in networks:
@@ -202,7 +192,7 @@ def _info(experiment: Experiment, settings: Settings) -> None:
     ):
         print(f"{name}: {total:,} parameters, {part:,} trainable")
     print(f"data: {_open_source(settings).facts()}")
-    print(f"devices: {gan_core.describe_strategy(strategy)}")
+    print(f"devices: {gan_core.describe_strategy(strategy)}, {precision_facts}")
     print(
         f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, "
         f"Keras {keras.__version__}"
@@ -216,6 +206,12 @@ def _make_strategy(settings: Settings) -> tf.distribute.Strategy:
     strategy = gan_core.make_strategy(settings.strategy)
     gan_core.per_replica_batch_size(settings.global_batch_size, strategy)
     return strategy
+
+
+def _choose_precision(settings: Settings) -> tuple[Settings, str]:
+    """Settings with `auto` replaced by what it stands for here, and a few words on it."""
+    policy, reason = gan_core.choose_precision(settings.precision)
+    return dataclasses.replace(settings, precision=policy), f"{policy} ({reason})"
 
 
 def _open_source(settings: Settings) -> gan_core.ImageSource:
@@ -248,9 +244,24 @@ def _build_gan(
         )
 
 
+def _make_batches(
+    gan: gan_core.GanStep,
+    source: gan_core.ImageSource,
+    settings: Settings,
+    strategy: tf.distribute.Strategy,
+) -> Iterator[gan_core.Batch]:
+    return gan_core.image_batches(
+        source,
+        global_batch_size=settings.global_batch_size,
+        strategy=strategy,
+        seed=settings.seed,
+        first_image=int(gan.images_seen.numpy()),
+    )
+
+
 def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizers.Optimizer:
     if settings.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(learning_rate, beta_1=settings.beta_1)
+        optimizer = gan_core.Adam(learning_rate, beta_1=settings.beta_1)
     else:
         optimizer = keras.optimizers.RMSprop(learning_rate)
     if settings.precision == "mixed_float16":

@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from experiments import runner
-from gan_core import NormalLatents
+from gan_core import BatchNormalization, NormalLatents
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -14,13 +14,13 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(4 * 4 * 512),
             layers.Reshape((4, 4, 512)),
-            layers.BatchNormalization(),
+            BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Conv2DTranspose(256, 5, 2, "same"),
-            layers.BatchNormalization(),
+            BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Conv2DTranspose(128, 5, 2, "same"),
-            layers.BatchNormalization(),
+            BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Conv2DTranspose(3, 5, 2, "same"),
             layers.Activation("tanh", dtype="float32"),
@@ -37,10 +37,10 @@ def build_discriminator() -> keras.Model:
             layers.Conv2D(64, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Conv2D(128, 5, 2, "same"),
-            layers.BatchNormalization(),
+            BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Conv2D(256, 5, 2, "same"),
-            layers.BatchNormalization(),
+            BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Flatten(),
             layers.Dense(1, dtype="float32"),

@@ -22,9 +22,12 @@ from gan_core.images import (
     with_caption,
 )
 from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
+from gan_core.layers import BatchNormalization
 from gan_core.loop import train
 from gan_core.losses import AdversarialLoss, non_saturating, wasserstein
+from gan_core.optimizers import Adam
 from gan_core.pipeline import image_batches, shuffled_indices
+from gan_core.precision import PRECISIONS, choose_precision
 from gan_core.random_streams import stream_seed
 from gan_core.schedules import Schedule, simultaneous
 from gan_core.step import GanStep, Outputs

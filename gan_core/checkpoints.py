@@ -43,7 +43,7 @@ class Checkpoints:
         Returns:
           The checkpoint's folder.
         """
-        step = int(self._gan.step)
+        step = int(self._gan.step.numpy())
         path = self._folder / f"step_{step:07d}"
         partial = self._folder / f"partial_{step:07d}"
         shutil.rmtree(partial, ignore_errors=True)

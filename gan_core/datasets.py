@@ -230,7 +230,7 @@ def _one_size(name: str, dataset: tf.data.Dataset, shape: tuple[int | None, ...]
 
 
 def _with_progress(batches: Iterator[Any], title: str, total: int | None) -> Iterator[Any]:
-    """Passes batches on and shows, on a terminal, a bar of the images read once it takes a while."""
+    """Passes batches on; shows a bar of the images read, on a terminal, once it takes a while."""
     with tqdm(desc=title, total=total, unit=" images", disable=None, delay=2, leave=False) as bar:
         for batch in batches:
             yield batch

@@ -13,11 +13,12 @@ class ArgumentError(ValueError):
       argument: Name of the argument or flag, without backticks.
       value: What was given.
       rule: What must hold, starting with a verb.
-      remedy: What to do instead, without a full stop.
+      remedy: What to do instead, without a full stop, or as a question.
     """
 
     def __init__(self, argument: str, value: object, rule: str, remedy: str):
-        super().__init__(f"`{argument}` ({value}) {rule}; {remedy}.")
+        end = "" if remedy.endswith("?") else "."
+        super().__init__(f"`{argument}` ({value}) {rule}; {remedy}{end}")
         self.argument = argument
 
 

@@ -62,7 +62,7 @@ class MetricsWindow:
         self._gan = gan
         self._writer = writer
         self._clock = clock
-        self._last_step = int(gan.step)
+        self._last_step = int(gan.step.numpy())
         self._window_start_step = self._last_step
         self._started = clock()
         self._sums: Metrics = {}
@@ -86,7 +86,7 @@ class MetricsWindow:
         scalars = {name: float(total) / num_steps for name, total in self._sums.items()}
         wait_per_step = scalars.pop("data_wait_seconds")
         now = self._clock()
-        timing = {"images_seen": int(self._gan.images_seen), "seconds": now - self._started}
+        timing = {"images_seen": int(self._gan.images_seen.numpy()), "seconds": now - self._started}
         start, start_step = self._rate_start
         rated_steps = step - start_step
         if rated_steps:
@@ -130,24 +130,22 @@ class SampleGrid:
 
 
 class CurvesPicture:
-    """Draws the curves of the run so far, from its metrics file.
+    """Draws the curves of the run so far: `curves.png` from `metrics.jsonl`.
 
     Args:
-      metrics_path: The run's `metrics.jsonl`.
-      picture_path: The PNG file to write.
+      workdir: The run's folder, where both are.
       title: What was trained, on which data.
     """
 
-    def __init__(self, metrics_path: Path, picture_path: Path, title: str):
-        self._metrics_path = metrics_path
-        self._picture_path = picture_path
+    def __init__(self, workdir: Path, title: str):
+        self._workdir = workdir
         self._title = title
 
     def __call__(self, step: int, metrics: Metrics) -> None:
         """Writes the picture anew."""
         del step, metrics
-        lines = read_metrics(self._metrics_path)
-        self._picture_path.write_bytes(curves_png(lines, self._title))
+        lines = read_metrics(self._workdir / "metrics.jsonl")
+        (self._workdir / "curves.png").write_bytes(curves_png(lines, self._title))
 
 
 def resident_gib() -> float:

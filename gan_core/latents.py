@@ -11,14 +11,12 @@ from gan_core.errors import ArgumentError, check_positive
 
 
 class LatentDistribution(Protocol):
-    """A distribution over latents [Z], drawn from a stateless seed.
-
-    Attributes:
-      size: Z, the length of one latent.
-    """
+    """A distribution over latents [Z], drawn from a stateless seed."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Z, the length of one latent."""
+        ...
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
         """Draws float32 [num_latents, size]; `seed` is int32 [2]."""

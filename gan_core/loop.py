@@ -12,6 +12,8 @@ from gan_core.schedules import Schedule, simultaneous
 from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
 
+_MAXIMUM_METRICS = 64
+
 
 def train(
     gan: GanStep,
@@ -42,7 +44,7 @@ def train(
         if isinstance(hook, Every):
             check_divides("steps_per_call", steps_per_call, "every_steps", hook.every_steps)
     run_steps = _make_step_loop(gan, schedule or simultaneous())
-    step = int(gan.step)
+    step = int(gan.step.numpy())
     while step < total_steps:
         # A step count off the grid, from another `steps_per_call` say, gets back onto it.
         num_steps = min(steps_per_call - step % steps_per_call, total_steps - step)
@@ -57,29 +59,27 @@ def _make_step_loop(
 ) -> Callable[[Iterator[Batch], tf.Tensor], Metrics]:
     """A `tf.function` of (batches, num_steps) that returns the mean metrics of `num_steps` steps.
 
-    The names of the metrics are known only once a step is traced, so their sums live in a
-    variable made at that moment. Tracing a step twice to learn them would double the start-up.
+    The names of the metrics are known only once a step is traced, after the loop's variables must
+    have their shapes: so the sums have room for more. Tracing a step twice to learn the names,
+    or making a variable on the way, which traces it twice too, would double the start-up.
     """
     names: list[str] = []
-    sums: list[tf.Variable] = []
-
-    def add(metrics: Metrics) -> None:
-        if not sums:
-            names.extend(metrics)
-            with tf.init_scope():
-                sums.append(tf.Variable(tf.zeros([len(metrics)]), trainable=False))
-        sums[0].assign_add(tf.stack([tf.cast(metrics[name], tf.float32) for name in names]))
 
     def run_steps(batches: Iterator[Batch], num_steps: tf.Tensor) -> Metrics:
+        sums = tf.zeros([_MAXIMUM_METRICS])
         for _ in tf.range(num_steps):
+            # One iteration at a time, so that the clock reads waiting, not computing.
+            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             timed_batches = _TimedIterator(batches, after=gan.step.read_value())
             metrics = schedule(gan, timed_batches)
-            add(metrics | {"data_wait_seconds": timed_batches.waited_seconds()})
+            metrics |= {"data_wait_seconds": timed_batches.waited_seconds()}
+            names[:] = metrics
+            values = tf.stack([tf.cast(metrics[name], tf.float32) for name in names])
+            sums += tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
             with tf.control_dependencies(_stateful_operations_so_far()):
                 gan.step.assign_add(1)
-        means = sums[0].read_value() / tf.cast(num_steps, tf.float32)
-        sums[0].assign(tf.zeros_like(sums[0]))
-        return dict(zip(names, tf.unstack(means, num=len(names)), strict=True))
+        means = tf.unstack(sums / tf.cast(num_steps, tf.float32))
+        return dict(zip(names, means, strict=False))
 
     return tf.function(run_steps, reduce_retracing=True)
 

@@ -13,7 +13,7 @@ LATENT_SIZE = 5
 def build_generator(latent_size=LATENT_SIZE, batch_norm=True):
     stack = [keras.Input((latent_size,)), layers.Dense(4 * 4 * 4), layers.Reshape((4, 4, 4))]
     if batch_norm:
-        stack.append(layers.BatchNormalization(momentum=0.9))
+        stack.append(gan_core.BatchNormalization(momentum=0.9))
     stack += [layers.LeakyReLU(0.2), layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh")]
     return keras.Sequential(stack, name="generator")
 
@@ -21,13 +21,13 @@ def build_generator(latent_size=LATENT_SIZE, batch_norm=True):
 def build_discriminator(batch_norm=True):
     stack = [keras.Input(IMAGE_SHAPE), layers.Conv2D(4, 3, 2, "same")]
     if batch_norm:
-        stack.append(layers.BatchNormalization(momentum=0.9))
+        stack.append(gan_core.BatchNormalization(momentum=0.9))
     stack += [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1)]
     return keras.Sequential(stack, name="discriminator")
 
 
 def adam(learning_rate=2e-4):
-    return keras.optimizers.Adam(learning_rate, beta_1=0.5)
+    return gan_core.Adam(learning_rate, beta_1=0.5)
 
 
 def build_gan(strategy, *, batch_norm=True, global_batch_size=8, seed=0, **kwargs):

@@ -1,0 +1,53 @@
+"""Keras layers that compute the same as Keras's own, faster."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+_FUSED_DTYPES = (tf.float32, tf.bfloat16, tf.float16)
+
+
+@keras.saving.register_keras_serializable("gan_core")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization (Ioffe & Szegedy 2015) in one kernel where TensorFlow has one.
+
+    Keras 3 spells it out in about twenty operations, in float32. Training on images
+    [B, H, W, C] uses `FusedBatchNormV3` instead: float32 statistics, images in the layer's own
+    type. Anything else (inference, other ranks or axes, masks, renorm, `synchronized`) goes to
+    Keras. Arguments, variables and saved files are those of `keras.layers.BatchNormalization`.
+    """
+
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """[B, H, W, C] -> the same shape, in the layer's compute type."""
+        if not (training and mask is None and self._can_be_fused(inputs)):
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma.value if self.scale else tf.ones([channels]),
+            offset=self.beta.value if self.center else tf.zeros([channels]),
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The kernel gives the unbiased variance; Keras keeps the biased one.
+        count = tf.cast(tf.size(inputs) / channels, tf.float32)
+        variance *= (count - 1.0) / count
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return outputs
+
+    def _can_be_fused(self, inputs: tf.Tensor) -> bool:
+        return (
+            self.trainable
+            and not self.synchronized
+            and not self.renorm
+            and inputs.shape.rank == 4
+            and self.axis in (-1, 3)
+            and inputs.dtype in _FUSED_DTYPES
+            and self.variable_dtype == "float32"
+        )

@@ -1,0 +1,62 @@
+"""Which arithmetic the networks use: a Keras dtype policy by name, or the fastest that is safe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from gan_core.errors import ArgumentError
+
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+_BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
+_FIRST_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
+
+
+def choose_precision(name: str = "auto") -> tuple[str, str]:
+    """The Keras dtype policy for `name`, and why.
+
+    Args:
+      name: `float32`, `mixed_bfloat16` or `mixed_float16` stand for themselves. `auto` is
+        `mixed_bfloat16` where all GPUs, or without a GPU the CPU, compute in it, and `float32`
+        elsewhere: emulated, bfloat16 is many times slower.
+
+    Returns:
+      The policy's name and a reason for people.
+
+    Raises:
+      ArgumentError: If there is no such precision.
+    """
+    if name not in PRECISIONS:
+        raise ArgumentError(
+            "precision", name, "must be one of the known", f"use one of {', '.join(PRECISIONS)}"
+        )
+    if name != "auto":
+        return name, "as asked for"
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        capable = all(map(_gpu_computes_in_bfloat16, gpus))
+        hardware = "the GPU"
+    else:
+        capable = bool(_BFLOAT16_CPU_FLAGS & _cpu_flags())
+        hardware = "the CPU"
+    if capable:
+        return "mixed_bfloat16", f"chosen because {hardware} computes in bfloat16"
+    return "float32", f"chosen because {hardware} does not compute in bfloat16"
+
+
+def _gpu_computes_in_bfloat16(gpu: tf.config.PhysicalDevice) -> bool:
+    details = tf.config.experimental.get_device_details(gpu)
+    capability = details.get("compute_capability", (0, 0))
+    return capability >= _FIRST_BFLOAT16_COMPUTE_CAPABILITY
+
+
+def _cpu_flags() -> set[str]:
+    """The CPU's instruction sets as Linux names them; none where it is not Linux."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return set()
+    for line in cpuinfo.read_text().splitlines():
+        if line.startswith("flags"):
+            return set(line.split(":", 1)[1].split())
+    return set()

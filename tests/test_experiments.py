@@ -1,0 +1,195 @@
+"""Each experiment as a user runs it: in the process where speed matters, as a program once."""
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import runner
+
+ROOT = Path(__file__).parent.parent
+PARAMETERS = {
+    # module: generator all, trainable, discriminator all, trainable
+    "svhn_dcgan": (4_936_963, 4_935_171, 1_034_881, 1_034_113),
+}
+SMALL = [
+    "--dataset=drawn_digits",
+    "--split=test",
+    "--total_steps=2",
+    "--global_batch_size=4",
+    "--steps_per_call=1",
+    "--log_every_steps=1",
+    "--sample_every_steps=2",
+    "--checkpoint_every_steps=2",
+]
+
+
+def experiment_named(name):
+    return importlib.import_module(f"experiments.{name}").EXPERIMENT
+
+
+def run(name, *arguments):
+    return runner.run(experiment_named(name), [*SMALL, *arguments])
+
+
+def metrics(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_info_prints_the_parameter_counts(name, capsys, tmp_path):
+    assert run(name, "--mode=info", f"--workdir={tmp_path}/none") == 0
+    printed = capsys.readouterr().out
+    generator, generator_trainable, discriminator, discriminator_trainable = PARAMETERS[name]
+    assert f"generator: {generator:,} parameters, {generator_trainable:,} trainable" in printed
+    assert (
+        f"discriminator: {discriminator:,} parameters, {discriminator_trainable:,} trainable"
+        in printed
+    )
+    assert f"both: {generator + discriminator:,} parameters" in printed
+    assert "drawn_digits/test: 2,000 images of 32x32x3, 10 classes" in printed
+    assert "--total_steps=2" in printed
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_trains_goes_on_and_writes_what_it_promises(name, capsys, tmp_path):
+    workdir = tmp_path / "deep" / "run"
+    assert run(name, f"--workdir={workdir}") == 0
+    assert "Tracing the step (first call) ..." in capsys.readouterr().out
+    assert run(name, f"--workdir={workdir}", "--total_steps=3") == 0
+    printed = capsys.readouterr().out
+    assert "from step 2 to 3" in printed
+    assert "drawn_digits/test" in printed
+
+    for file in ("effective.flags", "reals.png", "training.gif", "curves.png"):
+        assert (workdir / file).stat().st_size, file
+    assert len(list((workdir / "tensorboard").glob("events*"))) == 2
+    steps = [path.name for path in sorted((workdir / "samples").iterdir())]
+    assert steps == [f"step_{step:07d}.png" for step in (0, 2, 3)]
+    assert "drawn_digits" in Image.open(workdir / "samples" / steps[0]).info["Description"]
+    assert Image.open(workdir / "training.gif").n_frames == 3
+    lines = metrics(workdir)
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    assert [line["images_seen"] for line in lines] == [4, 8, 12]
+    expected = {
+        "step", "images_seen", "seconds", "memory_gib",
+        "discriminator/loss", "discriminator/real", "discriminator/fake",
+        "discriminator/real_probability", "discriminator/fake_probability",
+        "generator/loss", "generator/adversarial",
+    }  # fmt: skip
+    for line in lines:
+        assert expected <= line.keys()
+        assert all(np.isfinite(value) for value in line.values())
+    assert {"images_per_sec", "data_wait"} <= lines[1].keys()
+    assert run(name, f"--workdir={workdir}", "--total_steps=3") == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_generates_a_grid_and_single_pictures(capsys, tmp_path):
+    assert run("svhn_dcgan", f"--workdir={tmp_path}/run") == 0
+    generate = ["--mode=generate", f"--workdir={tmp_path}/run", "--num_images=6"]
+    assert run("svhn_dcgan", *generate) == 0
+    grid = Image.open(tmp_path / "run" / "generated.png")
+    assert "drawn_digits/test, step 2" in grid.info["Description"]
+    assert run("svhn_dcgan", *generate, f"--output={tmp_path}/a", "--seed=5") == 0
+    assert run("svhn_dcgan", *generate, f"--output={tmp_path}/b", "--seed=5") == 0
+    pictures = [np.asarray(Image.open(path)) for path in sorted((tmp_path / "a").iterdir())]
+    assert [picture.shape for picture in pictures] == [(32, 32, 3)] * 6
+    for number, picture in enumerate(pictures):
+        same = np.asarray(Image.open(tmp_path / "b" / f"{number:06d}.png"))
+        np.testing.assert_array_equal(picture, same)
+    assert (pictures[0] != pictures[1]).any()
+
+
+def test_dry_run_checks_all_and_writes_nothing(capsys, tmp_path):
+    assert run("svhn_dcgan", f"--workdir={tmp_path}/run", "--dry_run") == 0
+    assert "nothing was trained or written" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+def make_file(tmp_path):
+    (tmp_path / "file").write_text("")
+    return f"--workdir={tmp_path}/file/run"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--no_such_flag"], r"`flag` \(--no_such_flag\) is not known"),
+        (["--dataset=no_such_set"], r"`dataset` \(no_such_set\) must be a known dataset"),
+        (["--split=none"], r"`split` \(none\) must be a split of `drawn_digits`; use one of train"),
+        ([make_file], r"`workdir` \(.*\) must be a folder, but .*/file is a file; move it"),
+        (["--workdir=/proc/run"], r"`workdir` \(/proc/run\)"),
+        (["--steps_per_call=2"], r"`steps_per_call` \(2\) must divide `log_every_steps` \(1\)"),
+        (["--seed=-3"], r"`seed` \(-3\) must not be negative"),
+        (["--mode=generate"], r"`workdir` \(.*\) must hold a checkpoint; train there first"),
+    ],
+)
+def test_bad_input_gets_one_line_and_leaves_nothing(arguments, message, capsys, tmp_path):
+    arguments = [item(tmp_path) if callable(item) else item for item in arguments]
+    before = sorted(tmp_path.rglob("*"))
+    code = run("svhn_dcgan", f"--workdir={tmp_path}/run", *arguments)
+    assert code == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(f"error: .*{message}.*\n", error), error
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_images_of_another_size_are_refused(capsys, tmp_path, real_data_dir):
+    arguments = ["--dataset=mnist", "--split=test[:20]", f"--data_dir={real_data_dir}"]
+    assert run("svhn_dcgan", *arguments, f"--workdir={tmp_path}/run") == 2
+    assert "has 28x28x1, not 32x32x3" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_trains_on_real_street_numbers(tmp_path, real_data_dir):
+    arguments = ["--dataset=svhn_cropped", "--split=train", f"--data_dir={real_data_dir}"]
+    assert run("svhn_dcgan", *arguments, f"--workdir={tmp_path}") == 0
+    assert np.isfinite(metrics(tmp_path)[-1]["generator/loss"])
+
+
+def run_program(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.svhn_dcgan", *SMALL, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_as_a_program_on_two_virtual_devices(tmp_path):
+    """The command line, in a process of its own: quiet, distributed, with the files in place."""
+    environment = {"TF_CPP_MIN_LOG_LEVEL": ""}
+    done = run_program(
+        "--strategy=mirrored", "--virtual_devices=2", f"--workdir={tmp_path}", **environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "MirroredStrategy, 2 replicas on CPU:0, CPU:1" in done.stdout
+    assert len(metrics(tmp_path)) == 2
+
+
+def test_as_a_program_it_is_quiet_and_refuses_an_uneven_batch(tmp_path):
+    environment = dict(os.environ)
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "experiments.svhn_dcgan", *SMALL, f"--workdir={tmp_path}/run",
+            "--strategy=mirrored", "--virtual_devices=3",
+        ],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: `global_batch_size` (4) must be a positive multiple of the 3 replicas; use 3.\n"
+    )
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_gan
+from PIL import Image
+
+import gan_core
+from gan_core.hooks import resident_gib
+from gan_core.writers import Writer
+
+
+class Recorder(Writer):
+    def __init__(self):
+        self.scalars, self.pictures = [], []
+
+    def write_scalars(self, step, scalars):
+        self.scalars.append((step, dict(scalars)))
+
+    def write_picture(self, step, name, picture):
+        self.pictures.append((step, name, picture))
+
+
+def test_window_writes_means_weighted_by_steps_and_rates_without_the_first_call(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    now = [100.0]
+    recorder = Recorder()
+    window = gan_core.MetricsWindow(gan, recorder, clock=lambda: now[0])
+
+    def call(step, loss, seconds, wait):
+        now[0] += seconds
+        gan.images_seen.assign(8 * step)
+        metrics = {"a/loss": tf.constant(loss), "data_wait_seconds": tf.constant(wait)}
+        window.add(step, metrics)
+
+    call(1, 5.0, seconds=60.0, wait=0.1)
+    call(4, 1.0, seconds=6.0, wait=0.5)
+    window.write(4, {})
+    [(step, scalars)] = recorder.scalars
+    assert step == 4
+    assert scalars["a/loss"] == pytest.approx((5.0 + 3 * 1.0) / 4)
+    assert scalars["images_seen"] == 32
+    assert scalars["seconds"] == pytest.approx(66.0)
+    assert scalars["steps_per_sec"] == pytest.approx(3 / 6.0)
+    assert scalars["images_per_sec"] == pytest.approx(8 * 3 / 6.0)
+    assert scalars["data_wait"] == pytest.approx((0.1 + 3 * 0.5) / 4 * 0.5)
+    assert "data_wait_seconds" not in scalars
+
+    call(6, 2.0, seconds=1.0, wait=0.0)
+    window.write(6, {})
+    step, scalars = recorder.scalars[1]
+    assert scalars["a/loss"] == 2.0
+    assert scalars["steps_per_sec"] == pytest.approx(2.0)
+
+
+def test_sample_grid_shows_the_same_latents_each_time(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    recorder = Recorder()
+    draw = gan_core.SampleGrid(gan, recorder, "tiny, data", num_images=4)
+    draw(0, {})
+    draw(0, {})
+    gan.update_generator()
+    draw(1, {})
+    (step, name, first), (_, _, same), (_, _, other) = recorder.pictures
+    assert (step, name) == (0, "samples")
+    assert first.shape == (256 + 16, 256, 3), "2x2 images of 8 pixels, enlarged, and a caption"
+    np.testing.assert_array_equal(first, same)
+    assert (first[:256] != other[:256]).any()
+
+
+def test_curves_are_drawn_from_the_metrics_file(tmp_path):
+    metrics = tmp_path / "metrics.jsonl"
+    writer = gan_core.JsonLinesWriter(metrics)
+    for step in (10, 20):
+        writer.write_scalars(step, {"discriminator/real": 1.0 / step, "generator/loss": 2.0})
+    writer.close()
+    with metrics.open("a") as file:
+        file.write('{"step": 30, "genera')
+    assert [line["step"] for line in gan_core.read_metrics(metrics)] == [10, 20]
+    draw = gan_core.CurvesPicture(tmp_path, "svhn, drawn_digits")
+    draw(20, {})
+    picture = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+
+
+def test_memory_is_that_of_this_process():
+    before = resident_gib()
+    block = np.ones(2**27)
+    assert 0.9 < resident_gib() - before < 1.1
+    del block

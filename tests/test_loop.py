@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_gan
+
+import gan_core
+from gan_core.errors import ArgumentError
+from gan_core.loop import _make_step_loop
+
+
+def run(gan, strategy, **kwargs):
+    batches = gan_core.image_batches(
+        tiny_gan.source(),
+        global_batch_size=8,
+        strategy=strategy,
+        first_image=int(gan.images_seen.numpy()),
+    )
+    gan_core.train(gan, batches, **kwargs)
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 3, 5])
+def test_calls_of_several_steps_change_nothing(one_device, steps_per_call):
+    one, several = tiny_gan.build_gan(one_device), tiny_gan.build_gan(one_device)
+    run(one, one_device, total_steps=7)
+    run(several, one_device, total_steps=7, steps_per_call=steps_per_call)
+    assert int(several.step) == 7
+    assert int(several.images_seen) == 56
+    for a, b in zip(
+        tiny_gan.values(one.generator), tiny_gan.values(several.generator), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_hooks_get_the_means_over_each_call(one_device):
+    one, several = tiny_gan.build_gan(one_device), tiny_gan.build_gan(one_device)
+    every_step, every_call = [], []
+    run(one, one_device, total_steps=4, hooks=[lambda step, metrics: every_step.append(metrics)])
+    run(
+        several,
+        one_device,
+        total_steps=4,
+        steps_per_call=4,
+        hooks=[lambda step, metrics: every_call.append((step, metrics))],
+    )
+    [(step, means)] = every_call
+    assert step == 4
+    for name in ("discriminator/loss", "generator/loss", "discriminator/fake_probability"):
+        expected = np.mean([metrics[name] for metrics in every_step])
+        np.testing.assert_allclose(means[name], expected, rtol=1e-5)
+    assert 0 <= means["data_wait_seconds"] < 60
+
+
+def test_intervals_are_met_and_the_last_step_too(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    due = []
+    hook = gan_core.Every(4, lambda step, metrics: due.append(step), last_step=10)
+    run(gan, one_device, total_steps=10, steps_per_call=2, hooks=[hook])
+    assert due == [4, 8, 10]
+
+
+def test_a_step_off_the_grid_gets_back_onto_it(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    run(gan, one_device, total_steps=3)
+    calls = []
+    hooks = [lambda step, metrics: calls.append(step)]
+    run(gan, one_device, total_steps=9, steps_per_call=4, hooks=hooks)
+    assert calls == [4, 8, 9]
+
+
+def test_nothing_is_done_when_the_total_is_reached(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    run(gan, one_device, total_steps=1)
+    before = tiny_gan.values(gan.generator)
+    run(gan, one_device, total_steps=1)
+    for a, b in zip(before, tiny_gan.values(gan.generator), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_step_is_traced_once_for_all_lengths_of_call(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    traces = []
+
+    def schedule(gan, batches):
+        traces.append(1)
+        return gan.update_both(next(batches))
+
+    run_steps = _make_step_loop(gan, schedule)
+    batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=one_device)
+    for num_steps in (1, 3, 2):
+        run_steps(batches, tf.constant(num_steps))
+    assert len(traces) == 1
+
+
+def test_trains_on_replicas(mirrored):
+    gan = tiny_gan.build_gan(mirrored, batch_norm=False)
+    seen = []
+    run(gan, mirrored, total_steps=4, steps_per_call=2, hooks=[lambda *call: seen.append(call)])
+    assert int(gan.step.numpy()) == 4
+    assert all(np.isfinite(float(value)) for _, metrics in seen for value in metrics.values())
+
+
+def test_refuses_calls_that_miss_an_interval(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    hook = gan_core.Every(100, print)
+    with pytest.raises(ArgumentError, match=r"`steps_per_call` \(30\) must divide `every_steps`"):
+        run(gan, one_device, total_steps=60, steps_per_call=30, hooks=[hook])
+    with pytest.raises(ArgumentError, match=r"`steps_per_call` \(0\) must be above 0"):
+        run(gan, one_device, total_steps=60, steps_per_call=0)
+    with pytest.raises(ArgumentError, match=r"`every_steps` \(0\) must be above 0"):
+        gan_core.Every(0, print)

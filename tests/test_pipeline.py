@@ -1,0 +1,102 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_gan
+
+import gan_core
+from gan_core.errors import ArgumentError
+from gan_core.pipeline import shuffled_indices
+
+
+def labels_of(batches, count):
+    """The labels, which number the images, of `count` global batches."""
+    found = []
+    for batch in itertools.islice(batches, count):
+        parts = getattr(batch.labels, "values", [batch.labels])
+        found.append(np.concatenate([np.asarray(part) for part in parts]))
+    return np.concatenate(found)
+
+
+@pytest.mark.parametrize("num_images", [1, 2, 3, 37, 1000])
+@pytest.mark.parametrize("epoch", [0, 1, 12345])
+def test_each_epoch_is_a_permutation(num_images, epoch):
+    numbers = epoch * num_images + tf.range(num_images, dtype=tf.int64)
+    indices = shuffled_indices(numbers, num_images, seed=5).numpy()
+    assert sorted(indices) == list(range(num_images))
+
+
+def test_epochs_and_seeds_have_orders_of_their_own():
+    def order(epoch, seed):
+        numbers = epoch * 100 + tf.range(100, dtype=tf.int64)
+        return tuple(shuffled_indices(numbers, 100, seed).numpy())
+
+    orders = {order(epoch, seed) for epoch in range(5) for seed in range(5)}
+    assert len(orders) == 25
+
+
+def test_no_image_is_lost_or_doubled_within_an_epoch(one_device):
+    """37 images in batches of 8: batches run across the ends of epochs."""
+    batches = gan_core.image_batches(
+        tiny_gan.source(37), global_batch_size=8, strategy=one_device, seed=1
+    )
+    labels = labels_of(batches, 37 * 3 // 8)
+    for epoch in range(2):
+        assert sorted(labels[37 * epoch : 37 * (epoch + 1)]) == list(range(37))
+
+
+def test_images_come_with_their_labels_unchanged(one_device):
+    source = tiny_gan.source(37)
+    batch = next(gan_core.image_batches(source, global_batch_size=8, strategy=one_device))
+    assert batch.images.dtype == tf.uint8
+    np.testing.assert_array_equal(batch.images, source.images[batch.labels.numpy()])
+
+
+def test_starting_later_goes_on_where_the_order_stood(one_device):
+    source = tiny_gan.source(37)
+
+    def batches(first_image):
+        return gan_core.image_batches(
+            source, global_batch_size=8, strategy=one_device, first_image=first_image
+        )
+
+    np.testing.assert_array_equal(labels_of(batches(0), 9)[40:], labels_of(batches(40), 4))
+
+
+def test_the_order_does_not_depend_on_the_number_of_replicas(one_device, mirrored):
+    source = tiny_gan.source(37)
+    one, two = (
+        gan_core.image_batches(source, global_batch_size=8, strategy=strategy, seed=3)
+        for strategy in (one_device, mirrored)
+    )
+    np.testing.assert_array_equal(labels_of(one, 10), labels_of(two, 10))
+
+
+def test_several_input_pipelines_share_the_global_batch(one_device):
+    """What two machines with two replicas each would read, put together, is one global batch."""
+    datasets = []
+
+    class Recorder:
+        num_replicas_in_sync = 4
+
+        def distribute_datasets_from_function(self, make_dataset):
+            for pipeline in range(2):
+                context = tf.distribute.InputContext(2, pipeline, 4)
+                datasets.append(make_dataset(context).as_numpy_iterator())
+            return datasets
+
+    source = tiny_gan.source(37)
+    gan_core.image_batches(source, global_batch_size=8, strategy=Recorder(), seed=3)
+    parts = [[next(dataset).labels for _ in range(2)] for dataset in datasets]
+    whole = gan_core.image_batches(source, global_batch_size=8, strategy=one_device, seed=3)
+    np.testing.assert_array_equal(
+        np.concatenate([label for part in parts for label in part]), labels_of(whole, 1)
+    )
+
+
+def test_refuses_a_negative_start(one_device):
+    with pytest.raises(ArgumentError, match=r"`first_image` \(-1\) must not be negative"):
+        gan_core.image_batches(
+            tiny_gan.source(), global_batch_size=8, strategy=one_device, first_image=-1
+        )

@@ -1,0 +1,25 @@
+"""What the README shows works as it stands there."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_the_python_examples_run(capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert len(blocks) == 2
+    namespace = {}
+    for block in blocks:
+        block = block.replace('make_strategy("auto")', 'make_strategy("one_device")')
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert capsys.readouterr().out.startswith("10 {'discriminator/loss'")
+    assert int(namespace["gan"].step.numpy()) == 22
+    assert int(namespace["gan"].images_seen.numpy()) == 20 * 32 + 2 * 3 * 32
+
+
+def test_the_files_it_names_exist():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in re.findall(r"experiments/(?:flagfiles|results)/\w+\.\w+", text):
+        assert (ROOT / path).is_file(), path
