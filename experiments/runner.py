@@ -86,7 +86,7 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     checkpoints = gan_core.Checkpoints(workdir / "checkpoints", gan, settings.keep_checkpoints)
     restored = checkpoints.restore_latest()
     step = int(gan.step.numpy())
-    print(f"{experiment.name} on {source.facts()}")
+    print(f"{experiment.name} on {source.facts()} (limit {settings.memory_limit_gib:g} GiB)")
     print(f"{gan_core.describe_strategy(strategy)}, {precision_facts}")
     print(f"from step {step:,} to {settings.total_steps:,}, workdir {workdir}", flush=True)
     if settings.dry_run:

@@ -190,7 +190,7 @@ def _image_and_label_features(name: str, features: Any) -> tuple[str, str | None
 
     images = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
     labels = [key for key, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
-    if not images or features[images[0]].dtype != np.uint8:
+    if not images or features[images[0]].np_dtype != np.uint8:
         raise ArgumentError(
             "dataset", name, "must have a feature of uint8 images", "choose a set of images"
         )

@@ -24,6 +24,7 @@ SMALL = [
     "--split=test",
     "--total_steps=2",
     "--global_batch_size=4",
+    "--strategy=one_device",
     "--steps_per_call=1",
     "--log_every_steps=1",
     "--sample_every_steps=2",
