@@ -10,7 +10,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from gan_core import PRECISIONS, STRATEGIES, ArgumentError, check_divides
+from gan_core import BAD_IMAGES, CROPS, PRECISIONS, STRATEGIES, ArgumentError, check_divides
 
 MODES = ("train", "generate", "info")
 OPTIMIZERS = ("adam", "rmsprop")
@@ -43,20 +43,32 @@ class Settings:
     )
     dataset: str = _flag(
         "drawn_digits",
-        "drawn_digits (drawn by the program; needs no data and no network), or the name of a "
-        "TensorFlow Datasets set of images, for example svhn_cropped.",
+        "drawn_digits (drawn by the program; needs no data and no network), folder (of pictures, "
+        "named by --data_dir), a .npy or .npz file of images, or the name of a TensorFlow Datasets "
+        "set of images, for example svhn_cropped.",
     )
     data_dir: str = _flag(
         "",
-        "TensorFlow Datasets directory, to which missing sets are downloaded; "
-        "~/tensorflow_datasets if empty.",
+        "With --dataset=folder the folder of pictures; otherwise the TensorFlow Datasets "
+        "directory, to which missing sets are downloaded, ~/tensorflow_datasets if empty.",
     )
     split: str = _flag(
         "train", "Which part of the dataset, for example train, train+extra, train[:10%]."
     )
-    cache_dir: str = _flag(
-        "~/.cache/gan_core", "Where decoded images are kept that do not fit into memory."
+    crop: str = _flag(
+        "centre",
+        "How pictures of another size are fitted to the network's. centre: cut evenly to its "
+        "aspect, then scaled. none: squeezed whole. random: a little larger, cut at random.",
+        choices=CROPS,
     )
+    flip: bool = _flag(False, "Mirror every other image left to right, at random.")
+    bad_images: str = _flag(
+        "error",
+        "What to do with files of a folder that are no whole pictures. error: stop and name the "
+        "first. skip: leave them out, and say how many and which.",
+        choices=BAD_IMAGES,
+    )
+    cache_dir: str = _flag("~/.cache/gan_core", "Where images are kept that had to be decoded.")
     memory_limit_gib: float = _flag(
         4.0, "Images that take more memory than this are read from --cache_dir instead.", above=0
     )

@@ -23,7 +23,8 @@ from gan_core import ArgumentError
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
 _MAXIMUM_GIF_FRAMES = 120
-_GRID_IMAGES = 64
+_GRID_COLUMNS = 8
+_GRID_WIDTH = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,9 +81,8 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     _check_writable("workdir", workdir)
     strategy = _make_strategy(settings)
     settings, precision_facts = _choose_precision(settings)
-    source = _open_source(settings)
     gan = _build_gan(experiment, settings, strategy)
-    _check_image_shape(gan, source)
+    source = _open_source(settings, _image_shape(gan))
     checkpoints = gan_core.Checkpoints(workdir / "checkpoints", gan, settings.keep_checkpoints)
     restored = checkpoints.restore_latest()
     step = int(gan.step.numpy())
@@ -99,7 +99,7 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     _make_folder("workdir", workdir)
     (workdir / "effective.flags").write_text(settings.as_flagfile())
     caption = f"{experiment.name}, {source.name}"
-    _write_reals(source, settings.seed, caption, workdir / "reals.png")
+    _write_reals(gan, source, settings, caption, workdir / "reals.png")
     status = gan_core.StatusWriter(settings.total_steps, step)
     writer = gan_core.MultiWriter(
         [
@@ -111,7 +111,7 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     )
     if not restored:
         writer.write_settings({**settings.as_dict(), "data": source.facts()})
-    draw_samples = gan_core.SampleGrid(gan, writer, caption, _GRID_IMAGES)
+    draw_samples = gan_core.SampleGrid(gan, writer, caption, _num_grid_images(gan))
     if step == 0:
         draw_samples(0, {})
     window = gan_core.MetricsWindow(gan, writer)
@@ -191,7 +191,7 @@ def _info(experiment: Experiment, settings: Settings) -> None:
         strict=True,
     ):
         print(f"{name}: {total:,} parameters, {part:,} trainable")
-    print(f"data: {_open_source(settings).facts()}")
+    print(f"data: {_open_source(settings, _image_shape(gan)).facts()}")
     print(f"devices: {gan_core.describe_strategy(strategy)}, {precision_facts}")
     print(
         f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, "
@@ -214,16 +214,34 @@ def _choose_precision(settings: Settings) -> tuple[Settings, str]:
     return dataclasses.replace(settings, precision=policy), f"{policy} ({reason})"
 
 
-def _open_source(settings: Settings) -> gan_core.ImageSource:
+def _open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_core.ImageSource:
+    """The images that `--dataset` names, fitted to the network's size, enough for one batch."""
+    fitting = {"image_shape": image_shape, "crop": settings.crop}
+    storage = {
+        "cache_dir": Path(settings.cache_dir).expanduser(),
+        "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
+    }
     if settings.dataset == "drawn_digits":
-        return gan_core.drawn_digits(settings.split)
-    return gan_core.tfds_images(
-        settings.dataset,
-        split=settings.split,
-        data_dir=settings.data_dir or None,
-        cache_dir=Path(settings.cache_dir).expanduser(),
-        memory_limit_bytes=int(settings.memory_limit_gib * 2**30),
-    )
+        source = gan_core.drawn_digits(settings.split, **fitting)
+    elif settings.dataset == "folder":
+        folder, bad_images = Path(settings.data_dir), settings.bad_images
+        source = gan_core.folder_images(folder, bad_images=bad_images, **fitting, **storage)
+    elif settings.dataset.endswith(gan_core.ARRAY_FILE_ENDINGS):
+        source = gan_core.array_file_images(Path(settings.dataset), **fitting, **storage)
+    else:
+        split, data_dir = settings.split, settings.data_dir or None
+        source = gan_core.tfds_images(
+            settings.dataset, split=split, data_dir=data_dir, **fitting, **storage
+        )
+    if len(source.images) < settings.global_batch_size:
+        raise ArgumentError(
+            "dataset",
+            source.name,
+            f"must hold a batch of {settings.global_batch_size} usable images at least, but has "
+            f"{len(source.images)}",
+            "add images, or use a smaller --global_batch_size",
+        )
+    return source
 
 
 def _build_gan(
@@ -256,7 +274,13 @@ def _make_batches(
         strategy=strategy,
         seed=settings.seed,
         first_image=int(gan.images_seen.numpy()),
+        image_shape=_image_shape(gan),
+        flip=settings.flip,
     )
+
+
+def _image_shape(gan: gan_core.GanStep) -> tuple[int, int, int]:
+    return tuple(gan.generator.output_shape[1:])
 
 
 def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizers.Optimizer:
@@ -267,18 +291,6 @@ def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizer
     if settings.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
-
-
-def _check_image_shape(gan: gan_core.GanStep, source: gan_core.ImageSource) -> None:
-    made = tuple(gan.generator.output_shape[1:])
-    if source.image_shape != made:
-        sizes = ["x".join(map(str, shape)) for shape in (source.image_shape, made)]
-        raise ArgumentError(
-            "dataset",
-            source.name,
-            f"must have the generator's image size, but has {sizes[0]}, not {sizes[1]}",
-            "choose a set of that size",
-        )
 
 
 def _check_writable(name: str, folder: Path) -> None:
@@ -301,11 +313,26 @@ def _make_folder(name: str, folder: Path) -> None:
         raise ArgumentError(name, folder, f"cannot be made: {error}", "choose another") from error
 
 
-def _write_reals(source: gan_core.ImageSource, seed: int, caption: str, path: Path) -> None:
-    numbers = tf.range(min(_GRID_IMAGES, len(source.images)), dtype=tf.int64)
-    order = gan_core.shuffled_indices(numbers, len(source.images), seed).numpy()
-    grid = gan_core.with_caption(gan_core.grid(source.images[order]), f"{caption}, real images")
-    path.write_bytes(gan_core.png_bytes(grid, caption))
+def _write_reals(
+    gan: gan_core.GanStep,
+    source: gan_core.ImageSource,
+    settings: Settings,
+    caption: str,
+    path: Path,
+) -> None:
+    """The run's first images, as the discriminator gets them."""
+    numbers = tf.range(min(_num_grid_images(gan), len(source.images)), dtype=tf.int64)
+    batch = gan_core.read_images(
+        source, numbers, seed=settings.seed, image_shape=_image_shape(gan), flip=settings.flip
+    )
+    picture = gan_core.grid(batch.images.numpy())
+    picture = gan_core.with_caption(picture, f"{caption}, real images")
+    path.write_bytes(gan_core.png_bytes(picture, caption))
+
+
+def _num_grid_images(gan: gan_core.GanStep) -> int:
+    """A square of 8x8, or of as many large images as fit into 1,024 pixels."""
+    return min(_GRID_COLUMNS, max(1, _GRID_WIDTH // _image_shape(gan)[1])) ** 2
 
 
 def _write_gif(samples: Path, path: Path) -> None:

@@ -2,7 +2,13 @@
 
 from gan_core.checkpoints import Checkpoints
 from gan_core.curves import curves_png, read_metrics
-from gan_core.datasets import ImageSource, drawn_digits, tfds_images
+from gan_core.datasets.array_file import ENDINGS as ARRAY_FILE_ENDINGS
+from gan_core.datasets.array_file import array_file_images
+from gan_core.datasets.drawn_digits import drawn_digits
+from gan_core.datasets.fitting import CROPS
+from gan_core.datasets.folder import BAD_IMAGES, folder_images
+from gan_core.datasets.source import ImageSource
+from gan_core.datasets.tfds import tfds_images
 from gan_core.distribution import (
     STRATEGIES,
     describe_strategy,
@@ -26,7 +32,7 @@ from gan_core.layers import BatchNormalization
 from gan_core.loop import train
 from gan_core.losses import AdversarialLoss, non_saturating, wasserstein
 from gan_core.optimizers import Adam
-from gan_core.pipeline import image_batches, shuffled_indices
+from gan_core.pipeline import image_batches, read_images
 from gan_core.precision import PRECISIONS, choose_precision
 from gan_core.random_streams import stream_seed
 from gan_core.schedules import Schedule, simultaneous

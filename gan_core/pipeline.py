@@ -7,9 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from gan_core.datasets import ImageSource
+from gan_core.datasets.source import ImageSource, shape_text
 from gan_core.errors import ArgumentError
 from gan_core.types import Batch
+
+_LARGEST_NUMBER = 2**62 - 1
+_ROUNDS = 16
+_ORDER_STREAM, _TOP_STREAM, _LEFT_STREAM, _FLIP_STREAM = range(4)
 
 
 def image_batches(
@@ -19,6 +23,8 @@ def image_batches(
     strategy: tf.distribute.Strategy,
     seed: int = 0,
     first_image: int = 0,
+    image_shape: tuple[int, int, int] | None = None,
+    flip: bool = False,
 ) -> Iterator[Batch]:
     """An endless distributed iterator of uint8 batches, shuffled over the whole source.
 
@@ -31,12 +37,17 @@ def image_batches(
       source: The images.
       global_batch_size: Examples a batch, over all replicas together.
       strategy: What the batches are distributed by.
-      seed: Seed of the permutations.
+      seed: Seed of the permutations, crops and flips.
       first_image: Number of the first image, `GanStep.images_seen` of the run.
+      image_shape: (H, W, C) of the batches; larger images of the source are cropped to it at a
+        random place, another one each time. The source's own when None.
+      flip: Whether every other image, at random, is mirrored left to right.
 
     Raises:
-      ArgumentError: If `first_image` is negative.
+      ArgumentError: If `first_image` is negative or the source's images are smaller than
+        `image_shape`.
     """
+    image_shape = _checked_shape(source, image_shape)
     if first_image < 0:
         raise ArgumentError("first_image", first_image, "must not be negative", "start at 0")
 
@@ -52,12 +63,58 @@ def image_batches(
             start = first_image + element // pipeline_replicas * global_batch_size
             numbers = start + replica * replica_batch_size
             numbers += tf.range(replica_batch_size, dtype=tf.int64)
-            return _gather(source, shuffled_indices(numbers, len(source.images), seed))
+            return read_images(source, numbers, seed=seed, image_shape=image_shape, flip=flip)
 
         dataset = tf.data.Dataset.counter().map(read, num_parallel_calls=tf.data.AUTOTUNE)
         return dataset.prefetch(4)
 
     return iter(strategy.distribute_datasets_from_function(make_dataset))
+
+
+def read_images(
+    source: ImageSource,
+    numbers: tf.Tensor,
+    *,
+    seed: int = 0,
+    image_shape: tuple[int, int, int] | None = None,
+    flip: bool = False,
+) -> Batch:
+    """The run's images of the given numbers, as `image_batches` orders, crops and mirrors them.
+
+    Args:
+      source: The images.
+      numbers: int64 [B], numbers of images of the run.
+      seed: As in `image_batches`.
+      image_shape: As in `image_batches`.
+      flip: As in `image_batches`.
+
+    Returns:
+      Images, uint8 [B, H, W, C], and labels, int64 [B].
+    """
+    height, width, channels = _checked_shape(source, image_shape)
+    source_height, source_width, _ = source.image_shape
+    rows = shuffled_indices(numbers, len(source.images), seed)
+    tops = _random_integers(numbers, seed, _TOP_STREAM, source_height - height)
+    lefts = _random_integers(numbers, seed, _LEFT_STREAM, source_width - width)
+    mirrored = _random_integers(numbers, seed, _FLIP_STREAM, int(flip))
+
+    def read(rows: np.ndarray, *places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        # NumPy reads from memory and from a memory map alike; nothing is copied into the graph.
+        images = np.ascontiguousarray(source.images[rows])
+        if flip or source.image_shape != (height, width, channels):
+            cut = [
+                image[top : top + height, left : left + width][:, :: -1 if mirror else 1]
+                for image, top, left, mirror in zip(images, *places, strict=True)
+            ]
+            images = np.stack(cut)
+        return images, source.labels[rows]
+
+    images, labels = tf.numpy_function(
+        read, [rows, tops, lefts, mirrored], (tf.uint8, tf.int64), stateful=False
+    )
+    images.set_shape([numbers.shape[0], height, width, channels])
+    labels.set_shape([numbers.shape[0]])
+    return Batch(images, labels)
 
 
 def shuffled_indices(numbers: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
@@ -67,23 +124,39 @@ def shuffled_indices(numbers: tf.Tensor, num_images: int, seed: int) -> tf.Tenso
     wrapper, `tf.random.experimental.index_shuffle`, mishandles one seed an element.
     """
     epochs, offsets = numbers // num_images, numbers % num_images
-    run = tf.fill(tf.shape(epochs), tf.constant(seed, tf.int64))
+    return _permuted(offsets, epochs, seed, _ORDER_STREAM, num_images - 1)
+
+
+def _random_integers(numbers: tf.Tensor, seed: int, stream: int, maximum: int) -> tf.Tensor:
+    """For each number an integer from 0 to `maximum`, uniform."""
+    keys = tf.zeros_like(numbers)
+    return _permuted(numbers, keys, seed, stream, _LARGEST_NUMBER) % (maximum + 1)
+
+
+def _permuted(
+    index: tf.Tensor, keys: tf.Tensor, seed: int, stream: int, max_index: int
+) -> tf.Tensor:
+    """Where the permutations of [0, max_index] named by (seed, key, stream) put each index."""
+    seeds = [tf.fill(tf.shape(keys), tf.constant(part, tf.int64)) for part in (seed, stream)]
     return tf.raw_ops.RandomIndexShuffle(
-        index=offsets,
-        seed=tf.stack([run, epochs, tf.zeros_like(epochs)], axis=-1),
-        max_index=tf.constant(num_images - 1, tf.int64),
-        rounds=4,
+        index=index,
+        seed=tf.stack([seeds[0], keys, seeds[1]], axis=-1),
+        max_index=tf.constant(max_index, tf.int64),
+        rounds=_ROUNDS,
     )
 
 
-def _gather(source: ImageSource, indices: tf.Tensor) -> Batch:
-    # NumPy reads from memory and from a memory map alike, and nothing is copied into the graph.
-    images, labels = tf.numpy_function(
-        lambda rows: (np.ascontiguousarray(source.images[rows]), source.labels[rows]),
-        [indices],
-        (tf.uint8, tf.int64),
-    )
-    batch_size = indices.shape[0]
-    images.set_shape([batch_size, *source.image_shape])
-    labels.set_shape([batch_size])
-    return Batch(images, labels)
+def _checked_shape(
+    source: ImageSource, image_shape: tuple[int, int, int] | None
+) -> tuple[int, int, int]:
+    image_shape = image_shape or source.image_shape
+    if image_shape[2] != source.image_shape[2] or any(
+        wanted > has for wanted, has in zip(image_shape, source.image_shape, strict=True)
+    ):
+        raise ArgumentError(
+            "image_shape",
+            shape_text(image_shape),
+            f"must fit into the images of {source.name}, {shape_text(source.image_shape)}",
+            "fit the source to it",
+        )
+    return image_shape

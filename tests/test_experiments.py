@@ -12,13 +12,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import runner
+from experiments import flags, runner
+from gan_core.datasets.drawn_digits import draw_digits
 
 ROOT = Path(__file__).parent.parent
 PARAMETERS = {
     # module: generator all, trainable, discriminator all, trainable
     "svhn_dcgan": (4_936_963, 4_935_171, 1_034_881, 1_034_113),
+    "fashion_mnist_gan": (112_560, 112_560, 110_849, 110_849),
+    "fashion_mnist_dcgan": (840_705, 840_321, 212_865, 212_865),
+    "rock_paper_scissors_dcgan": (27_507_331, 27_506_435, 734_081, 734_081),
+    "dog_gan": (9_664_259, 9_647_875, 25_901_953, 25_901_953),
+    "image_folder_gan": (9_362_051, 9_345_667, 25_901_953, 25_901_953),
+    "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
+COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 SMALL = [
     "--dataset=drawn_digits",
     "--split=test",
@@ -54,8 +62,9 @@ def test_info_prints_the_parameter_counts(name, capsys, tmp_path):
         f"discriminator: {discriminator:,} parameters, {discriminator_trainable:,} trainable"
         in printed
     )
-    assert f"both: {generator + discriminator:,} parameters" in printed
-    assert "drawn_digits/test: 2,000 images of 32x32x3, 10 classes" in printed
+    both = COMBINED.get(name, generator + discriminator)
+    assert f"both: {both:,} parameters" in printed
+    assert re.search(r"data: drawn_digits/test: 2,000 images of \d+x\d+x[13],.* 10 cl", printed)
     assert "--total_steps=2" in printed
     assert not (tmp_path / "none").exists()
 
@@ -144,11 +153,30 @@ def test_bad_input_gets_one_line_and_leaves_nothing(arguments, message, capsys, 
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_images_of_another_size_are_refused(capsys, tmp_path, real_data_dir):
+def test_images_of_another_size_are_fitted_and_it_says_so(capsys, tmp_path, real_data_dir):
     arguments = ["--dataset=mnist", "--split=test[:20]", f"--data_dir={real_data_dir}"]
-    assert run("svhn_dcgan", *arguments, f"--workdir={tmp_path}/run") == 2
-    assert "has 28x28x1, not 32x32x3" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
+    arguments += [f"--workdir={tmp_path}/run", f"--cache_dir={tmp_path}/cache"]
+    assert run("svhn_dcgan", *arguments) == 0
+    printed = capsys.readouterr().out
+    assert "20 images of 32x32x3, fitted from 28x28x1 (crop: centre)" in printed
+
+
+def test_trains_on_a_folder_and_on_an_array_file(capsys, tmp_path):
+    digits, _ = draw_digits(0, range(12))
+    (tmp_path / "pictures").mkdir()
+    for number, digit in enumerate(digits):
+        Image.fromarray(digit).save(tmp_path / "pictures" / f"{number}.png")
+    np.savez(tmp_path / "digits.npz", images=digits)
+    folder = ["--dataset=folder", f"--data_dir={tmp_path}/pictures"]
+    for number, data in enumerate((folder, [f"--dataset={tmp_path}/digits.npz"])):
+        options = ["--crop=random", "--flip", f"--cache_dir={tmp_path}/cache"]
+        workdir = tmp_path / f"run{number}"
+        assert run("image_folder_gan", *data, *options, f"--workdir={workdir}") == 0
+        assert np.isfinite(metrics(workdir)[-1]["generator/loss"])
+    assert "folder pictures: 12 images of 72x72x3" in capsys.readouterr().out
+    too_few = ["--global_batch_size=13", f"--workdir={tmp_path}/none", *folder]
+    assert run("image_folder_gan", *too_few) == 2
+    assert "must hold a batch of 13 usable images at least, but has 12" in capsys.readouterr().err
 
 
 def test_trains_on_real_street_numbers(tmp_path, real_data_dir):
@@ -194,3 +222,18 @@ def test_as_a_program_it_is_quiet_and_refuses_an_uneven_batch(tmp_path):
         "error: `global_batch_size` (4) must be a positive multiple of the 3 replicas; use 3.\n"
     )
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments/flagfiles").glob("*.flags")), ids=lambda path: path.stem
+)
+def test_flagfiles_are_read_and_explained(path):
+    assert path.read_text().startswith("# ")
+    name = path.stem if path.stem in PARAMETERS else "svhn_dcgan"
+    assert flags.parse([f"--flagfile={path}"], experiment_named(name).defaults)
+
+
+def test_each_experiment_has_its_flagfile_and_its_counts():
+    modules = {path.stem for path in (ROOT / "experiments").glob("*.py")}
+    assert modules - {"__init__", "flags", "networks", "runner"} == set(PARAMETERS)
+    assert set(PARAMETERS) <= {path.stem for path in (ROOT / "experiments/flagfiles").iterdir()}

@@ -100,3 +100,30 @@ def test_refuses_a_negative_start(one_device):
         gan_core.image_batches(
             tiny_gan.source(), global_batch_size=8, strategy=one_device, first_image=-1
         )
+
+
+def test_crops_and_flips_are_uniform_and_belong_to_the_image_number():
+    """A picture whose pixels tell where they were: the crop's place can be read off."""
+    rows, columns = np.mgrid[:10, :12].astype(np.uint8)
+    picture = np.stack([rows, columns, rows], axis=-1)
+    source = gan_core.ImageSource("coordinates", picture[None], np.zeros(1, np.int64))
+
+    def read(numbers):
+        return gan_core.read_images(
+            source, tf.constant(numbers, tf.int64), seed=2, image_shape=(8, 8, 3), flip=True
+        ).images.numpy()
+
+    images = read(range(4000))
+    tops, lefts = images[:, 0, 0, 0], images[..., 1].min((1, 2))
+    mirrored = images[:, 0, 0, 1] > images[:, 0, 1, 1]
+    np.testing.assert_allclose(np.bincount(tops) / 4000, np.full(3, 1 / 3), atol=0.03)
+    np.testing.assert_allclose(np.bincount(lefts) / 4000, np.full(5, 1 / 5), atol=0.03)
+    assert abs(mirrored.mean() - 0.5) < 0.03
+    correlations = np.corrcoef([tops[1:], tops[:-1], lefts[1:], mirrored[1:], mirrored[:-1]])
+    assert np.abs(correlations - np.eye(5)).max() < 0.06
+    np.testing.assert_array_equal(read([7, 3]), images[[7, 3]])
+
+
+def test_refuses_images_smaller_than_asked_for():
+    with pytest.raises(ArgumentError, match=r"`image_shape` \(9x8x3\) must fit into .* 8x8x3"):
+        gan_core.read_images(tiny_gan.source(), tf.range(2, dtype=tf.int64), image_shape=(9, 8, 3))

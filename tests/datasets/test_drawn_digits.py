@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 
-from gan_core.drawn_digits import draw_digits
+from gan_core.datasets.drawn_digits import draw_digits, drawn_digits
+from gan_core.errors import ArgumentError
 
 
 def test_an_image_is_a_function_of_seed_and_index_alone():
@@ -20,3 +22,17 @@ def test_all_digits_come_and_can_be_told_apart_from_their_wall():
     brightness = images.astype(np.float32).mean(-1)
     contrast = np.ptp(np.percentile(brightness.reshape(400, -1), (2, 98), axis=1), axis=0)
     assert np.mean(contrast > 40) > 0.95
+
+
+def test_two_disjoint_splits():
+    test = drawn_digits("test")
+    assert len(test.images) == 2000
+    assert set(test.labels) == set(range(10))
+    with pytest.raises(ArgumentError, match=r"`split` \(extra\) .* use one of train, test"):
+        drawn_digits("extra")
+
+
+def test_fitted_to_another_size():
+    source = drawn_digits("test", image_shape=(28, 24, 1))
+    assert source.image_shape == (28, 24, 1)
+    assert "fitted from 32x32x3" in source.facts()

@@ -7,9 +7,44 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from gan_core.datasets.fitting import ImageShape, fit_array, kept_shape
+from gan_core.datasets.source import ImageSource
+from gan_core.errors import ArgumentError
+
 SIZE = 32
 NUM_CLASSES = 10
+SPLITS = {"train": range(0, 10_000), "test": range(10_000, 12_000)}
 _GLYPH_HEIGHT = 32
+
+
+def drawn_digits(
+    split: str = "train",
+    *,
+    seed: int = 0,
+    image_shape: ImageShape | None = None,
+    crop: str = "centre",
+) -> ImageSource:
+    """Street-number-like digits, drawn by the program: no data and no network needed.
+
+    Args:
+      split: `train` (10,000 images) or `test` (2,000 others).
+      seed: Which set of digits, 0 or above.
+      image_shape: (H, W, C) wanted; 32x32x3, as they are drawn, when None.
+      crop: How they are fitted to another: `centre`, `none` or `random`.
+
+    Raises:
+      ArgumentError: If there is no such split.
+    """
+    if split not in SPLITS:
+        raise ArgumentError(
+            "split", split, "must be a split of `drawn_digits`", f"use one of {', '.join(SPLITS)}"
+        )
+    images, labels = draw_digits(seed, SPLITS[split])
+    kept = kept_shape(image_shape or images.shape[1:], crop)
+    notes = "" if kept == images.shape[1:] else f"fitted from 32x32x3 (crop: {crop})"
+    images = np.stack([fit_array(image, kept, crop) for image in images])
+    class_names = tuple(map(str, range(NUM_CLASSES)))
+    return ImageSource(f"drawn_digits/{split}", images, labels, class_names, notes)
 
 
 def draw_digits(seed: int, indices: range) -> tuple[np.ndarray, np.ndarray]:

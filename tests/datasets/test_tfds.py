@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 
 import gan_core
-from gan_core import datasets
+from gan_core.datasets import tfds as tfds_source
 from gan_core.errors import ArgumentError
 
 
@@ -68,21 +68,33 @@ def test_what_does_not_fit_is_read_from_a_file_that_is_written_once(tiny_set, tm
     data_dir, images = tiny_set
     source = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
     assert isinstance(source.images, np.memmap)
+    assert "on disk" in source.facts()
     assert rows(source.images) == rows(images)
-    written = (tmp_path / "cache" / "tiny_set-1.0.0-train" / "images.npy").stat().st_mtime_ns
+    [written] = (tmp_path / "cache").glob("*/images.npy")
+    before = written.stat().st_mtime_ns
     again = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
     np.testing.assert_array_equal(again.images, source.images)
     np.testing.assert_array_equal(again.labels, source.labels)
-    assert (tmp_path / "cache/tiny_set-1.0.0-train/images.npy").stat().st_mtime_ns == written
+    assert written.stat().st_mtime_ns == before
 
 
-def test_a_file_cut_off_while_it_was_written_is_written_anew(tiny_set, tmp_path):
+def test_a_cache_cut_off_while_it_was_written_is_written_anew(tiny_set, tmp_path):
     data_dir, images = tiny_set
-    folder = tmp_path / "cache" / "tiny_set-1.0.0-train"
-    folder.mkdir(parents=True)
-    (folder / "images.npy").write_bytes(b"half")
+    read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
+    [folder] = (tmp_path / "cache").iterdir()
+    partial = folder.rename(folder.with_suffix(".partial"))
+    (partial / "images.npy").write_bytes(b"half")
     source = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
     assert rows(source.images) == rows(images)
+    assert not partial.exists()
+
+
+def test_images_are_fitted_to_the_size_asked_for(tiny_set, tmp_path):
+    data_dir, images = tiny_set
+    source = read("tiny_set", data_dir, tmp_path, image_shape=(4, 4, 1))
+    assert source.image_shape == (4, 4, 1)
+    assert "fitted from 6x7x3 (crop: centre)" in source.facts()
+    assert abs(source.images.mean() - images.mean()) < 10
 
 
 def test_unequal_sizes_are_named(tmp_path):
@@ -103,18 +115,10 @@ def test_unknown_split_lists_those_there_are(tiny_set, tmp_path):
 
 
 def test_missing_data_without_network_fails_at_once_and_writes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(datasets, "_is_online", lambda: False)
+    monkeypatch.setattr(tfds_source, "_is_online", lambda: False)
     with pytest.raises(ArgumentError, match=r"`data_dir` .* must hold a prepared `mnist` where"):
         read("mnist", tmp_path, tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def test_drawn_digits_have_two_disjoint_splits():
-    test = gan_core.drawn_digits("test")
-    assert len(test.images) == 2000
-    assert set(test.labels) == set(range(10))
-    with pytest.raises(ArgumentError, match=r"`split` \(extra\) .* use one of train, test"):
-        gan_core.drawn_digits("extra")
 
 
 @pytest.mark.parametrize(

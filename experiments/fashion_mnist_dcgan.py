@@ -1,0 +1,54 @@
+"""A DCGAN (Radford et al. 2016) on Fashion-MNIST, 28x28x1."""
+
+import keras
+from keras import layers
+
+from experiments import runner
+from gan_core import BatchNormalization, NormalLatents
+
+
+def build_generator(latent_size: int) -> keras.Model:
+    """Latents [B, 100] -> images [B, 28, 28, 1] in [-1, 1]; 840,705 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((latent_size,)),
+            layers.Dense(7 * 7 * 128),
+            layers.Reshape((7, 7, 128)),
+            BatchNormalization(),
+            layers.Conv2DTranspose(64, 5, 2, "same", activation="selu"),
+            BatchNormalization(),
+            layers.Conv2DTranspose(1, 5, 2, "same"),
+            layers.Activation("tanh", dtype="float32"),
+        ],
+        name="generator",
+    )
+
+
+def build_discriminator() -> keras.Model:
+    """Images [B, 28, 28, 1] in [-1, 1] -> logits [B, 1]; 212,865 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(64, 5, 2, "same"),
+            layers.LeakyReLU(0.2),
+            layers.Dropout(0.4),
+            layers.Conv2D(128, 5, 2, "same"),
+            layers.LeakyReLU(0.2),
+            layers.Dropout(0.4),
+            layers.Flatten(),
+            layers.Dense(1, dtype="float32"),
+        ],
+        name="discriminator",
+    )
+
+
+EXPERIMENT = runner.Experiment(
+    name="fashion_mnist_dcgan",
+    build_generator=build_generator,
+    build_discriminator=build_discriminator,
+    latents=NormalLatents(100),
+    defaults={"dataset": "fashion_mnist", "global_batch_size": 32, "optimizer": "rmsprop"},
+)
+
+if __name__ == "__main__":
+    runner.main(EXPERIMENT)

@@ -1,0 +1,41 @@
+"""A GAN on any folder of pictures, 64x64x3."""
+
+import keras
+from keras import layers
+
+from experiments import networks, runner
+from gan_core import BatchNormalization, NormalLatents
+
+
+def build_generator(latent_size: int) -> keras.Model:
+    """Latents [B, 100] -> images [B, 64, 64, 3] in [-1, 1]; 9,362,051 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((latent_size,)),
+            layers.Dense(1024, activation="tanh"),
+            layers.Dense(8 * 8 * 128),
+            BatchNormalization(),
+            layers.Activation("tanh"),
+            layers.Reshape((8, 8, 128)),
+            layers.UpSampling2D(2),
+            layers.Conv2D(128, 5, padding="same", activation="tanh"),
+            layers.UpSampling2D(2),
+            layers.Conv2D(128, 5, padding="same", activation="tanh"),
+            layers.UpSampling2D(2),
+            layers.Conv2D(3, 5, padding="same"),
+            layers.Activation("tanh", dtype="float32"),
+        ],
+        name="generator",
+    )
+
+
+EXPERIMENT = runner.Experiment(
+    name="image_folder_gan",
+    build_generator=build_generator,
+    build_discriminator=networks.build_tanh_discriminator,
+    latents=NormalLatents(100),
+    defaults={"dataset": "folder", "global_batch_size": 128},
+)
+
+if __name__ == "__main__":
+    runner.main(EXPERIMENT)

@@ -1,0 +1,55 @@
+"""A convolutional GAN on MNIST, 28x28x1, whose generator ends in a dense layer."""
+
+import keras
+from keras import layers
+
+from experiments import runner
+from gan_core import NormalLatents
+
+
+def build_generator(latent_size: int) -> keras.Model:
+    """Latents [B, 256] -> images [B, 28, 28, 1] in [-1, 1]; 21,162,496 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((latent_size,)),
+            layers.Dense(5 * 5 * 128, activation="tanh"),
+            layers.Reshape((5, 5, 128)),
+            layers.UpSampling2D(2),
+            layers.Conv2D(64, 5, padding="same", activation="tanh"),
+            layers.UpSampling2D(2),
+            layers.Conv2D(32, 5, padding="same", activation="tanh"),
+            layers.UpSampling2D(2),
+            layers.Conv2D(16, 5, padding="same", activation="tanh"),
+            layers.Flatten(),
+            layers.Dense(28 * 28),
+            layers.Activation("tanh", dtype="float32"),
+            layers.Reshape((28, 28, 1), dtype="float32"),
+        ],
+        name="generator",
+    )
+
+
+def build_discriminator() -> keras.Model:
+    """Images [B, 28, 28, 1] in [-1, 1] -> logits [B, 1]; 14,209 parameters."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(64, 5, padding="same", activation="tanh"),
+            layers.MaxPooling2D(2),
+            layers.Flatten(),
+            layers.Dense(1, dtype="float32"),
+        ],
+        name="discriminator",
+    )
+
+
+EXPERIMENT = runner.Experiment(
+    name="mnist_dcgan",
+    build_generator=build_generator,
+    build_discriminator=build_discriminator,
+    latents=NormalLatents(256),
+    defaults={"dataset": "mnist", "global_batch_size": 128},
+)
+
+if __name__ == "__main__":
+    runner.main(EXPERIMENT)

@@ -1,0 +1,86 @@
+"""Images from a NumPy file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gan_core.datasets.cache import cached_images
+from gan_core.datasets.fitting import ImageShape, fit_array, kept_shape
+from gan_core.datasets.source import UNKNOWN_LABEL, ImageSource, shape_text
+from gan_core.errors import ArgumentError
+
+ENDINGS = (".npy", ".npz")
+
+
+def array_file_images(
+    path: Path,
+    *,
+    cache_dir: Path,
+    image_shape: ImageShape | None = None,
+    crop: str = "centre",
+    memory_limit_bytes: int = 4 * 2**30,
+) -> ImageSource:
+    """The images of a `.npy`, or of a `.npz` with `images` and, if wanted, `labels`.
+
+    Nothing in the file is executed: pickled objects are refused.
+
+    Args:
+      path: The file. Its images are uint8 [N, H, W, C] or [N, H, W]; labels integers [N].
+      cache_dir: Where fitted images are kept.
+      image_shape: (H, W, C) wanted; the file's own when None. Others are fitted to it.
+      crop: How images are fitted: `centre`, `none` or `random`.
+      memory_limit_bytes: How much the images may take in memory.
+
+    Raises:
+      ArgumentError: If the file cannot be read, or holds no uint8 images.
+    """
+    images, labels = _load(path)
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
+        raise ArgumentError(
+            "dataset",
+            path,
+            "must hold uint8 images [N, H, W, C] or [N, H, W], but has "
+            f"{images.dtype} {list(images.shape)}",
+            "convert them to levels of 0 to 255",
+        )
+    if labels is None or len(labels) != len(images):
+        labels = np.full(len(images), UNKNOWN_LABEL)
+    labels = labels.astype(np.int64)
+    kept = kept_shape(image_shape or images.shape[1:], crop)
+    if images.shape[1:] == kept:
+        if images.nbytes <= memory_limit_bytes:
+            images = np.array(images)
+        return ImageSource(path.name, images, labels)
+    stat = path.stat()
+    key = {"file": str(path.absolute()), "size": stat.st_size, "time": stat.st_mtime_ns}
+    key |= {"shape": kept, "crop": crop}
+    examples = (
+        (fit_array(image, kept, crop), label) for image, label in zip(images, labels, strict=True)
+    )
+    notes = f"fitted from {shape_text(images.shape[1:])} (crop: {crop})"
+    shape = (len(images), *kept)
+    images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
+    return ImageSource(path.name, images, labels, notes=notes)
+
+
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded, None
+        with loaded:
+            if "images" not in loaded:
+                raise ArgumentError(
+                    "dataset", path, f"must hold `images`, but has {', '.join(loaded)}", "rename it"
+                )
+            return loaded["images"], loaded.get("labels")
+    except ArgumentError:
+        raise
+    except (OSError, ValueError, EOFError) as error:
+        raise ArgumentError(
+            "dataset", path, f"cannot be read: {error}", "check the file"
+        ) from error

@@ -1,0 +1,82 @@
+"""Any picture to the size and colours that a network takes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from PIL import Image, ImageOps
+
+CROPS = ("centre", "none", "random")
+RANDOM_CROP_MARGIN = 1.125
+"""How much larger than the network's images pictures are kept for `random` crops."""
+
+ImageShape = tuple[int, int, int]
+
+
+def kept_shape(shape: ImageShape, crop: str) -> ImageShape:
+    """The (H, W, C) in which pictures are kept: with a margin where crops move, else `shape`."""
+    if crop != "random":
+        return shape
+    height, width, channels = shape
+    return math.ceil(height * RANDOM_CROP_MARGIN), math.ceil(width * RANDOM_CROP_MARGIN), channels
+
+
+def fit(picture: Image.Image, shape: ImageShape, crop: str = "centre") -> np.ndarray:
+    """A picture as an array of one shape.
+
+    It is turned as its EXIF says; transparency becomes white; 16-bit grey becomes 8-bit; palettes,
+    CMYK and the like become grey (C of 1) or RGB (C of 3). Then, unless `crop` is `none`, its
+    longer side is cut to the aspect of `shape`, evenly on both ends, and what is left is averaged
+    over areas (enlarged: interpolated) to `shape`. With `none` the whole picture is squeezed.
+
+    Args:
+      picture: Any picture that Pillow reads.
+      shape: (H, W, C), C of 1 or 3.
+      crop: `centre`, `none`, or `random` (cut like `centre`; the pipeline moves the crop).
+
+    Returns:
+      uint8 [H, W, C].
+    """
+    height, width, channels = shape
+    picture = _in_colours(ImageOps.exif_transpose(picture), channels)
+    box = (0, 0, *picture.size)
+    if crop != "none":
+        box = _centre_box(picture.width, picture.height, width / height)
+    box_width, box_height = box[2] - box[0], box[3] - box[1]
+    if (box_width, box_height) != (width, height):
+        shrinks = box_width >= width and box_height >= height
+        method = Image.Resampling.BOX if shrinks else Image.Resampling.BICUBIC
+        picture = picture.resize((width, height), method, box=box)
+    elif box != (0, 0, *picture.size):
+        picture = picture.crop(box)
+    return np.asarray(picture, np.uint8).reshape(shape)
+
+
+def fit_array(image: np.ndarray, shape: ImageShape, crop: str = "centre") -> np.ndarray:
+    """`fit` for uint8 [H, W, C] or [H, W]; arrays that fit already are returned as they are."""
+    if image.shape == shape:
+        return image
+    return fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), shape, crop)
+
+
+def _in_colours(picture: Image.Image, channels: int) -> Image.Image:
+    if picture.mode.startswith("I"):
+        # 16 bits of grey, which Pillow would clip to 8 rather than scale.
+        levels = np.asarray(picture).astype(np.int64) // 257
+        picture = Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
+    elif picture.mode == "F":
+        picture = Image.fromarray(np.clip(np.asarray(picture), 0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert("L" if channels == 1 else "RGB")
+
+
+def _centre_box(width: int, height: int, aspect: float) -> tuple[int, int, int, int]:
+    """The largest centred box of the given aspect (width / height), in whole pixels."""
+    box_width = min(width, max(1, round(height * aspect)))
+    box_height = min(height, max(1, round(width / aspect)))
+    left, top = (width - box_width) // 2, (height - box_height) // 2
+    return left, top, left + box_width, top + box_height

@@ -1,0 +1,73 @@
+"""What every source of images is in the end: an array of them, with labels and facts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from gan_core.errors import ArgumentError
+
+UNKNOWN_LABEL = -1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ImageSource:
+    """A set of equally large pictures.
+
+    Attributes:
+      name: Which set this is, as every output of a run names it.
+      images: uint8 [N, H, W, C]; in memory, or a memory map of a file where it does not fit.
+      labels: int64 [N]; -1 where the class is unknown.
+      class_names: Names of the classes; empty where there are none.
+      notes: What was done to the pictures, for people; empty where nothing was.
+
+    Raises:
+      ArgumentError: If `images` is empty, not uint8 or not [N, H, W, C], or if `labels` differ
+        from it in number.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...] = ()
+    notes: str = ""
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8 or not len(self.images):
+            raise ArgumentError(
+                "images",
+                f"{self.images.dtype} {list(self.images.shape)}",
+                "must be uint8 [N, H, W, C] with N above 0",
+                "convert the pictures to levels of 0 to 255",
+            )
+        if self.labels.shape != (len(self.images),):
+            raise ArgumentError(
+                "labels",
+                list(self.labels.shape),
+                f"must hold one label for each of {len(self.images)} images",
+                f"use {UNKNOWN_LABEL} where a class is unknown",
+            )
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.images.shape[1:]
+
+    def facts(self) -> str:
+        """One line for people: how many, how large, which classes, where they are held."""
+        where = "on disk" if isinstance(self.images, np.memmap) else "in memory"
+        known = self.labels[self.labels != UNKNOWN_LABEL]
+        words = [f"{self.name}: {len(self.images):,} images of {shape_text(self.image_shape)}"]
+        if self.notes:
+            words.append(self.notes)
+        words.append(f"{len(np.unique(known))} classes" if len(known) else "no classes")
+        if len(known) and len(known) < len(self.labels):
+            words.append(f"{len(self.labels) - len(known):,} of unknown class")
+        words.append(f"{self.images.nbytes / 2**20:,.1f} MiB {where}")
+        return ", ".join(words)
+
+
+def shape_text(shape: tuple[int, ...]) -> str:
+    """(32, 32, 3) -> `32x32x3`."""
+    return "x".join(map(str, shape))
