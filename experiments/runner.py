@@ -90,7 +90,7 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     print(f"{gan_core.describe_strategy(strategy)}, {precision_facts}")
     print(f"from step {step:,} to {settings.total_steps:,}, workdir {workdir}", flush=True)
     if settings.dry_run:
-        print("dry run: everything fits; nothing was trained or written")
+        print("dry run: everything fits; nothing was trained, and the workdir is as it was")
         return
     if restored and step >= settings.total_steps:
         print(f"nothing to do: step {step:,} is reached; give a larger --total_steps to go on")

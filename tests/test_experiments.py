@@ -121,7 +121,7 @@ def test_generates_a_grid_and_single_pictures(capsys, tmp_path):
 
 def test_dry_run_checks_all_and_writes_nothing(capsys, tmp_path):
     assert run("svhn_dcgan", f"--workdir={tmp_path}/run", "--dry_run") == 0
-    assert "nothing was trained or written" in capsys.readouterr().out
+    assert "dry run: everything fits; nothing was trained" in capsys.readouterr().out
     assert not (tmp_path / "run").exists()
 
 
