@@ -1,32 +1,5 @@
 """Experiments: each module is one program, `python -m experiments.<name> --help`."""
 
-import os
-import tempfile
+from experiments.quiet_startup import import_tensorflow_quietly
 
-
-def _import_tensorflow_quietly() -> None:
-    """Keeps TensorFlow's start-up notices (CUDA, oneDNN) off the screen.
-
-    They come from C++, some of them before any log level is read, so the file descriptor itself
-    is turned aside during the import. TF_CPP_MIN_LOG_LEVEL=0 in the environment brings all back.
-    """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
-        return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    standard_error = os.dup(2)
-    with tempfile.TemporaryFile() as notices:
-        os.dup2(notices.fileno(), 2)
-        try:
-            import tensorflow as tf
-
-            tf.get_logger().setLevel("ERROR")
-        except BaseException:
-            notices.seek(0)
-            os.write(standard_error, notices.read())
-            raise
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
-
-
-_import_tensorflow_quietly()
+import_tensorflow_quietly()

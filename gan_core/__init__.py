@@ -5,17 +5,10 @@ from gan_core.curves import curves_png, read_metrics
 from gan_core.datasets.array_file import ENDINGS as ARRAY_FILE_ENDINGS
 from gan_core.datasets.array_file import array_file_images
 from gan_core.datasets.drawn_digits import drawn_digits
-from gan_core.datasets.fitting import CROPS
 from gan_core.datasets.folder import BAD_IMAGES, folder_images
+from gan_core.datasets.resizing import CROPS
 from gan_core.datasets.source import ImageSource
 from gan_core.datasets.tfds import tfds_images
-from gan_core.distribution import (
-    STRATEGIES,
-    describe_strategy,
-    make_strategy,
-    make_virtual_devices,
-    per_replica_batch_size,
-)
 from gan_core.errors import ArgumentError, check_divides, check_positive
 from gan_core.hooks import CurvesPicture, Every, Hook, MetricsWindow, SampleGrid
 from gan_core.images import (
@@ -35,10 +28,17 @@ from gan_core.optimizers import Adam
 from gan_core.pipeline import image_batches, read_images
 from gan_core.precision import PRECISIONS, choose_precision
 from gan_core.random_streams import stream_seed
-from gan_core.schedules import Schedule, simultaneous
+from gan_core.status_line import StatusWriter, duration
 from gan_core.step import GanStep, Outputs
-from gan_core.terminal import StatusWriter, duration
+from gan_core.strategies import (
+    STRATEGIES,
+    describe_strategy,
+    make_strategy,
+    make_virtual_devices,
+    per_replica_batch_size,
+)
 from gan_core.types import Batch, Metrics, Terms
+from gan_core.update_schedules import Schedule, simultaneous
 from gan_core.writers import (
     JsonLinesWriter,
     MultiWriter,

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from gan_core.errors import check_divides, check_positive
 from gan_core.hooks import Every, Hook
-from gan_core.schedules import Schedule, simultaneous
 from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
+from gan_core.update_schedules import Schedule, simultaneous
 
 _MAXIMUM_METRICS = 64
 

@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 
 from gan_core import images, losses
-from gan_core.distribution import per_replica_batch_size
 from gan_core.errors import ArgumentError
 from gan_core.latents import LatentDistribution
 from gan_core.random_streams import stream_seed
+from gan_core.strategies import per_replica_batch_size
 from gan_core.types import Batch, Metrics, Terms
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_core.datasets.cache import cached_images
-from gan_core.datasets.fitting import ImageShape, fit_array, kept_shape
+from gan_core.datasets.resizing import ImageShape, fit_array, kept_shape
 from gan_core.datasets.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
 

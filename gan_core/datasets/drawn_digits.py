@@ -7,7 +7,7 @@ import functools
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from gan_core.datasets.fitting import ImageShape, fit_array, kept_shape
+from gan_core.datasets.resizing import ImageShape, fit_array, kept_shape
 from gan_core.datasets.source import ImageSource
 from gan_core.errors import ArgumentError
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from gan_core.datasets.cache import cached_images, with_progress
-from gan_core.datasets.fitting import ImageShape, fit, kept_shape
+from gan_core.datasets.resizing import ImageShape, fit, kept_shape
 from gan_core.datasets.source import UNKNOWN_LABEL, ImageSource
 from gan_core.errors import ArgumentError
 
@@ -31,7 +31,7 @@ def folder_images(
     bad_images: str = "error",
     memory_limit_bytes: int = 4 * 2**30,
 ) -> ImageSource:
-    """All pictures below a folder, each fitted to one shape, see `fitting.fit`.
+    """All pictures below a folder, each fitted to one shape, see `resizing.fit`.
 
     Nested folders are searched; the names of the first level are the classes. Files are taken by
     their endings (PNG, JPEG, GIF, BMP, WebP), hidden ones left out. Of a film its first frame

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gan_core.datasets.cache import cached_images, with_progress
-from gan_core.datasets.fitting import ImageShape, fit_array, kept_shape
+from gan_core.datasets.resizing import ImageShape, fit_array, kept_shape
 from gan_core.datasets.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
 
@@ -29,7 +29,7 @@ def tfds_images(
 ) -> ImageSource:
     """The images of a TensorFlow Datasets set, downloaded and prepared by it when they are not.
 
-    Images of another size than `image_shape` are fitted to it, see `fitting.fit`. What was
+    Images of another size than `image_shape` are fitted to it, see `resizing.fit`. What was
     fitted, or takes more than `memory_limit_bytes`, is decoded once into a file below
     `cache_dir`.
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_core.datasets.fitting import fit, fit_array, kept_shape
+from gan_core.datasets.resizing import fit, fit_array, kept_shape
 
 
 def pattern(height, width):

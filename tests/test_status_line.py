@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from gan_core.terminal import StatusWriter, duration, status_line
+from gan_core.status_line import StatusWriter, duration, status_line
 
 SCALARS = {
     "images_seen": 153_600,

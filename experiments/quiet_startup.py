@@ -1,0 +1,29 @@
+"""TensorFlow imported without its start-up notices."""
+
+import os
+import tempfile
+
+
+def import_tensorflow_quietly() -> None:
+    """Keeps TensorFlow's start-up notices (CUDA, oneDNN) off the screen.
+
+    They come from C++, some of them before any log level is read, so the file descriptor itself
+    is turned aside during the import. TF_CPP_MIN_LOG_LEVEL=0 in the environment brings all back.
+    """
+    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    standard_error = os.dup(2)
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.get_logger().setLevel("ERROR")
+        except BaseException:
+            notices.seek(0)
+            os.write(standard_error, notices.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
