@@ -196,9 +196,9 @@ def _check(field: dataclasses.Field, value: Any) -> None:
             field.name, value, "must be one of the known", f"use one of {', '.join(choices)}"
         )
     if above is not None and not above < value < float("inf"):
-        bound = "not be negative" if above < 0 else f"be above {above}"
+        rule = "must not be negative" if above < 0 else f"must be above {above}"
         raise ArgumentError(
-            field.name, value, f"must {bound} and finite", f"the default is {field.default}"
+            field.name, value, f"{rule}, and finite", f"the default is {field.default}"
         )
 
 

@@ -3,9 +3,11 @@
 import os
 import tempfile
 
+from absl import logging
+
 
 def import_tensorflow_quietly() -> None:
-    """Keeps TensorFlow's start-up notices (CUDA, oneDNN) off the screen.
+    """Keeps TensorFlow's start-up notices (CUDA, oneDNN) off the screen, and libraries' warnings.
 
     They come from C++, some of them before any log level is read, so the file descriptor itself
     is turned aside during the import. TF_CPP_MIN_LOG_LEVEL=0 in the environment brings all back.
@@ -20,6 +22,7 @@ def import_tensorflow_quietly() -> None:
             import tensorflow as tf
 
             tf.get_logger().setLevel("ERROR")
+            logging.set_verbosity(logging.ERROR)
         except BaseException:
             notices.seek(0)
             os.write(standard_error, notices.read())

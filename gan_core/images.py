@@ -16,7 +16,7 @@ ValueRange = tuple[float, float]
 """What uint8 0 and 255 mean to a model: (-1, 1) for tanh outputs, (0, 1) for sigmoid ones."""
 
 _CAPTION_HEIGHT = 16
-_MINIMUM_CAPTIONED_WIDTH = 256
+_MINIMUM_CAPTIONED_WIDTH = 400
 
 
 def from_uint8(images: tf.Tensor, value_range: ValueRange = (-1.0, 1.0)) -> tf.Tensor:
@@ -84,7 +84,7 @@ def with_caption(picture: np.ndarray, caption: str) -> np.ndarray:
       caption: One line.
 
     Returns:
-      uint8 [H * k + 16, W * k, 3], k the smallest whole factor that makes it 256 wide.
+      uint8 [H * k + 16, W * k, 3], k the smallest whole factor that makes it 400 wide.
     """
     picture = np.broadcast_to(picture, (*picture.shape[:2], 3))
     factor = math.ceil(_MINIMUM_CAPTIONED_WIDTH / picture.shape[1])

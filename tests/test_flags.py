@@ -50,8 +50,14 @@ def test_each_setting_has_a_help_text():
         ("--total_steps=many", "total_steps=many.*see --help"),
         ("--total_steps=-1", r"`total_steps` \(-1\) must not be negative"),
         ("--global_batch_size=0", r"`global_batch_size` \(0\) must be above 0"),
-        ("--generator_learning_rate=nan", r"`generator_learning_rate` \(nan\) must be above 0 and"),
-        ("--generator_learning_rate=inf", r"`generator_learning_rate` \(inf\) must be above 0 and"),
+        (
+            "--generator_learning_rate=nan",
+            r"`generator_learning_rate` \(nan\) must be above 0, and",
+        ),
+        (
+            "--generator_learning_rate=inf",
+            r"`generator_learning_rate` \(inf\) must be above 0, and",
+        ),
         (
             "--discriminator_learning_rate=-1e-3",
             r"`discriminator_learning_rate` \(-0.001\) must be",

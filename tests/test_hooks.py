@@ -62,9 +62,9 @@ def test_sample_grid_shows_the_same_latents_each_time(one_device):
     draw(1, {})
     (step, name, first), (_, _, same), (_, _, other) = recorder.pictures
     assert (step, name) == (0, "samples")
-    assert first.shape == (256 + 16, 256, 3), "2x2 images of 8 pixels, enlarged, and a caption"
+    assert first.shape == (400 + 16, 400, 3), "2x2 images of 8 pixels, enlarged, and a caption"
     np.testing.assert_array_equal(first, same)
-    assert (first[:256] != other[:256]).any()
+    assert (first[:400] != other[:400]).any()
 
 
 def test_curves_are_drawn_from_the_metrics_file(tmp_path):

@@ -40,9 +40,9 @@ def test_grid_refuses_what_is_not_a_batch_of_images(shape):
 
 def test_caption_is_drawn_below_the_enlarged_picture():
     picture = images.with_caption(np.full((10, 100, 1), 7, np.uint8), "trained on something")
-    assert picture.shape == (30 + 16, 300, 3)
-    assert (picture[:30] == 7).all()
-    assert picture[30:].max() > 100
+    assert picture.shape == (40 + 16, 400, 3)
+    assert (picture[:40] == 7).all()
+    assert picture[40:].max() > 100
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
