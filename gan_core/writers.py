@@ -88,7 +88,7 @@ class PictureFilesWriter(Writer):
 
 
 class TensorBoardWriter(Writer):
-    """Writes event files for TensorBoard; the viewer itself is not needed to write them."""
+    """Writes event files for TensorBoard."""
 
     def __init__(self, folder: Path):
         self._writer = tf.summary.create_file_writer(str(folder))
