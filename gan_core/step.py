@@ -15,6 +15,9 @@ from gan_core.random_streams import stream_seed
 from gan_core.strategies import per_replica_batch_size
 from gan_core.types import Batch, Metrics, Terms
 
+_SEED_STATE = "seed_generator_state"
+"""What Keras calls the variable of a `SeedGenerator`."""
+
 
 class Outputs(NamedTuple):
     """What one pass through both networks gives, for one replica.
@@ -195,7 +198,7 @@ class GanStep(tf.Module):
 
     def _replica_update_both(self, batch: Batch, seed: tf.Tensor) -> Metrics:
         with tf.GradientTape() as discriminator_tape, tf.GradientTape() as generator_tape:
-            outputs = self.forward(self._replica_latents(seed), batch)
+            outputs = self._seeded_forward(seed, batch)
             discriminator_loss, metrics = self._reduce(
                 self.discriminator_terms(outputs), "discriminator"
             )
@@ -215,14 +218,32 @@ class GanStep(tf.Module):
     def _forward_assigning_only(
         self, network: keras.Model, seed: tf.Tensor, batch: Batch | None
     ) -> Outputs:
-        """`forward`, where the other network's layers assign nothing (moving averages, say)."""
+        """A pass in which the other network's layers assign nothing (moving averages, say)."""
         with keras.StatelessScope() as scope:
-            outputs = self.forward(self._replica_latents(seed), batch)
+            outputs = self._seeded_forward(seed, batch)
         for variable in network.non_trainable_variables:
             value = scope.get_current_value(variable)
             if value is not None:
                 variable.assign(value)
         return outputs
+
+    def _seeded_forward(self, seed: tf.Tensor, batch: Batch | None) -> Outputs:
+        """`forward` with this replica's latents and, in layers like dropout, its own seeds.
+
+        Keras's layers count their draws in variables that a checkpoint does not hold. Set anew
+        for each update they are functions of the run's counters, as the latents are.
+        """
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        replica_seed = tf.random.fold_in(seed, replica)
+        states = [
+            variable
+            for network in (self.generator, self.discriminator)
+            for variable in network.non_trainable_variables
+            if variable.name == _SEED_STATE
+        ]
+        for number, state in enumerate(states):
+            state.assign(tf.cast(tf.random.fold_in(replica_seed, number), state.dtype))
+        return self.forward(self._replica_latents(seed), batch)
 
     def _replica_latents(self, seed: tf.Tensor) -> tf.Tensor:
         """This replica's part of the global batch of latents, so that replicas change nothing."""

@@ -271,3 +271,54 @@ def make_step(strategy, **changes):
             "global_batch_size": 8,
         }
         return gan_core.GanStep(**arguments | changes)
+
+
+def dropout_gan(strategy):
+    keras.utils.set_random_seed(3)
+    with strategy.scope():
+        return gan_core.GanStep(
+            generator=tiny_gan.build_generator(),
+            discriminator=keras.Sequential(
+                [
+                    keras.Input(tiny_gan.IMAGE_SHAPE),
+                    keras.layers.Dropout(0.5),
+                    keras.layers.Flatten(),
+                    keras.layers.Dense(1),
+                ]
+            ),
+            generator_optimizer=tiny_gan.adam(),
+            discriminator_optimizer=tiny_gan.adam(),
+            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+            global_batch_size=8,
+        )
+
+
+def test_dropout_depends_on_the_update_alone(one_device):
+    """A new process, whose layers have drawn nothing yet, draws what the old one would have."""
+    batch = batch_of(tiny_gan.source().images[:8])
+    old, new = dropout_gan(one_device), dropout_gan(one_device)
+    first = old.update_both(batch)
+    for source, target in ((old.generator, new.generator), (old.discriminator, new.discriminator)):
+        target.set_weights(source.get_weights())
+    for counter in ("step", "images_seen", "generator_updates"):
+        getattr(new, counter).assign(getattr(old, counter))
+    second, again = old.update_both(batch), new.update_both(batch)
+    assert {k: float(v) for k, v in second.items()} == {k: float(v) for k, v in again.items()}
+    assert float(first["discriminator/real"]) != float(second["discriminator/real"])
+
+
+def test_dropout_masks_differ_between_replicas(mirrored):
+    gan = dropout_gan(mirrored)
+    logits = []
+
+    def spread(outputs):
+        logits.append(outputs.real_logits)
+        return {}
+
+    gan.observations = spread
+    images = np.repeat(tiny_gan.source().images[:1], 4, axis=0)
+    batch = mirrored.run(lambda: batch_of(images))
+    gan.update_both(batch)
+    first, second = (np.asarray(part) for part in logits)
+    assert first.shape == (4,)
+    assert not np.isclose(first, second).any()
