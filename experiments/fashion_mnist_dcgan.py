@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from experiments import runner
+from experiments import networks, runner
 from gan_core import BatchNormalization, NormalLatents
 
 
@@ -24,28 +24,10 @@ def build_generator(latent_size: int) -> keras.Model:
     )
 
 
-def build_discriminator() -> keras.Model:
-    """Images [B, 28, 28, 1] in [-1, 1] -> logits [B, 1]; 212,865 parameters."""
-    return keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.Conv2D(64, 5, 2, "same"),
-            layers.LeakyReLU(0.2),
-            layers.Dropout(0.4),
-            layers.Conv2D(128, 5, 2, "same"),
-            layers.LeakyReLU(0.2),
-            layers.Dropout(0.4),
-            layers.Flatten(),
-            layers.Dense(1, dtype="float32"),
-        ],
-        name="discriminator",
-    )
-
-
 EXPERIMENT = runner.Experiment(
     name="fashion_mnist_dcgan",
     build_generator=build_generator,
-    build_discriminator=build_discriminator,
+    build_discriminator=lambda: networks.build_dropout_discriminator((28, 28, 1)),
     latents=NormalLatents(100),
     defaults={"dataset": "fashion_mnist", "global_batch_size": 32, "optimizer": "rmsprop"},
 )

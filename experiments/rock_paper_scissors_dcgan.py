@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from experiments import runner
+from experiments import networks, runner
 from gan_core import BatchNormalization, NormalLatents
 
 
@@ -26,28 +26,10 @@ def build_generator(latent_size: int) -> keras.Model:
     )
 
 
-def build_discriminator() -> keras.Model:
-    """Images [B, 256, 256, 3] in [-1, 1] -> logits [B, 1]; 734,081 parameters."""
-    return keras.Sequential(
-        [
-            keras.Input((256, 256, 3)),
-            layers.Conv2D(64, 5, 2, "same"),
-            layers.LeakyReLU(0.2),
-            layers.Dropout(0.4),
-            layers.Conv2D(128, 5, 2, "same"),
-            layers.LeakyReLU(0.2),
-            layers.Dropout(0.4),
-            layers.Flatten(),
-            layers.Dense(1, dtype="float32"),
-        ],
-        name="discriminator",
-    )
-
-
 EXPERIMENT = runner.Experiment(
     name="rock_paper_scissors_dcgan",
     build_generator=build_generator,
-    build_discriminator=build_discriminator,
+    build_discriminator=lambda: networks.build_dropout_discriminator((256, 256, 3)),
     latents=NormalLatents(100),
     defaults={"dataset": "rock_paper_scissors", "global_batch_size": 32},
 )

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import keras
 import numpy as np
 import tensorflow as tf
 
 import gan_core
-from experiments import flags
+from experiments import flags, run_folder
 from experiments.flags import Settings
 from gan_core import ArgumentError
 
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
-_MAXIMUM_GIF_FRAMES = 120
 _GRID_COLUMNS = 8
 _GRID_WIDTH = 1024
 
@@ -78,7 +75,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
 
 def _train(experiment: Experiment, settings: Settings) -> None:
     workdir = Path(settings.workdir)
-    _check_writable("workdir", workdir)
+    run_folder.check_writable("workdir", workdir)
     strategy = _make_strategy(settings)
     settings, precision_facts = _choose_precision(settings)
     gan = _build_gan(experiment, settings, strategy)
@@ -96,19 +93,12 @@ def _train(experiment: Experiment, settings: Settings) -> None:
         print(f"nothing to do: step {step:,} is reached; give a larger --total_steps to go on")
         return
 
-    _make_folder("workdir", workdir)
+    run_folder.make_folder("workdir", workdir)
     (workdir / "effective.flags").write_text(settings.as_flagfile())
     caption = f"{experiment.name}, {source.name}"
     _write_reals(gan, source, settings, caption, workdir / "reals.png")
     status = gan_core.StatusWriter(settings.total_steps, step)
-    writer = gan_core.MultiWriter(
-        [
-            gan_core.JsonLinesWriter(workdir / "metrics.jsonl"),
-            gan_core.TensorBoardWriter(workdir / "tensorboard"),
-            gan_core.PictureFilesWriter(workdir, caption),
-            status,
-        ]
-    )
+    writer = _make_writer(workdir, caption, status)
     if not restored:
         writer.write_settings({**settings.as_dict(), "data": source.facts()})
     draw_samples = gan_core.SampleGrid(gan, writer, caption, _num_grid_images(gan))
@@ -134,15 +124,26 @@ def _train(experiment: Experiment, settings: Settings) -> None:
         )
     finally:
         writer.close()
-    _write_gif(workdir / "samples", workdir / "training.gif")
+    run_folder.write_gif(workdir / "samples", workdir / "training.gif")
     print(
         f"done: step {settings.total_steps:,}; look at {workdir}/samples and {workdir}/curves.png"
     )
 
 
+def _make_writer(workdir: Path, caption: str, status: gan_core.Writer) -> gan_core.Writer:
+    return gan_core.MultiWriter(
+        [
+            gan_core.JsonLinesWriter(workdir / "metrics.jsonl"),
+            gan_core.TensorBoardWriter(workdir / "tensorboard"),
+            gan_core.PictureFilesWriter(workdir, caption),
+            status,
+        ]
+    )
+
+
 def _generate(experiment: Experiment, settings: Settings) -> None:
     output = Path(settings.output or Path(settings.workdir) / "generated.png")
-    _check_writable("output", output.parent if output.suffix == ".png" else output)
+    run_folder.check_writable("output", output.parent if output.suffix == ".png" else output)
     strategy = _make_strategy(settings)
     settings, _ = _choose_precision(settings)
     gan = _build_gan(experiment, settings, strategy)
@@ -154,11 +155,11 @@ def _generate(experiment: Experiment, settings: Settings) -> None:
     pictures = _generate_pictures(gan, settings)
     about = f"{experiment.name}, {facts['data']}, step {facts['step']:,}"
     if output.suffix == ".png":
-        _make_folder("output", output.parent)
+        run_folder.make_folder("output", output.parent)
         grid = gan_core.with_caption(gan_core.grid(pictures), about)
         output.write_bytes(gan_core.png_bytes(grid, about))
     else:
-        _make_folder("output", output)
+        run_folder.make_folder("output", output)
         for number, picture in enumerate(pictures):
             path = output / f"{number:06d}.png"
             path.write_bytes(gan_core.png_bytes(picture, about))
@@ -293,26 +294,6 @@ def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizer
     return optimizer
 
 
-def _check_writable(name: str, folder: Path) -> None:
-    """Raises `ArgumentError` where a folder cannot be made or written to; writes nothing."""
-    existing = folder.absolute()
-    while not existing.exists() and not existing.is_symlink():
-        existing = existing.parent
-    if not existing.is_dir():
-        raise ArgumentError(name, folder, f"must be a folder, but {existing} is a file", "move it")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise ArgumentError(
-            name, folder, f"must be writable, but {existing} is not", "choose another"
-        )
-
-
-def _make_folder(name: str, folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArgumentError(name, folder, f"cannot be made: {error}", "choose another") from error
-
-
 def _write_reals(
     gan: gan_core.GanStep,
     source: gan_core.ImageSource,
@@ -333,12 +314,3 @@ def _write_reals(
 def _num_grid_images(gan: gan_core.GanStep) -> int:
     """A square of 8x8, or of as many large images as fit into 1,024 pixels."""
     return min(_GRID_COLUMNS, max(1, _GRID_WIDTH // _image_shape(gan)[1])) ** 2
-
-
-def _write_gif(samples: Path, path: Path) -> None:
-    """All grids as one film; of more than 120 the most even selection, the last included."""
-    paths = sorted(samples.glob("step_*.png"))
-    if len(paths) > _MAXIMUM_GIF_FRAMES:
-        chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
-        paths = [paths[number] for number in chosen]
-    path.write_bytes(gan_core.gif_bytes([imageio.imread(frame) for frame in paths]))

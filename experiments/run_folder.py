@@ -1,0 +1,44 @@
+"""The folder of a run: whether it can be written, and the film of its samples."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import imageio.v3 as imageio
+import numpy as np
+
+import gan_core
+from gan_core import ArgumentError
+
+_MAXIMUM_GIF_FRAMES = 120
+
+
+def check_writable(name: str, folder: Path) -> None:
+    """Raises `ArgumentError` where a folder cannot be made or written to; writes nothing."""
+    existing = folder.absolute()
+    while not existing.exists() and not existing.is_symlink():
+        existing = existing.parent
+    if not existing.is_dir():
+        raise ArgumentError(name, folder, f"must be a folder, but {existing} is a file", "move it")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ArgumentError(
+            name, folder, f"must be writable, but {existing} is not", "choose another"
+        )
+
+
+def make_folder(name: str, folder: Path) -> None:
+    """Makes a folder and those above it; `name` is the flag that named it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArgumentError(name, folder, f"cannot be made: {error}", "choose another") from error
+
+
+def write_gif(samples: Path, path: Path) -> None:
+    """All grids as one film; of more than 120 the most even selection, the last included."""
+    paths = sorted(samples.glob("step_*.png"))
+    if len(paths) > _MAXIMUM_GIF_FRAMES:
+        chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
+        paths = [paths[number] for number in chosen]
+    path.write_bytes(gan_core.gif_bytes([imageio.imread(frame) for frame in paths]))
