@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from absl import flags as absl_flags
 from gan_core import BAD_IMAGES, CROPS, PRECISIONS, STRATEGIES, ArgumentError, check_divides
 
 MODES = ("train", "generate", "info")
+_PATHS = ("workdir", "dataset", "data_dir", "cache_dir", "output")
 OPTIMIZERS = ("adam", "rmsprop")
 
 
@@ -105,7 +107,9 @@ class Settings:
     checkpoint_every_steps: int = _flag(500, "Steps between two checkpoints.", above=0)
     keep_checkpoints: int = _flag(3, "How many of the newest checkpoints to keep.", above=0)
     dry_run: bool = _flag(
-        False, "Check everything and print what would be done, without training or writing."
+        False,
+        "Check everything, the data included (it is downloaded and decoded where it must be), and "
+        "print what would be done, without training or touching --workdir.",
     )
     num_images: int = _flag(64, "How many pictures --mode=generate makes.", above=0)
     output: str = _flag(
@@ -161,9 +165,12 @@ def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | N
         raise ArgumentError("arguments", " ".join(rest), "must be flags", "write --name=value")
     if values["help"].value:
         return None
-    return Settings(
-        **{field.name: values[field.name].value for field in dataclasses.fields(Settings)}
-    )
+    settings = {field.name: values[field.name].value for field in dataclasses.fields(Settings)}
+    settings["workdir"] = settings["workdir"] or defaults.get("workdir", "")
+    # The shell expands ~ only at the start of a word, and flagfiles never see a shell.
+    for name in _PATHS:
+        settings[name] = os.path.expanduser(settings[name])
+    return Settings(**settings)
 
 
 def help_text(defaults: Mapping[str, Any]) -> str:

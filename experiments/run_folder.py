@@ -17,7 +17,7 @@ _MAXIMUM_GIF_FRAMES = 120
 def check_writable(name: str, folder: Path) -> None:
     """Raises `ArgumentError` where a folder cannot be made or written to; writes nothing."""
     existing = folder.absolute()
-    while not existing.exists() and not existing.is_symlink():
+    while not os.path.lexists(existing):
         existing = existing.parent
     if not existing.is_dir():
         raise ArgumentError(name, folder, f"must be a folder, but {existing} is a file", "move it")
@@ -37,8 +37,15 @@ def make_folder(name: str, folder: Path) -> None:
 
 def write_gif(samples: Path, path: Path) -> None:
     """All grids as one film; of more than 120 the most even selection, the last included."""
-    paths = sorted(samples.glob("step_*.png"))
+    paths = sorted(samples.glob("step_*.png"), key=gan_core.step_of)
     if len(paths) > _MAXIMUM_GIF_FRAMES:
         chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
         paths = [paths[number] for number in chosen]
     path.write_bytes(gan_core.gif_bytes([imageio.imread(frame) for frame in paths]))
+
+
+def drop_samples_after(step: int, samples: Path) -> None:
+    """Removes grids of later steps, which a run that goes on from `step` will draw again."""
+    for path in samples.glob("step_*.png"):
+        if gan_core.step_of(path) > step:
+            path.unlink()

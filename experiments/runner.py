@@ -20,6 +20,7 @@ from gan_core import ArgumentError
 
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
+_GENERATED_AT_ONCE = 64
 _GRID_COLUMNS = 8
 _GRID_WIDTH = 1024
 
@@ -81,7 +82,8 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     gan = _build_gan(experiment, settings, strategy)
     source = _open_source(settings, _image_shape(gan))
     checkpoints = gan_core.Checkpoints(workdir / "checkpoints", gan, settings.keep_checkpoints)
-    restored = checkpoints.restore_latest()
+    facts = {"experiment": experiment.name, "data": source.name}
+    restored = checkpoints.restore_latest(facts)
     step = int(gan.step.numpy())
     print(f"{experiment.name} on {source.facts()} (limit {settings.memory_limit_gib:g} GiB)")
     print(f"{gan_core.describe_strategy(strategy)}, {precision_facts}")
@@ -98,14 +100,14 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     caption = f"{experiment.name}, {source.name}"
     _write_reals(gan, source, settings, caption, workdir / "reals.png")
     status = gan_core.StatusWriter(settings.total_steps, step)
-    writer = _make_writer(workdir, caption, status)
+    run_folder.drop_samples_after(step, workdir / "samples")
+    writer = _make_writer(workdir, step, caption, status)
     if not restored:
         writer.write_settings({**settings.as_dict(), "data": source.facts()})
     draw_samples = gan_core.SampleGrid(gan, writer, caption, _num_grid_images(gan))
     if step == 0:
         draw_samples(0, {})
     window = gan_core.MetricsWindow(gan, writer)
-    facts = {"experiment": experiment.name, "data": source.name}
     intervals = [
         (settings.log_every_steps, window.write),
         (settings.sample_every_steps, draw_samples),
@@ -130,10 +132,12 @@ def _train(experiment: Experiment, settings: Settings) -> None:
     )
 
 
-def _make_writer(workdir: Path, caption: str, status: gan_core.Writer) -> gan_core.Writer:
+def _make_writer(
+    workdir: Path, step: int, caption: str, status: gan_core.Writer
+) -> gan_core.Writer:
     return gan_core.MultiWriter(
         [
-            gan_core.JsonLinesWriter(workdir / "metrics.jsonl"),
+            gan_core.JsonLinesWriter(workdir / "metrics.jsonl", last_step=step),
             gan_core.TensorBoardWriter(workdir / "tensorboard"),
             gan_core.PictureFilesWriter(workdir, caption),
             status,
@@ -147,7 +151,8 @@ def _generate(experiment: Experiment, settings: Settings) -> None:
     strategy = _make_strategy(settings)
     settings, _ = _choose_precision(settings)
     gan = _build_gan(experiment, settings, strategy)
-    facts = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan).restore_latest()
+    checkpoints = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan)
+    facts = checkpoints.restore_latest({"experiment": experiment.name}, for_training=False)
     if facts is None:
         raise ArgumentError(
             "workdir", settings.workdir, "must hold a checkpoint", "train there first"
@@ -169,9 +174,9 @@ def _generate(experiment: Experiment, settings: Settings) -> None:
 def _generate_pictures(gan: gan_core.GanStep, settings: Settings) -> np.ndarray:
     """uint8 [num_images, H, W, C], a pure function of the weights and the seed."""
     pictures = []
-    for start in range(0, settings.num_images, settings.global_batch_size):
+    for start in range(0, settings.num_images, _GENERATED_AT_ONCE):
         seed = gan_core.stream_seed(settings.seed, "generate", start)
-        latents = gan.latents(min(settings.global_batch_size, settings.num_images - start), seed)
+        latents = gan.latents(_GENERATED_AT_ONCE, seed)[: settings.num_images - start]
         pictures.append(gan_core.to_uint8(gan.sample(latents), gan.value_range))
     return np.concatenate(pictures)
 
@@ -219,12 +224,16 @@ def _open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_c
     """The images that `--dataset` names, fitted to the network's size, enough for one batch."""
     fitting = {"image_shape": image_shape, "crop": settings.crop}
     storage = {
-        "cache_dir": Path(settings.cache_dir).expanduser(),
+        "cache_dir": Path(settings.cache_dir),
         "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
     }
     if settings.dataset == "drawn_digits":
         source = gan_core.drawn_digits(settings.split, **fitting)
     elif settings.dataset == "folder":
+        if not settings.data_dir:
+            raise ArgumentError(
+                "data_dir", "empty", "must name the folder of pictures", "give --data_dir=PATH"
+            )
         folder, bad_images = Path(settings.data_dir), settings.bad_images
         source = gan_core.folder_images(folder, bad_images=bad_images, **fitting, **storage)
     elif settings.dataset.endswith(gan_core.ARRAY_FILE_ENDINGS):

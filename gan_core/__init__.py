@@ -1,6 +1,6 @@
 """A low-level TensorFlow engine for generative adversarial networks."""
 
-from gan_core.checkpoints import Checkpoints
+from gan_core.checkpoints import Checkpoints, step_of
 from gan_core.curves import curves_png, read_metrics
 from gan_core.datasets.array_file import ENDINGS as ARRAY_FILE_ENDINGS
 from gan_core.datasets.array_file import array_file_images

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from gan_core.errors import check_positive
+from gan_core.errors import ArgumentError, check_positive
 from gan_core.step import GanStep
+
+_OTHER_RUN = "go on with the settings of the run, or start another in an empty workdir"
 
 
 class Checkpoints:
@@ -58,12 +60,50 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints' folders, oldest first."""
-        return sorted(self._folder.glob("step_*"))
+        return sorted(self._folder.glob("step_*"), key=step_of)
 
-    def restore_latest(self) -> dict[str, object] | None:
-        """Restores the newest checkpoint and returns its facts; None where there is none."""
+    def restore_latest(
+        self, expected_facts: dict[str, object] | None = None, *, for_training: bool = True
+    ) -> dict[str, object] | None:
+        """Restores the newest checkpoint and returns its facts; None where there is none.
+
+        Args:
+          expected_facts: What must stand in its facts.
+          for_training: Whether everything is restored; otherwise only networks and the step,
+            whatever optimizers the checkpoint was made with.
+
+        Raises:
+          ArgumentError: If a fact is another, or the checkpoint does not fit these networks and
+            optimizers or is damaged.
+        """
         paths = self.paths()
         if not paths:
             return None
-        self._checkpoint.read(str(paths[-1] / "variables")).assert_consumed()
-        return json.loads((paths[-1] / "facts.json").read_text())
+        facts = json.loads((paths[-1] / "facts.json").read_text())
+        for name, expected in (expected_facts or {}).items():
+            if facts.get(name) != expected:
+                raise ArgumentError(
+                    name, expected, f"must be that of {paths[-1]}, {facts.get(name)}", _OTHER_RUN
+                )
+        try:
+            variables = str(paths[-1] / "variables")
+            if for_training:
+                self._checkpoint.read(variables).assert_consumed()
+            else:
+                self._networks_alone().read(variables).expect_partial()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            cause = str(error).strip().splitlines()[0]
+            raise ArgumentError(
+                "checkpoint", paths[-1], f"does not fit these settings: {cause}", _OTHER_RUN
+            ) from error
+        return facts
+
+    def _networks_alone(self) -> tf.train.Checkpoint:
+        gan = self._gan
+        parts = {"generator": gan.generator, "discriminator": gan.discriminator, "step": gan.step}
+        return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))
+
+
+def step_of(path: Path) -> int:
+    """The number in the name of a file or folder `step_<step>`."""
+    return int(path.stem.removeprefix("step_"))

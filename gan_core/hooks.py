@@ -22,6 +22,8 @@ from gan_core.writers import Writer
 Hook = Callable[[int, Metrics], None]
 """Called as hook(step, metrics) after each call of steps."""
 
+_WAIT = "data_wait_seconds"
+
 
 @dataclasses.dataclass(frozen=True)
 class Every:
@@ -66,8 +68,7 @@ class MetricsWindow:
         self._window_start_step = self._last_step
         self._started = clock()
         self._sums: Metrics = {}
-        self._rate_start: tuple[float, int] | None = None
-        self._waited = tf.constant(0.0)
+        self._rate_start: tuple[float, int, int] | None = None
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Adds a call's metrics, on the device: nothing waits for the call to finish."""
@@ -77,23 +78,24 @@ class MetricsWindow:
             self._sums[name] = self._sums.get(name, 0.0) + mean * weight
         if self._rate_start is None:
             tf.nest.map_structure(lambda mean: mean.numpy(), metrics)
+            self._sums[_WAIT] *= 0.0
             self._start_rate()
 
     def write(self, step: int, metrics: Metrics) -> None:
         """Writes the means since the last time and starts anew."""
         del metrics
         num_steps = step - self._window_start_step
+        waited = float(self._sums.pop(_WAIT))
         scalars = {name: float(total) / num_steps for name, total in self._sums.items()}
-        wait_per_step = scalars.pop("data_wait_seconds")
+        images_seen = int(self._gan.images_seen.numpy())
         now = self._clock()
-        timing = {"images_seen": int(self._gan.images_seen.numpy()), "seconds": now - self._started}
-        start, start_step = self._rate_start
-        rated_steps = step - start_step
-        if rated_steps:
-            steps_per_sec = rated_steps / max(now - start, 1e-9)
-            timing["images_per_sec"] = steps_per_sec * self._gan.global_batch_size
-            timing["steps_per_sec"] = steps_per_sec
-            timing["data_wait"] = wait_per_step * steps_per_sec
+        timing = {"images_seen": images_seen, "seconds": now - self._started}
+        start, start_step, start_images = self._rate_start
+        if step > start_step:
+            duration = max(now - start, 1e-9)
+            timing["images_per_sec"] = (images_seen - start_images) / duration
+            timing["steps_per_sec"] = (step - start_step) / duration
+            timing["data_wait"] = waited / duration
         timing["memory_gib"] = resident_gib()
         self._writer.write_scalars(step, timing | scalars)
         self._window_start_step = step
@@ -101,7 +103,8 @@ class MetricsWindow:
         self._start_rate()
 
     def _start_rate(self) -> None:
-        self._rate_start = (self._clock(), self._last_step)
+        images_seen = int(self._gan.images_seen.numpy())
+        self._rate_start = (self._clock(), self._last_step, images_seen)
 
 
 class SampleGrid:

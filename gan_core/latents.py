@@ -19,7 +19,7 @@ class LatentDistribution(Protocol):
         ...
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws float32 [num_latents, size]; `seed` is int32 [2]."""
+        """Draws float32 [num_latents, size]; `seed` is an integer [2]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class NormalLatents:
         check_positive("size", self.size)
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws float32 [num_latents, size]; `seed` is int32 [2]."""
+        """Draws float32 [num_latents, size]; `seed` is an integer [2]."""
         return tf.random.stateless_normal([num_latents, self.size], seed)
 
 
@@ -60,7 +60,7 @@ class UniformLatents:
             )
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws float32 [num_latents, size]; `seed` is int32 [2]."""
+        """Draws float32 [num_latents, size]; `seed` is an integer [2]."""
         return tf.random.stateless_uniform(
             [num_latents, self.size], seed, minval=self.low, maxval=self.high
         )

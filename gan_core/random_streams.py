@@ -15,12 +15,12 @@ def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
     """The seed of one draw, for the `tf.random.stateless_*` functions.
 
     Args:
-      seed: The run's seed, any integer of 32 bits.
+      seed: The run's seed, from 0 to 2**32 - 1.
       stream: What the draw is for; draws of different streams are unrelated.
       index: Scalar integer; which draw of the stream this is.
 
     Returns:
-      int32 [2].
+      int64 [2].
     """
     base = tf.constant([seed, zlib.crc32(stream.encode())], tf.uint32)
     return tf.random.fold_in(tf.bitcast(base, tf.int32), tf.cast(index, tf.int64))

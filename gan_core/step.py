@@ -308,7 +308,20 @@ def _apply(
     # Loss scaling multiplies all gradients by one number: it is what the loss's own starts from.
     scale = optimizer.scale_loss(tf.ones_like(loss))
     gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        gradients = _spread_overflow(gradients)
     optimizer.apply(gradients, variables)
+
+
+def _spread_overflow(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Makes gradients non-finite on all replicas where they are on one.
+
+    Loss scaling skips such updates, but Keras looks at the first replica alone.
+    """
+    nothing_or_nan = tf.add_n([tf.reduce_sum(gradient * 0.0) for gradient in gradients])
+    context = tf.distribute.get_replica_context()
+    nothing_or_nan = context.all_reduce(tf.distribute.ReduceOp.SUM, nothing_or_nan)
+    return [gradient + nothing_or_nan for gradient in gradients]
 
 
 def _check_separate(generator: keras.Model, discriminator: keras.Model) -> None:

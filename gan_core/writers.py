@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_core import images
+from gan_core.curves import read_metrics
 
 Scalars = Mapping[str, float]
 
@@ -58,9 +59,19 @@ class MultiWriter(Writer):
 
 
 class JsonLinesWriter(Writer):
-    """Appends scalars to a file, one JSON object a line, `step` first."""
+    """Appends scalars to a file, one JSON object a line, `step` first.
 
-    def __init__(self, path: Path):
+    Args:
+      path: The file.
+      last_step: Lines of later steps, which a run that goes on from here will write again, are
+        dropped, and with them a line that was cut off.
+    """
+
+    def __init__(self, path: Path, last_step: int):
+        kept = [line for line in read_metrics(path) if line["step"] <= last_step]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        partial.replace(path)
         self._file = path.open("a", encoding="utf-8")
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -47,13 +48,13 @@ def test_keeps_the_newest(one_device, tmp_path):
     gan = tiny_gan.build_gan(one_device)
     checkpoints = gan_core.Checkpoints(tmp_path, gan, keep=2)
     assert checkpoints.restore_latest() is None
-    for step in (1, 2, 30):
+    for step in (1, 9_999_999, 10_000_000):
         gan.step.assign(step)
         checkpoints.save({})
-    assert [path.name for path in checkpoints.paths()] == ["step_0000002", "step_0000030"]
+    assert [path.name for path in checkpoints.paths()] == ["step_9999999", "step_10000000"]
     gan.step.assign(0)
     checkpoints.restore_latest()
-    assert int(gan.step.numpy()) == 30
+    assert int(gan.step.numpy()) == 10_000_000
 
 
 def test_one_cut_off_while_it_was_written_is_no_checkpoint(one_device, tmp_path):
@@ -84,3 +85,35 @@ def test_attribute_names_are_the_schema(one_device, tmp_path):
 def test_refuses_to_keep_none(one_device, tmp_path):
     with pytest.raises(ArgumentError, match=r"`keep` \(0\) must be above 0; keep at least"):
         gan_core.Checkpoints(tmp_path, tiny_gan.build_gan(one_device), keep=0)
+
+
+def test_refuses_what_belongs_to_another_run(one_device, tmp_path):
+    gan_core.Checkpoints(tmp_path, tiny_gan.build_gan(one_device)).save({"data": "tiny"})
+    other = gan_core.Checkpoints(tmp_path, tiny_gan.build_gan(one_device, batch_norm=False))
+    with pytest.raises(ArgumentError, match=r"`data` \(mnist\) must be that of .*, tiny; go on wi"):
+        other.restore_latest({"data": "mnist"})
+    with pytest.raises(ArgumentError, match=r"`checkpoint` .* does not fit these settings"):
+        other.restore_latest({"data": "tiny"})
+
+
+def test_networks_alone_are_restored_whatever_the_optimizers(one_device, tmp_path):
+    trained = tiny_gan.build_gan(one_device)
+    train(trained, one_device, 2)
+    gan_core.Checkpoints(tmp_path, trained).save({})
+    with one_device.scope():
+        other = gan_core.GanStep(
+            generator=tiny_gan.build_generator(),
+            discriminator=tiny_gan.build_discriminator(),
+            generator_optimizer=keras.optimizers.RMSprop(),
+            discriminator_optimizer=keras.optimizers.SGD(),
+            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+            global_batch_size=8,
+        )
+    checkpoints = gan_core.Checkpoints(tmp_path, other)
+    with pytest.raises(ArgumentError, match="does not fit these settings"):
+        checkpoints.restore_latest()
+    assert checkpoints.restore_latest(for_training=False) == {"step": 2}
+    for a, b in zip(
+        tiny_gan.values(trained.generator), tiny_gan.values(other.generator), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)

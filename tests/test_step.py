@@ -207,11 +207,12 @@ def test_mixed_precision_trains_float32_weights(one_device, policy):
             )
     finally:
         keras.config.set_dtype_policy("float32")
-    before = tiny_gan.values(gan.generator)
+    weights = gan.generator.trainable_variables
+    before = [weight.numpy() for weight in weights]
     metrics = gan.update_both(batch_of(tiny_gan.source().images[:8]))
     assert all(np.isfinite(value) for value in metrics.values())
-    assert all(variable.dtype == "float32" for variable in gan.generator.trainable_variables)
-    assert any((a != b).any() for a, b in zip(before, tiny_gan.values(gan.generator), strict=True))
+    assert all(weight.dtype == "float32" for weight in weights)
+    assert all((a != b.numpy()).any() for a, b in zip(before, weights, strict=True))
 
 
 def test_two_replicas_equal_one_device(one_device, mirrored):
@@ -322,3 +323,26 @@ def test_dropout_masks_differ_between_replicas(mirrored):
     first, second = (np.asarray(part) for part in logits)
     assert first.shape == (4,)
     assert not np.isclose(first, second).any()
+
+
+def test_an_overflow_on_one_replica_skips_the_update_on_all(mirrored):
+    keras.utils.set_random_seed(0)
+    with mirrored.scope():
+        gan = gan_core.GanStep(
+            generator=tiny_gan.build_generator(batch_norm=False),
+            discriminator=tiny_gan.build_discriminator(batch_norm=False),
+            generator_optimizer=keras.optimizers.LossScaleOptimizer(tiny_gan.adam()),
+            discriminator_optimizer=keras.optimizers.LossScaleOptimizer(tiny_gan.adam()),
+            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+            global_batch_size=8,
+        )
+    before = tiny_gan.values(gan.discriminator)
+
+    def images():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        level = tf.where(tf.equal(replica, 1), np.inf, 0.5)
+        return batch_of(tf.fill([4, *tiny_gan.IMAGE_SHAPE], tf.cast(level, tf.float32)))
+
+    tf.function(gan.update_discriminator)(mirrored.run(images))
+    for a, b in zip(before, tiny_gan.values(gan.discriminator), strict=True):
+        np.testing.assert_array_equal(a, b)

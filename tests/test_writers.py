@@ -9,7 +9,7 @@ from gan_core import writers
 def test_json_lines_are_appended_whole(tmp_path):
     path = tmp_path / "metrics.jsonl"
     for step in (1, 2):
-        writer = writers.JsonLinesWriter(path)
+        writer = writers.JsonLinesWriter(path, last_step=step - 1)
         writer.write_scalars(step, {"loss": 0.1 * step})
         writer.close()
     lines = path.read_text().splitlines()
@@ -17,6 +17,15 @@ def test_json_lines_are_appended_whole(tmp_path):
         {"step": 1, "loss": 0.1},
         {"step": 2, "loss": 0.2},
     ]
+
+
+def test_lines_after_the_restored_step_and_lines_cut_off_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 0.1}\n{"step": 2, "loss": 0.25}\n{"step": 3, "lo')
+    writer = writers.JsonLinesWriter(path, last_step=1)
+    writer.write_scalars(2, {"loss": 0.5})
+    writer.close()
+    assert path.read_text() == '{"step": 1, "loss": 0.1}\n{"step": 2, "loss": 0.5}\n'
 
 
 def test_pictures_are_files_by_name_and_step(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -39,29 +41,42 @@ def array_file_images(
     images, labels = _load(path)
     if images.ndim == 3:
         images = images[..., None]
-    if images.ndim != 4 or images.dtype != np.uint8 or not len(images):
+    if (
+        images.ndim != 4
+        or images.dtype != np.uint8
+        or not len(images)
+        or images.shape[-1] not in (1, 3, 4)
+    ):
         raise ArgumentError(
             "dataset",
             path,
-            "must hold uint8 images [N, H, W, C] or [N, H, W], but has "
+            "must hold uint8 images [N, H, W] or [N, H, W, C] with C of 1, 3 or 4, but has "
             f"{images.dtype} {list(images.shape)}",
             "convert them to levels of 0 to 255",
         )
-    if labels is None or len(labels) != len(images):
+    if labels is None:
         labels = np.full(len(images), UNKNOWN_LABEL)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ArgumentError(
+            "dataset",
+            path,
+            f"must hold an integer label for each of {len(images)} images, but has "
+            f"{labels.dtype} {list(labels.shape)}",
+            f"use {UNKNOWN_LABEL} where a class is unknown",
+        )
     labels = labels.astype(np.int64)
     kept = kept_shape(image_shape or images.shape[1:], crop)
-    if images.shape[1:] == kept:
-        if images.nbytes <= memory_limit_bytes:
-            images = np.array(images)
-        return ImageSource(path.name, images, labels)
+    fits = images.nbytes <= memory_limit_bytes
+    if images.shape[1:] == kept and (fits or isinstance(images, np.memmap)):
+        return ImageSource(path.name, np.asarray(images) if fits else images, labels)
     stat = path.stat()
     key = {"file": str(path.absolute()), "size": stat.st_size, "time": stat.st_mtime_ns}
     key |= {"shape": kept, "crop": crop}
     examples = (
         (fit_array(image, kept, crop), label) for image, label in zip(images, labels, strict=True)
     )
-    notes = f"fitted from {shape_text(images.shape[1:])} (crop: {crop})"
+    own = images.shape[1:]
+    notes = "" if own == kept else f"fitted from {shape_text(own)} (crop: {crop})"
     shape = (len(images), *kept)
     images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
     return ImageSource(path.name, images, labels, notes=notes)
@@ -80,7 +95,7 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             return loaded["images"], loaded.get("labels")
     except ArgumentError:
         raise
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ArgumentError(
             "dataset", path, f"cannot be read: {error}", "check the file"
         ) from error

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from tqdm import tqdm
+
+from gan_core.errors import ArgumentError
 
 Item = TypeVar("Item")
 
@@ -35,11 +39,22 @@ def cached_images(
     Returns:
       images: uint8 [N, H, W, C], in memory or a memory map.
       labels: int64 [N].
+
+    Raises:
+      ArgumentError: If `cache_dir` cannot be written to.
     """
     text = json.dumps(key, sort_keys=True)
     folder = cache_dir / hashlib.sha256(text.encode()).hexdigest()[:24]
     if not folder.exists():
-        _write(folder, text, shape, examples)
+        try:
+            _write(folder, text, shape, examples)
+        except OSError as error:
+            raise ArgumentError(
+                "cache_dir",
+                cache_dir,
+                f"cannot take {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
+                "make room, or choose another",
+            ) from error
     images = np.load(folder / "images.npy", mmap_mode="r")
     labels = np.load(folder / "labels.npy")
     images = images[: len(labels)]
@@ -52,11 +67,12 @@ def _write(
     shape: tuple[int, int, int, int],
     examples: Iterable[tuple[np.ndarray, int]],
 ) -> None:
-    partial = folder.with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A folder of its own for each writer: two runs that start together do not meet in it.
+    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial_", dir=folder.parent))
     try:
         images = np.lib.format.open_memmap(partial / "images.npy", "w+", np.uint8, shape)
+        _reserve(partial / "images.npy")
         labels = []
         for row, (image, label) in enumerate(examples):
             images[row] = image
@@ -64,10 +80,25 @@ def _write(
         images.flush()
         np.save(partial / "labels.npy", np.array(labels, np.int64))
         (partial / "key.json").write_text(key_text)
-        partial.rename(folder)
-    except BaseException:
+        _publish(partial, folder)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
+
+
+def _reserve(path: Path) -> None:
+    """Claims a file's space: a full disk is an error here; in a memory map it ends the process."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    try:
+        partial.rename(folder)
+    except OSError:
+        # Another run was faster; what it wrote is the same.
+        if not folder.exists():
+            raise
 
 
 def with_progress(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:

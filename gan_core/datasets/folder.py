@@ -60,12 +60,12 @@ def folder_images(
     paths = _picture_paths(folder)
     classes = sorted({path.relative_to(folder).parts[0] for path in paths if path.parent != folder})
     kept = kept_shape(image_shape, crop)
-    stats = [(str(path.relative_to(folder)), path.stat()) for path in paths]
     key = {
         "folder": str(folder.absolute()),
-        "files": [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats],
+        "files": [(str(path.relative_to(folder)), *_size_and_time(path)) for path in paths],
         "shape": kept,
         "crop": crop,
+        "bad_images": bad_images,
     }
     shape = (len(paths), *kept)
 
@@ -88,11 +88,24 @@ def folder_images(
 def _picture_paths(folder: Path) -> list[Path]:
     """Pictures below a folder, in an order that does not depend on the file system."""
     paths: list[Path] = []
+    visited: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True):
+        # Links to folders are followed, each folder once: links in a circle end.
+        real = os.path.realpath(root)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         pictures = (name for name in files if name.lower().endswith(ENDINGS) and name[0] != ".")
         paths.extend(Path(root, name) for name in sorted(pictures))
     return paths
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change; of a link that leads nowhere, those of the link."""
+    stat = path.stat() if path.exists() else path.lstat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _decode_all(
@@ -136,8 +149,9 @@ def _decode(path: Path, shape: ImageShape, crop: str) -> np.ndarray | str:
             return fit(picture, shape, crop)
     except Image.UnidentifiedImageError:
         return "it is not a picture"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return str(error)
+    except Exception as error:
+        # Pillow's decoders fail in many ways on damaged files; each of them is one bad picture.
+        return f"{type(error).__name__}: {error}"
 
 
 def _no_picture(folder: Path, num_files: int) -> ArgumentError:

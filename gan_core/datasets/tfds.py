@@ -99,9 +99,12 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
         )
     try:
         builder.download_and_prepare()
-    except OSError as error:
+    except Exception as error:
+        # Whatever goes wrong in a download (network, quota, checksum, a set to be fetched by
+        # hand) is said in many words and types.
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise ArgumentError(
-            "data_dir", builder.data_root, f"cannot receive `{name}`: {error}", "try again"
+            "data_dir", data_dir or "empty", f"cannot receive `{name}`: {cause}", "try again"
         ) from error
     return builder
 

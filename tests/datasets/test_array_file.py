@@ -52,3 +52,25 @@ def test_pickled_objects_are_never_executed(tmp_path):
     np.save(tmp_path / "trap.npy", np.array([Trap()], dtype=object), allow_pickle=True)
     with pytest.raises(ArgumentError, match="cannot be read"):
         read(tmp_path / "trap.npy", tmp_path)
+
+
+def test_damaged_archives_and_unfitting_labels_are_told(tmp_path):
+    np.savez(tmp_path / "cut.npz", images=IMAGES)
+    whole = (tmp_path / "cut.npz").read_bytes()
+    (tmp_path / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ArgumentError, match="cannot be read"):
+        read(tmp_path / "cut.npz", tmp_path)
+    np.save(tmp_path / "first.npy", IMAGES.transpose(0, 3, 1, 2)[..., :5])
+    with pytest.raises(ArgumentError, match=r"with C of 1, 3 or 4, but has uint8 \[5, 3, 6, 5\]"):
+        read(tmp_path / "first.npy", tmp_path)
+    for labels in (np.arange(4), np.array(["a"] * 5), np.array(3)):
+        np.savez(tmp_path / "labels.npz", images=IMAGES, labels=labels)
+        with pytest.raises(ArgumentError, match="an integer label for each of 5 images"):
+            read(tmp_path / "labels.npz", tmp_path)
+
+
+def test_a_large_archive_is_read_from_the_cache(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", images=IMAGES)
+    source = read(tmp_path / "a.npz", tmp_path, memory_limit_bytes=10)
+    assert isinstance(source.images, np.memmap)
+    np.testing.assert_array_equal(source.images, IMAGES)

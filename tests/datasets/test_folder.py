@@ -89,6 +89,8 @@ def test_a_bad_picture_is_named_or_skipped(pictures, tmp_path, capsys, kind, cau
         read(pictures, tmp_path)
     assert not list((tmp_path / "cache").iterdir()), "nothing half-written"
     source = read(pictures, tmp_path, bad_images="skip")
+    with pytest.raises(ArgumentError, match=cause):
+        read(pictures, tmp_path)
     assert len(source.images) == 5
     assert list(source.labels) == [-1, 0, 0, 1, 1]
     error = capsys.readouterr().err
@@ -109,3 +111,11 @@ def test_a_folder_without_pictures_says_so(tmp_path):
         read(tmp_path / "missing", tmp_path)
     with pytest.raises(ArgumentError, match=r"`bad_images` \(ignore\) .* use error or skip"):
         read(tmp_path / "empty", tmp_path, bad_images="ignore")
+
+
+def test_links_are_followed_once_and_those_that_lead_nowhere_are_bad(pictures, tmp_path):
+    (pictures / "cats" / "loop").symlink_to(pictures)
+    assert len(read(pictures, tmp_path).images) == 5
+    (pictures / "gone.png").symlink_to(tmp_path / "nothing")
+    with pytest.raises(ArgumentError, match=r"gone\.png\) holds a bad picture: FileNotFoundError"):
+        read(pictures, tmp_path)

@@ -82,11 +82,16 @@ def test_a_cache_cut_off_while_it_was_written_is_written_anew(tiny_set, tmp_path
     data_dir, images = tiny_set
     read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
     [folder] = (tmp_path / "cache").iterdir()
-    partial = folder.rename(folder.with_suffix(".partial"))
+    partial = folder.rename(folder.with_name(folder.name + ".partial_abc"))
     (partial / "images.npy").write_bytes(b"half")
     source = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
     assert rows(source.images) == rows(images)
-    assert not partial.exists()
+
+
+def test_a_cache_folder_that_cannot_be_made_is_an_error_of_the_flag(tiny_set, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(ArgumentError, match=r"`cache_dir` \(.*\) cannot take 0 MiB"):
+        read("tiny_set", tiny_set[0], tmp_path, memory_limit_bytes=100)
 
 
 def test_images_are_fitted_to_the_size_asked_for(tiny_set, tmp_path):
