@@ -45,7 +45,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return (
             self.trainable
             and not self.synchronized
-            and not self.renorm
+            and not getattr(self, "renorm", False)  # Keras 3.12 has none
             and inputs.shape.rank == 4
             and self.axis in (-1, 3)
             and inputs.dtype in _FUSED_DTYPES
