@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from experiments import networks, runner
+from experiments.experiment import Experiment
 from gan_core import BatchNormalization, UniformLatents
 
 
@@ -27,7 +28,7 @@ def build_generator(latent_size: int) -> keras.Model:
     )
 
 
-EXPERIMENT = runner.Experiment(
+EXPERIMENT = Experiment(
     name="dog_gan",
     build_generator=build_generator,
     build_discriminator=networks.build_tanh_discriminator,

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from experiments import networks, runner
+from experiments.experiment import Experiment
 from gan_core import BatchNormalization, NormalLatents
 
 
@@ -24,7 +25,7 @@ def build_generator(latent_size: int) -> keras.Model:
     )
 
 
-EXPERIMENT = runner.Experiment(
+EXPERIMENT = Experiment(
     name="fashion_mnist_dcgan",
     build_generator=build_generator,
     build_discriminator=lambda: networks.build_dropout_discriminator((28, 28, 1)),

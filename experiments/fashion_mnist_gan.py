@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from experiments import runner
+from experiments.experiment import Experiment
 from gan_core import NormalLatents
 
 
@@ -38,7 +39,7 @@ def build_discriminator() -> keras.Model:
     )
 
 
-EXPERIMENT = runner.Experiment(
+EXPERIMENT = Experiment(
     name="fashion_mnist_gan",
     build_generator=build_generator,
     build_discriminator=build_discriminator,

@@ -16,13 +16,23 @@ from gan_core import BAD_IMAGES, CROPS, PRECISIONS, STRATEGIES, ArgumentError, c
 MODES = ("train", "generate", "info")
 _PATHS = ("workdir", "dataset", "data_dir", "cache_dir", "output")
 OPTIMIZERS = ("adam", "rmsprop")
+ON_NAN = ("stop", "rollback")
+FREELY, IF_ALLOWED, NEVER = "freely", "if allowed", "never"
 
 
 def _flag(
-    default: Any, help_text: str, *, choices: Sequence[str] = (), above: float | None = None
+    default: Any,
+    help_text: str,
+    *,
+    choices: Sequence[str] = (),
+    above: float | None = None,
+    changes: str = FREELY,
 ) -> Any:
-    """A flag: `choices` lists what may be given; a number must be above `above`."""
-    metadata = {"help": help_text, "choices": choices, "above": above}
+    """A flag: `choices` lists what may be given; a number must be above `above`.
+
+    `changes` says whether a run may go on with another value than it was started with.
+    """
+    metadata = {"help": help_text, "choices": choices, "above": above, "changes": changes}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -48,6 +58,7 @@ class Settings:
         "drawn_digits (drawn by the program; needs no data and no network), folder (of pictures, "
         "named by --data_dir), a .npy or .npz file of images, or the name of a TensorFlow Datasets "
         "set of images, for example svhn_cropped.",
+        changes=NEVER,
     )
     data_dir: str = _flag(
         "",
@@ -55,15 +66,18 @@ class Settings:
         "directory, to which missing sets are downloaded, ~/tensorflow_datasets if empty.",
     )
     split: str = _flag(
-        "train", "Which part of the dataset, for example train, train+extra, train[:10%]."
+        "train",
+        "Which part of the dataset, for example train, train+extra, train[:10%].",
+        changes=NEVER,
     )
     crop: str = _flag(
         "centre",
         "How pictures of another size are fitted to the network's. centre: cut evenly to its "
         "aspect, then scaled. none: squeezed whole. random: a little larger, cut at random.",
         choices=CROPS,
+        changes=NEVER,
     )
-    flip: bool = _flag(False, "Mirror every other image left to right, at random.")
+    flip: bool = _flag(False, "Mirror every other image left to right, at random.", changes=NEVER)
     bad_images: str = _flag(
         "error",
         "What to do with files of a folder that are no whole pictures. error: stop and name the "
@@ -74,20 +88,33 @@ class Settings:
     memory_limit_gib: float = _flag(
         4.0, "Images that take more memory than this are read from --cache_dir instead.", above=0
     )
-    total_steps: int = _flag(3000, "Train until this step, counted from the run's start.", above=-1)
-    global_batch_size: int = _flag(128, "Images in one step, over all devices together.", above=0)
-    steps_per_call: int = _flag(
-        10, "Steps run in one call into the graph; must divide the intervals below.", above=0
+    total_steps: int = _flag(
+        3000, "Train until this step, counted from the run's start.", above=-1, changes=IF_ALLOWED
     )
-    seed: int = _flag(0, "Seed of weights, latents and the order of the images.", above=-1)
+    global_batch_size: int = _flag(
+        128, "Images in one step, over all devices together.", above=0, changes=NEVER
+    )
+    steps_per_call: int = _flag(
+        10,
+        "Steps run in one call into the graph; must divide the intervals below.",
+        above=0,
+        changes=IF_ALLOWED,
+    )
+    seed: int = _flag(
+        0, "Seed of weights, latents and the order of the images.", above=-1, changes=NEVER
+    )
     strategy: str = _flag(
         "auto",
         "one_device: the first GPU, or the CPU. mirrored: data parallel over all of them. auto: "
         "mirrored where there are several.",
         choices=STRATEGIES,
+        changes=IF_ALLOWED,
     )
     virtual_devices: int = _flag(
-        1, "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.", above=0
+        1,
+        "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.",
+        above=0,
+        changes=IF_ALLOWED,
     )
     precision: str = _flag(
         "float32",
@@ -95,16 +122,73 @@ class Settings:
         "the hardware computes in it (CPUs with AVX-512 BF16 or AMX, GPUs since Ampere), float32 "
         "elsewhere. mixed_float16 is for older GPUs.",
         choices=PRECISIONS,
+        changes=IF_ALLOWED,
     )
-    optimizer: str = _flag("adam", "Optimizer of both networks.", choices=OPTIMIZERS)
-    generator_learning_rate: float = _flag(2e-4, "Learning rate of the generator.", above=0)
-    discriminator_learning_rate: float = _flag(2e-4, "Learning rate of the discriminator.", above=0)
+    optimizer: str = _flag("adam", "Optimizer of both networks.", choices=OPTIMIZERS, changes=NEVER)
+    generator_learning_rate: float = _flag(
+        2e-4, "Learning rate of the generator.", above=0, changes=IF_ALLOWED
+    )
+    discriminator_learning_rate: float = _flag(
+        2e-4, "Learning rate of the discriminator.", above=0, changes=IF_ALLOWED
+    )
     beta_1: float = _flag(
-        0.5, "Adam's decay of the first moment; rmsprop does not use it.", above=-1e-9
+        0.5,
+        "Adam's decay of the first moment; rmsprop does not use it.",
+        above=-1e-9,
+        changes=NEVER,
     )
-    log_every_steps: int = _flag(100, "Steps between two status lines.", above=0)
-    sample_every_steps: int = _flag(500, "Steps between two grids of samples.", above=0)
-    checkpoint_every_steps: int = _flag(500, "Steps between two checkpoints.", above=0)
+    discriminator_updates: int = _flag(
+        1,
+        "Discriminator updates in a step. 1: both networks are updated from one shared pass. More: "
+        "that many, each on a batch of its own, then one of the generator.",
+        above=0,
+        changes=NEVER,
+    )
+    r1_weight: float = _flag(
+        0.0,
+        "Weight of the R1 penalty on the discriminator's gradient at real images, half of the "
+        "paper's gamma; none if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    r1_every_steps: int = _flag(
+        1,
+        "Discriminator updates from one R1 penalty to the next; so many times as strong.",
+        above=0,
+        changes=NEVER,
+    )
+    average_half_life_images: float = _flag(
+        0.0,
+        "Samples come from an average of the generator's weights over training, in which a weight "
+        "counts half after so many images; from the weights themselves if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    on_nan: str = _flag(
+        "stop",
+        "When a loss or a gradient is NaN or infinite. stop: save the batch and end. rollback: "
+        "save the batch and go back to the newest checkpoint, with other random numbers.",
+        choices=ON_NAN,
+    )
+    maximum_rollbacks: int = _flag(3, "How often a run may go back.", above=0)
+    deterministic: bool = _flag(
+        False,
+        "Only deterministic kernels, slower on GPUs; there a run that was stopped goes on bit for "
+        "bit only so. On CPUs it always does.",
+        changes=IF_ALLOWED,
+    )
+    allow_changes: bool = _flag(
+        False, "Go on with changed intervals, total_steps, devices, precision or learning rates."
+    )
+    log_every_steps: int = _flag(
+        100, "Steps between two status lines.", above=0, changes=IF_ALLOWED
+    )
+    sample_every_steps: int = _flag(
+        500, "Steps between two grids of samples.", above=0, changes=IF_ALLOWED
+    )
+    checkpoint_every_steps: int = _flag(
+        500, "Steps between two checkpoints.", above=0, changes=IF_ALLOWED
+    )
     keep_checkpoints: int = _flag(3, "How many of the newest checkpoints to keep.", above=0)
     dry_run: bool = _flag(
         False,
@@ -127,6 +211,20 @@ class Settings:
             raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
             check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
+
+    def changes_from(self, before: Mapping[str, Any]) -> dict[str, list[str]]:
+        """What differs from a run's settings, as `<name>: was <value>, now <value>`.
+
+        Returns:
+          Such lines under `IF_ALLOWED` and `NEVER`; what may change freely is left out.
+        """
+        changes: dict[str, list[str]] = {IF_ALLOWED: [], NEVER: []}
+        for field in dataclasses.fields(self):
+            now, rule = getattr(self, field.name), field.metadata["changes"]
+            was = before.get(field.name, now)
+            if rule != FREELY and was != now:
+                changes[rule].append(f"{field.name}: was {was}, now {now}")
+        return changes
 
     def as_dict(self) -> dict[str, Any]:
         """Values by name."""

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from experiments import runner
+from experiments.experiment import Experiment
 from gan_core import NormalLatents
 
 
@@ -43,7 +44,7 @@ def build_discriminator() -> keras.Model:
     )
 
 
-EXPERIMENT = runner.Experiment(
+EXPERIMENT = Experiment(
     name="mnist_dcgan",
     build_generator=build_generator,
     build_discriminator=build_discriminator,

@@ -12,9 +12,8 @@ def import_tensorflow_quietly() -> None:
     They come from C++, some of them before any log level is read, so the file descriptor itself
     is turned aside during the import. TF_CPP_MIN_LOG_LEVEL=0 in the environment brings all back.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     standard_error = os.dup(2)
     with tempfile.TemporaryFile() as notices:
         os.dup2(notices.fileno(), 2)

@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from experiments import networks, runner
+from experiments.experiment import Experiment
 from gan_core import BatchNormalization, NormalLatents
 
 
@@ -26,7 +27,7 @@ def build_generator(latent_size: int) -> keras.Model:
     )
 
 
-EXPERIMENT = runner.Experiment(
+EXPERIMENT = Experiment(
     name="rock_paper_scissors_dcgan",
     build_generator=build_generator,
     build_discriminator=lambda: networks.build_dropout_discriminator((256, 256, 3)),

@@ -41,7 +41,7 @@ def write_gif(samples: Path, path: Path) -> None:
     if len(paths) > _MAXIMUM_GIF_FRAMES:
         chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
         paths = [paths[number] for number in chosen]
-    path.write_bytes(gan_core.gif_bytes([imageio.imread(frame) for frame in paths]))
+    gan_core.write_durably(path, gan_core.gif_bytes([imageio.imread(frame) for frame in paths]))
 
 
 def drop_samples_after(step: int, samples: Path) -> None:

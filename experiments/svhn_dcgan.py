@@ -4,6 +4,7 @@ import keras
 from keras import layers
 
 from experiments import runner
+from experiments.experiment import Experiment
 from gan_core import BatchNormalization, NormalLatents
 
 
@@ -49,7 +50,7 @@ def build_discriminator() -> keras.Model:
     )
 
 
-EXPERIMENT = runner.Experiment(
+EXPERIMENT = Experiment(
     name="svhn_dcgan",
     build_generator=build_generator,
     build_discriminator=build_discriminator,

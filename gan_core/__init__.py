@@ -1,6 +1,7 @@
 """A low-level TensorFlow engine for generative adversarial networks."""
 
-from gan_core.checkpoints import Checkpoints, step_of
+from gan_core.averaging import WeightAverage
+from gan_core.checkpoints import Checkpoints, Facts, find_damage, step_of
 from gan_core.curves import curves_png, read_metrics
 from gan_core.datasets.array_file import ENDINGS as ARRAY_FILE_ENDINGS
 from gan_core.datasets.array_file import array_file_images
@@ -9,8 +10,9 @@ from gan_core.datasets.folder import BAD_IMAGES, folder_images
 from gan_core.datasets.resizing import CROPS
 from gan_core.datasets.source import ImageSource
 from gan_core.datasets.tfds import tfds_images
+from gan_core.durable_files import write_durably
 from gan_core.errors import ArgumentError, check_divides, check_positive
-from gan_core.hooks import CurvesPicture, Every, Hook, MetricsWindow, SampleGrid
+from gan_core.hooks import CurvesPicture, Every, Hook, KeepTrying, MetricsWindow, SampleGrid
 from gan_core.images import (
     ValueRange,
     from_uint8,
@@ -22,14 +24,17 @@ from gan_core.images import (
 )
 from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
 from gan_core.layers import BatchNormalization
-from gan_core.loop import train
+from gan_core.loop import NotFiniteError, train
 from gan_core.losses import AdversarialLoss, non_saturating, wasserstein
 from gan_core.optimizers import Adam
+from gan_core.penalties import Discriminate, Penalty, Regularizer, r1, r2
 from gan_core.pipeline import image_batches, read_images
 from gan_core.precision import PRECISIONS, choose_precision
 from gan_core.random_streams import stream_seed
+from gan_core.run_lock import RunLock
 from gan_core.status_line import StatusWriter, duration
 from gan_core.step import GanStep, Outputs
+from gan_core.stop_signals import StopSignals
 from gan_core.strategies import (
     STRATEGIES,
     describe_strategy,
@@ -38,7 +43,7 @@ from gan_core.strategies import (
     per_replica_batch_size,
 )
 from gan_core.types import Batch, Metrics, Terms
-from gan_core.update_schedules import Schedule, simultaneous
+from gan_core.update_schedules import Schedule, alternating, simultaneous
 from gan_core.writers import (
     JsonLinesWriter,
     MultiWriter,

@@ -1,15 +1,23 @@
-"""Checkpoints of a run: written whole, restored whole."""
+"""Checkpoints of a run: written whole, checked, restored whole."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import threading
+import time
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
+from gan_core.durable_files import checksum, sync
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.step import GanStep
+
+Facts = dict[str, object]
+"""What is kept beside the variables, as JSON: the experiment and its data, say."""
 
 _OTHER_RUN = "go on with the settings of the run, or start another in an empty workdir"
 
@@ -17,13 +25,18 @@ _OTHER_RUN = "go on with the settings of the run, or start another in an empty w
 class Checkpoints:
     """The checkpoints of one run, a folder `step_<step>` each.
 
-    A checkpoint is written beside its place and renamed, so that one cut off is never taken for
-    a whole one.
+    A checkpoint is written beside its place, with a manifest of its files' sizes and checksums,
+    synced to the disk and renamed: at any instant of a crash it is whole or not there. Training
+    waits while the variables are written to the system's memory; checksums, the disk and the
+    rename follow in the background.
 
     Args:
       folder: Where they are; made with the first.
       gan: What is saved: networks, optimizers and counters, by their attribute names.
-      keep: How many of the newest to keep.
+      keep: How many of the newest to keep; the best one is kept besides.
+
+    Attributes:
+      pause_seconds: How long training has waited in `save` so far.
 
     Raises:
       ArgumentError: If `keep` is not above 0.
@@ -31,62 +44,89 @@ class Checkpoints:
 
     def __init__(self, folder: Path, gan: GanStep, keep: int = 3):
         check_positive("keep", keep, "keep at least the newest")
+        self.pause_seconds = 0.0
         self._folder = folder
         self._keep = keep
         self._gan = gan
         self._checkpoint = tf.train.Checkpoint(gan=gan)
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+        self._in_doubt = False
 
-    def save(self, facts: dict[str, object]) -> Path:
-        """Saves the present state and drops the oldest beyond `keep`.
+    def save(self, facts: Facts, score: float | None = None) -> None:
+        """Saves the present state, and drops what is neither among the newest nor the best.
+
+        A step that has a checkpoint already is not saved again. It is safe on the disk once
+        `wait` has returned.
 
         Args:
-          facts: What to keep beside the variables, as JSON: the experiment and its data, say.
+          facts: What to keep beside the variables.
+          score: How good the present state is, lower is better; the lowest is kept.
 
-        Returns:
-          The checkpoint's folder.
+        Raises:
+          OSError: If it cannot be written; all that are complete are as they were. What goes
+            wrong in the background shows in `wait`, or in the next `save` if that fails too.
         """
-        step = int(self._gan.step.numpy())
-        path = self._folder / f"step_{step:07d}"
-        partial = self._folder / f"partial_{step:07d}"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        self._checkpoint.write(str(partial / "variables"))
-        (partial / "facts.json").write_text(json.dumps({"step": step, **facts}, indent=2) + "\n")
-        shutil.rmtree(path, ignore_errors=True)
-        partial.rename(path)
-        for old in self.paths()[: -self._keep]:
-            shutil.rmtree(old)
-        return path
+        start = time.monotonic()
+        try:
+            try:
+                self.wait()
+            except OSError:
+                self._in_doubt = True
+            self._save(facts | {"score": score})
+            if self._in_doubt:
+                # After a failure nothing is left to the background until one has succeeded.
+                self.wait()
+                self._in_doubt = False
+        finally:
+            self.pause_seconds += time.monotonic() - start
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is on the disk.
+
+        Raises:
+          OSError: If it could not be written.
+        """
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error:
+            raise error
 
     def paths(self) -> list[Path]:
         """The checkpoints' folders, oldest first."""
         return sorted(self._folder.glob("step_*"), key=step_of)
 
     def restore_latest(
-        self, expected_facts: dict[str, object] | None = None, *, for_training: bool = True
-    ) -> dict[str, object] | None:
-        """Restores the newest checkpoint and returns its facts; None where there is none.
+        self,
+        check: Callable[[Facts], None] | None = None,
+        *,
+        for_training: bool = True,
+        read_only: bool = False,
+    ) -> Facts | None:
+        """Restores the newest undamaged checkpoint; returns its facts, None where there is none.
+
+        Damaged ones on the way are renamed to `damaged_step_<step>`, with a warning that names
+        the damage.
 
         Args:
-          expected_facts: What must stand in its facts.
+          check: Called with the facts before anything is restored; refuses them by raising.
           for_training: Whether everything is restored; otherwise only networks and the step,
             whatever optimizers the checkpoint was made with.
+          read_only: Whether damaged ones are only passed over; so it is if not for training.
 
         Raises:
-          ArgumentError: If a fact is another, or the checkpoint does not fit these networks and
-            optimizers or is damaged.
+          ArgumentError: If the checkpoint does not fit these networks and optimizers.
         """
-        paths = self.paths()
-        if not paths:
+        path = self._newest_undamaged(rename_damaged=for_training and not read_only)
+        if path is None:
             return None
-        facts = json.loads((paths[-1] / "facts.json").read_text())
-        for name, expected in (expected_facts or {}).items():
-            if facts.get(name) != expected:
-                raise ArgumentError(
-                    name, expected, f"must be that of {paths[-1]}, {facts.get(name)}", _OTHER_RUN
-                )
+        facts = _read_facts(path)
+        if check:
+            check(facts)
         try:
-            variables = str(paths[-1] / "variables")
+            variables = str(path / "variables")
             if for_training:
                 self._checkpoint.read(variables).assert_consumed()
             else:
@@ -94,16 +134,115 @@ class Checkpoints:
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             cause = str(error).strip().splitlines()[0]
             raise ArgumentError(
-                "checkpoint", paths[-1], f"does not fit these settings: {cause}", _OTHER_RUN
+                "checkpoint", path, f"does not fit these settings: {cause}", _OTHER_RUN
             ) from error
         return facts
 
+    def _newest_undamaged(self, rename_damaged: bool) -> Path | None:
+        for path in reversed(self.paths()):
+            damage = find_damage(path)
+            if damage is None:
+                return path
+            fate = "passed over"
+            if rename_damaged:
+                set_aside = path.with_name(f"damaged_{path.name}")
+                shutil.rmtree(set_aside, ignore_errors=True)
+                path.rename(set_aside)
+                fate = f"set aside as {set_aside}"
+            warnings.warn(
+                f"checkpoint {path.name} is damaged ({damage}): it is {fate}, and the one before "
+                "it is looked for",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return None
+
+    def _save(self, facts: Facts) -> None:
+        step = int(self._gan.step.numpy())
+        path = self._folder / f"step_{step:07d}"
+        partial = self._folder / f"partial_{step:07d}"
+        if path.exists():
+            return
+        for rest in self._folder.glob("partial_*"):
+            shutil.rmtree(rest)
+        partial.mkdir(parents=True)
+        try:
+            self._checkpoint.write(str(partial / "variables"))
+        except tf.errors.OpError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise OSError(f"cannot write {partial}: {error.message}") from error
+        self._thread = threading.Thread(target=self._commit, args=(partial, path, step, facts))
+        self._thread.start()
+
+    def _commit(self, partial: Path, path: Path, step: int, facts: Facts) -> None:
+        try:
+            (partial / "facts.json").write_text(
+                json.dumps({"step": step, **facts}, indent=2) + "\n", encoding="utf-8"
+            )
+            _write_manifest(partial)
+            partial.rename(path)
+            sync(self._folder)
+            for old in self._superfluous():
+                shutil.rmtree(old)
+        except OSError as error:
+            # What is left of it would take the room that the next attempt needs.
+            shutil.rmtree(partial, ignore_errors=True)
+            self._error = error
+
+    def _superfluous(self) -> list[Path]:
+        paths = self.paths()
+        scores = {path: _score(path) for path in paths}
+        scored = [path for path in paths if scores[path] is not None]
+        best = min(scored, key=scores.get, default=None)
+        return [path for path in paths[: -self._keep] if path != best]
+
     def _networks_alone(self) -> tf.train.Checkpoint:
         gan = self._gan
-        parts = {"generator": gan.generator, "discriminator": gan.discriminator, "step": gan.step}
+        names = ("generator", "discriminator", "generator_average", "step")
+        parts = {name: getattr(gan, name) for name in names if getattr(gan, name) is not None}
         return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))
 
 
 def step_of(path: Path) -> int:
     """The number in the name of a file or folder `step_<step>`."""
     return int(path.stem.removeprefix("step_"))
+
+
+def find_damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, by its manifest; None if all is well."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        for name, expected in manifest.items():
+            file = path / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if file.stat().st_size != expected["bytes"]:
+                return f"{name} has {file.stat().st_size} bytes instead of {expected['bytes']}"
+            if checksum(file) != expected["sha256"]:
+                return f"{name} has another checksum"
+    except FileNotFoundError:
+        return "manifest.json is missing"
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        return f"its files cannot be read: {error}"
+    return None
+
+
+def _write_manifest(folder: Path) -> None:
+    """Lists all files of a folder with their sizes and checksums, and syncs them all."""
+    files = sorted(folder.iterdir())
+    manifest = {f.name: {"bytes": f.stat().st_size, "sha256": checksum(f)} for f in files}
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    for file in (*files, path, folder):
+        sync(file)
+
+
+def _score(path: Path) -> float | None:
+    try:
+        return _read_facts(path).get("score")
+    except (OSError, ValueError):
+        return None
+
+
+def _read_facts(path: Path) -> Facts:
+    return json.loads((path / "facts.json").read_text(encoding="utf-8"))

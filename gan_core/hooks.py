@@ -6,17 +6,20 @@ import dataclasses
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
 from gan_core import images
+from gan_core.checkpoints import Checkpoints
 from gan_core.curves import curves_png, read_metrics
+from gan_core.durable_files import write_durably
 from gan_core.errors import check_positive
 from gan_core.random_streams import stream_seed
 from gan_core.step import GanStep
-from gan_core.types import Metrics
+from gan_core.types import GRADIENT_CHECK, Metrics
 from gan_core.writers import Writer
 
 Hook = Callable[[int, Metrics], None]
@@ -46,47 +49,106 @@ class Every:
             self.hook(step, metrics)
 
 
+class KeepTrying:
+    """Calls a hook that writes; where the disk refuses, says so and lets training go on.
+
+    Args:
+      name: What is written, for people.
+      hook: Raises `OSError` where it cannot write.
+      attempts: The failure in a row that is raised; none where None.
+    """
+
+    def __init__(self, name: str, hook: Hook, attempts: int | None = None):
+        self._name = name
+        self._hook = hook
+        self._attempts = attempts
+        self._failures = 0
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Calls the hook."""
+        try:
+            self._hook(step, metrics)
+        except OSError as error:
+            self._failures += 1
+            if self._failures == self._attempts:
+                raise
+            warnings.warn(
+                f"step {step:,}: {self._name} cannot be written ({error}); training goes on, and "
+                "it is tried again the next time",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            self._failures = 0
+
+
 class MetricsWindow:
     """Collects the metrics of each call, and writes their means since the last time.
 
     Use `add` after every call and `write` at an interval. Beside the means it writes
     `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1),
-    `seconds` since the start of the process's training and `memory_gib`. The rates leave out the
-    first call, in which TensorFlow traces and optimises the graph.
+    `seconds` of training in the whole run, `checkpoint_pause` (seconds since the last time) and
+    `memory_gib`. The rates leave out the first call, in which TensorFlow traces and optimises the
+    graph. `state` and `restore` carry what is collected over a stop between two lines.
 
     Args:
       gan: What is trained.
       writer: Where the means go.
+      checkpoints: Whose pauses are written; none where None.
       clock: Seconds, from any origin.
     """
 
-    def __init__(self, gan: GanStep, writer: Writer, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        gan: GanStep,
+        writer: Writer,
+        checkpoints: Checkpoints | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._gan = gan
         self._writer = writer
+        self._checkpoints = checkpoints
         self._clock = clock
         self._last_step = int(gan.step.numpy())
         self._window_start_step = self._last_step
         self._started = clock()
+        self._pause_before = 0.0
         self._sums: Metrics = {}
+        self._waited: tf.Tensor | float = 0.0
         self._rate_start: tuple[float, int, int] | None = None
+
+    def state(self) -> dict[str, object]:
+        """What was collected since the last line, as JSON: exact, and without the waiting."""
+        return {
+            "start_step": self._window_start_step,
+            "seconds": self._clock() - self._started,
+            "sums": {name: float(total) for name, total in self._sums.items()},
+        }
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Goes on from a `state` that was saved at the present step."""
+        self._window_start_step = state["start_step"]
+        self._started = self._clock() - state["seconds"]
+        self._sums = {name: tf.constant(total) for name, total in state["sums"].items()}
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Adds a call's metrics, on the device: nothing waits for the call to finish."""
-        weight = float(step - self._last_step)
+        num_steps = float(step - self._last_step)
         self._last_step = step
         for name, mean in metrics.items():
-            self._sums[name] = self._sums.get(name, 0.0) + mean * weight
+            if name == _WAIT:
+                self._waited += mean * num_steps
+            elif not name.endswith(GRADIENT_CHECK):
+                self._sums[name] = self._sums.get(name, 0.0) + mean * num_steps
         if self._rate_start is None:
             tf.nest.map_structure(lambda mean: mean.numpy(), metrics)
-            self._sums[_WAIT] *= 0.0
             self._start_rate()
 
     def write(self, step: int, metrics: Metrics) -> None:
         """Writes the means since the last time and starts anew."""
         del metrics
         num_steps = step - self._window_start_step
-        waited = float(self._sums.pop(_WAIT))
-        scalars = {name: float(total) / num_steps for name, total in self._sums.items()}
+        means = {name: float(total) / num_steps for name, total in self._sums.items()}
         images_seen = int(self._gan.images_seen.numpy())
         now = self._clock()
         timing = {"images_seen": images_seen, "seconds": now - self._started}
@@ -95,15 +157,19 @@ class MetricsWindow:
             duration = max(now - start, 1e-9)
             timing["images_per_sec"] = (images_seen - start_images) / duration
             timing["steps_per_sec"] = (step - start_step) / duration
-            timing["data_wait"] = waited / duration
+            timing["data_wait"] = float(self._waited) / duration
+        if self._checkpoints:
+            timing["checkpoint_pause"] = self._checkpoints.pause_seconds - self._pause_before
+            self._pause_before = self._checkpoints.pause_seconds
         timing["memory_gib"] = resident_gib()
-        self._writer.write_scalars(step, timing | scalars)
         self._window_start_step = step
         self._sums = {}
         self._start_rate()
+        self._writer.write_scalars(step, timing | means)
 
     def _start_rate(self) -> None:
         images_seen = int(self._gan.images_seen.numpy())
+        self._waited = 0.0
         self._rate_start = (self._clock(), self._last_step, images_seen)
 
 
@@ -148,7 +214,7 @@ class CurvesPicture:
         """Writes the picture anew."""
         del step, metrics
         lines = read_metrics(self._workdir / "metrics.jsonl")
-        (self._workdir / "curves.png").write_bytes(curves_png(lines, self._title))
+        write_durably(self._workdir / "curves.png", curves_png(lines, self._title))
 
 
 def resident_gib() -> float:

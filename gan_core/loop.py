@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
@@ -13,6 +14,23 @@ from gan_core.types import Batch, Metrics
 from gan_core.update_schedules import Schedule, simultaneous
 
 _MAXIMUM_METRICS = 64
+
+
+class NotFiniteError(ArithmeticError):
+    """A loss, another metric or a gradient was NaN or infinite.
+
+    Attributes:
+      step: The first step with such a value, counted from 1.
+      metrics: That step's metrics by name; the value of `<network>/gradient` is 0 if all of it
+        is finite, and NaN otherwise.
+      names: Those of the metrics that are not finite.
+    """
+
+    def __init__(self, step: int, metrics: dict[str, float]):
+        self.step = step
+        self.metrics = metrics
+        self.names = [name for name, value in metrics.items() if not math.isfinite(value)]
+        super().__init__(f"not finite at step {step:,}: {', '.join(self.names)}")
 
 
 def train(
@@ -37,6 +55,8 @@ def train(
 
     Raises:
       ArgumentError: If `steps_per_call` is not positive or does not divide a hook's interval.
+      NotFiniteError: If a metric, or a gradient, was NaN or infinite in a step of a call; the
+        hooks are not called, and the weights are no longer good for anything.
     """
     hooks = tuple(hooks)
     check_positive("steps_per_call", steps_per_call)
@@ -48,7 +68,12 @@ def train(
     while step < total_steps:
         # A step count off the grid, from another `steps_per_call` say, gets back onto it.
         num_steps = min(steps_per_call - step % steps_per_call, total_steps - step)
-        metrics = run_steps(batches, tf.constant(num_steps))
+        metrics, finite_steps, failed = run_steps(batches, tf.constant(num_steps))
+        finite_steps = int(finite_steps)
+        if finite_steps < num_steps:
+            raise NotFiniteError(
+                step + finite_steps + 1, {name: float(value) for name, value in failed.items()}
+            )
         step += num_steps
         for hook in hooks:
             hook(step, metrics)
@@ -56,8 +81,12 @@ def train(
 
 def _make_step_loop(
     gan: GanStep, schedule: Schedule
-) -> Callable[[Iterator[Batch], tf.Tensor], Metrics]:
-    """A `tf.function` of (batches, num_steps) that returns the mean metrics of `num_steps` steps.
+) -> Callable[[Iterator[Batch], tf.Tensor], tuple[Metrics, tf.Tensor, Metrics]]:
+    """A `tf.function` of (batches, num_steps) that runs `num_steps` steps.
+
+    It returns the means of their metrics; how many steps came before the first with a metric that
+    is not finite; and that step's metrics. The steps after it run all the same: to stop at it,
+    the host would have to look at each.
 
     The names of the metrics are known only once a step is traced, after the loop's variables must
     have their shapes: so the sums have room for more. Tracing a step twice to learn the names,
@@ -65,8 +94,12 @@ def _make_step_loop(
     """
     names: list[str] = []
 
-    def run_steps(batches: Iterator[Batch], num_steps: tf.Tensor) -> Metrics:
+    def run_steps(
+        batches: Iterator[Batch], num_steps: tf.Tensor
+    ) -> tuple[Metrics, tf.Tensor, Metrics]:
         sums = tf.zeros([_MAXIMUM_METRICS])
+        failed = tf.zeros([_MAXIMUM_METRICS])
+        finite_steps = tf.constant(0)
         for _ in tf.range(num_steps):
             # One iteration at a time, so that the clock reads waiting, not computing.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
@@ -75,11 +108,20 @@ def _make_step_loop(
             metrics |= {"data_wait_seconds": timed_batches.waited_seconds()}
             names[:] = metrics
             values = tf.stack([tf.cast(metrics[name], tf.float32) for name in names])
-            sums += tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
+            values = tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
+            sums += values
+            failed_before = ~tf.reduce_all(tf.math.is_finite(failed))
+            failed = tf.where(failed_before, failed, values)
+            failed_now = ~tf.reduce_all(tf.math.is_finite(failed))
+            finite_steps += tf.cast(~failed_now, tf.int32)
             with tf.control_dependencies(_stateful_operations_so_far()):
                 gan.step.assign_add(1)
         means = tf.unstack(sums / tf.cast(num_steps, tf.float32))
-        return dict(zip(names, means, strict=False))
+        return (
+            dict(zip(names, means, strict=False)),
+            finite_steps,
+            dict(zip(names, tf.unstack(failed), strict=False)),
+        )
 
     return tf.function(run_steps, reduce_retracing=True)
 

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from gan_core import images, losses
+from gan_core.averaging import WeightAverage
 from gan_core.errors import ArgumentError
 from gan_core.latents import LatentDistribution
+from gan_core.penalties import Regularizer
 from gan_core.random_streams import stream_seed
 from gan_core.strategies import per_replica_batch_size
-from gan_core.types import Batch, Metrics, Terms
+from gan_core.types import GRADIENT_CHECK, Batch, Metrics, Terms
 
 _SEED_STATE = "seed_generator_state"
 """What Keras calls the variable of a `SeedGenerator`."""
+
+_DRAWS_BETWEEN_ROLLBACKS = 2**48
+"""More than a run can count, so that draws after a rollback are none of those before it."""
 
 
 class Outputs(NamedTuple):
@@ -50,10 +56,13 @@ class GanStep(tf.Module):
       discriminator: [B, H, W, C] -> logits, [B] or [B, 1].
       generator_optimizer: Optimizer of the generator's trainable variables alone.
       discriminator_optimizer: Optimizer of the discriminator's trainable variables alone.
+      generator_average: Averages of the generator's weights, or None.
       step: int64, steps of the schedule done so far.
       images_seen: int64, real images that the discriminator was updated on so far; it locates
         the run in its data.
       generator_updates: int64, updates of the generator done so far.
+      rollbacks: int64, how often the run went back to a checkpoint; another number gives other
+        latents and dropout from here on, and the same order of images.
     """
 
     def __init__(
@@ -66,6 +75,8 @@ class GanStep(tf.Module):
         latents: LatentDistribution,
         global_batch_size: int,
         loss: losses.AdversarialLoss | None = None,
+        regularizers: Sequence[Regularizer] = (),
+        average_half_life_images: float | None = None,
         value_range: images.ValueRange = (-1.0, 1.0),
         seed: int = 0,
     ):
@@ -79,6 +90,9 @@ class GanStep(tf.Module):
           latents: What the generator is fed.
           global_batch_size: Examples an update, over all replicas together.
           loss: The adversarial pair; `losses.non_saturating()` when None.
+          regularizers: Penalties that the discriminator minimises beside it.
+          average_half_life_images: Half-life of an average of the generator's weights, which
+            `sample` then uses; no average when None.
           value_range: The range of the generator's outputs, to which uint8 images are scaled.
           seed: Seed of all latents.
 
@@ -99,6 +113,7 @@ class GanStep(tf.Module):
         self._replica_batch_size = per_replica_batch_size(global_batch_size, self._strategy)
         self.global_batch_size = global_batch_size
         self.loss = loss or losses.non_saturating()
+        self.regularizers = tuple(regularizers)
         self.latents = latents
         self.value_range = value_range
         self.seed = seed
@@ -108,9 +123,13 @@ class GanStep(tf.Module):
         self.discriminator_optimizer = discriminator_optimizer
         generator_optimizer.build(generator.trainable_variables)
         discriminator_optimizer.build(discriminator.trainable_variables)
+        self.generator_average = None
+        if average_half_life_images is not None:
+            self.generator_average = WeightAverage(generator, average_half_life_images)
         self.step = _counter("step")
         self.images_seen = _counter("images_seen")
         self.generator_updates = _counter("generator_updates")
+        self.rollbacks = _counter("rollbacks")
 
     def forward(self, latents: tf.Tensor, batch: Batch | None) -> Outputs:
         """One training pass. Real and fake images go through the discriminator separately.
@@ -149,8 +168,8 @@ class GanStep(tf.Module):
         Returns:
           Means over the global batch, by name.
         """
-        seed = stream_seed(self.seed, "discriminator_latents", self._count_images(batch))
-        return self._on_replicas(self._replica_update_discriminator, batch, seed)
+        seed = self._draw_seed("discriminator_latents", self._count_images(batch))
+        return self._on_replicas_with_penalties(self._replica_update_discriminator, batch, seed)
 
     def update_generator(self) -> Metrics:
         """Updates the generator on fresh latents; no discriminator variable changes.
@@ -158,9 +177,9 @@ class GanStep(tf.Module):
         Returns:
           Means over the global batch, by name.
         """
-        seed = stream_seed(self.seed, "generator_latents", self.generator_updates)
+        seed = self._draw_seed("generator_latents", self.generator_updates)
         metrics = self._on_replicas(self._replica_update_generator, seed)
-        self.generator_updates.assign_add(1)
+        self._count_generator_update()
         return metrics
 
     def update_both(self, batch: Batch) -> Metrics:
@@ -172,48 +191,85 @@ class GanStep(tf.Module):
         Returns:
           Means over the global batch, by name.
         """
-        seed = stream_seed(self.seed, "shared_latents", self._count_images(batch))
-        metrics = self._on_replicas(self._replica_update_both, batch, seed)
-        self.generator_updates.assign_add(1)
+        seed = self._draw_seed("shared_latents", self._count_images(batch))
+        metrics = self._on_replicas_with_penalties(self._replica_update_both, batch, seed)
+        self._count_generator_update()
         return metrics
 
     @tf.function(reduce_retracing=True)
     def sample(self, latents: tf.Tensor) -> tf.Tensor:
-        """Generates images in inference mode: float32 [B, H, W, C] in `value_range`."""
-        return tf.cast(self.generator(latents, training=False), tf.float32)
+        """Generates images in inference mode: float32 [B, H, W, C] in `value_range`.
 
-    def _replica_update_discriminator(self, batch: Batch, seed: tf.Tensor) -> Metrics:
+        Where there is an average of the weights, it is used.
+        """
+        average = self.generator_average
+        with average.in_place_of_weights() if average else contextlib.nullcontext():
+            return tf.cast(self.generator(latents, training=False), tf.float32)
+
+    def _replica_update_discriminator(
+        self, batch: Batch, seed: tf.Tensor, penalty_weights: list[tf.Tensor]
+    ) -> Metrics:
         with tf.GradientTape() as tape:
             outputs = self._forward_assigning_only(self.discriminator, seed, batch)
-            loss, metrics = self._reduce(self.discriminator_terms(outputs), "discriminator")
-        _apply(tape, loss, self.discriminator, self.discriminator_optimizer)
-        return metrics | self._means(self.observations(outputs), "discriminator")
+            terms = self.discriminator_terms(outputs) | self._penalties(outputs, penalty_weights)
+            loss, metrics = self._reduce(terms, "discriminator")
+        check = _apply(tape, loss, self.discriminator, self.discriminator_optimizer)
+        observed = self._means(self.observations(outputs), "discriminator")
+        return metrics | observed | {f"discriminator/{GRADIENT_CHECK}": check}
 
     def _replica_update_generator(self, seed: tf.Tensor) -> Metrics:
         with tf.GradientTape() as tape:
             outputs = self._forward_assigning_only(self.generator, seed, None)
             loss, metrics = self._reduce(self.generator_terms(outputs), "generator")
-        _apply(tape, loss, self.generator, self.generator_optimizer)
-        return metrics
+        check = _apply(tape, loss, self.generator, self.generator_optimizer)
+        return metrics | {f"generator/{GRADIENT_CHECK}": check}
 
-    def _replica_update_both(self, batch: Batch, seed: tf.Tensor) -> Metrics:
+    def _replica_update_both(
+        self, batch: Batch, seed: tf.Tensor, penalty_weights: list[tf.Tensor]
+    ) -> Metrics:
         with tf.GradientTape() as discriminator_tape, tf.GradientTape() as generator_tape:
             outputs = self._seeded_forward(seed, batch)
-            discriminator_loss, metrics = self._reduce(
-                self.discriminator_terms(outputs), "discriminator"
-            )
+            with generator_tape.stop_recording():
+                penalties = self._penalties(outputs, penalty_weights)
+            terms = self.discriminator_terms(outputs) | penalties
+            discriminator_loss, metrics = self._reduce(terms, "discriminator")
             generator_loss, generator_metrics = self._reduce(
                 self.generator_terms(outputs), "generator"
             )
-        _apply(
+        discriminator_check = _apply(
             discriminator_tape,
             discriminator_loss,
             self.discriminator,
             self.discriminator_optimizer,
         )
-        _apply(generator_tape, generator_loss, self.generator, self.generator_optimizer)
+        generator_check = _apply(
+            generator_tape, generator_loss, self.generator, self.generator_optimizer
+        )
         observed = self._means(self.observations(outputs), "discriminator")
-        return metrics | generator_metrics | observed
+        checks = {
+            f"discriminator/{GRADIENT_CHECK}": discriminator_check,
+            f"generator/{GRADIENT_CHECK}": generator_check,
+        }
+        return metrics | generator_metrics | observed | checks
+
+    def _penalties(self, outputs: Outputs, weights: list[tf.Tensor]) -> Terms:
+        """The regularizers' terms, [B] each; zeros where no weights are given."""
+        if not weights:
+            nothing = tf.zeros_like(outputs.real_logits)
+            return {regularizer.name: nothing for regularizer in self.regularizers}
+
+        def discriminate(images: tf.Tensor) -> tf.Tensor:
+            return _as_logits(self.discriminator(images, training=True))
+
+        terms = {}
+        # A pass on the side: it moves no averages of batch normalization.
+        with keras.StatelessScope():
+            for regularizer, weight in zip(self.regularizers, weights, strict=True):
+                images_of_both = (outputs.real_images, outputs.fake_images)
+                terms[regularizer.name] = weight * regularizer.penalty(
+                    discriminate, *images_of_both
+                )
+        return terms
 
     def _forward_assigning_only(
         self, network: keras.Model, seed: tf.Tensor, batch: Batch | None
@@ -267,6 +323,10 @@ class GanStep(tf.Module):
             for name, term in terms.items()
         }
 
+    def _draw_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
+        """The seed of an update's draws; another one after each rollback."""
+        return stream_seed(self.seed, stream, count + self.rollbacks * _DRAWS_BETWEEN_ROLLBACKS)
+
     def _count_images(self, batch: Batch) -> tf.Tensor:
         """Counts a batch once it is here; returns how many images were seen before it.
 
@@ -277,6 +337,34 @@ class GanStep(tf.Module):
             seen_before = self.images_seen.read_value()
         self.images_seen.assign_add(self.global_batch_size)
         return seen_before
+
+    def _count_generator_update(self) -> None:
+        self.generator_updates.assign_add(1)
+        if self.generator_average:
+            images_generated = self.generator_updates * self.global_batch_size
+            self.generator_average.update(self.global_batch_size, images_generated)
+
+    def _on_replicas_with_penalties(
+        self, update: Callable[..., Metrics], batch: Batch, seed: tf.Tensor
+    ) -> Metrics:
+        """Runs an update with the regularizers that are due in it.
+
+        The choice is made outside of the replicas: within one, synchronized batch normalization
+        could not talk to the others.
+        """
+        updates_before = self.images_seen // self.global_batch_size - 1
+        due = [updates_before % regularizer.every_steps == 0 for regularizer in self.regularizers]
+        weights = [
+            tf.where(is_due, regularizer.weight * regularizer.every_steps, 0.0)
+            for is_due, regularizer in zip(due, self.regularizers, strict=True)
+        ]
+
+        def run_with(weights: list[tf.Tensor]) -> Metrics:
+            return self._on_replicas(update, batch, seed, weights)
+
+        if all(regularizer.every_steps == 1 for regularizer in self.regularizers):
+            return run_with(weights)
+        return tf.cond(tf.reduce_any(due), lambda: run_with(weights), lambda: run_with([]))
 
     def _on_replicas(self, update: Callable[..., Metrics], *arguments: object) -> Metrics:
         per_replica = self._strategy.run(update, args=arguments)
@@ -303,14 +391,18 @@ def _apply(
     loss: tf.Tensor,
     network: keras.Model,
     optimizer: keras.optimizers.Optimizer,
-) -> None:
+) -> tf.Tensor:
+    """Updates the network; returns 0, or NaN if a gradient is not finite."""
     variables = network.trainable_variables
     # Loss scaling multiplies all gradients by one number: it is what the loss's own starts from.
     scale = optimizer.scale_loss(tf.ones_like(loss))
     gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        gradients = _spread_overflow(gradients)
+        # To loss scaling an overflow is a matter of course: it leaves the update out.
+        optimizer.apply(_spread_overflow(gradients), variables)
+        return tf.zeros([])
     optimizer.apply(gradients, variables)
+    return _nothing_or_nan(gradients)
 
 
 def _spread_overflow(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -318,10 +410,15 @@ def _spread_overflow(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
 
     Loss scaling skips such updates, but Keras looks at the first replica alone.
     """
-    nothing_or_nan = tf.add_n([tf.reduce_sum(gradient * 0.0) for gradient in gradients])
     context = tf.distribute.get_replica_context()
-    nothing_or_nan = context.all_reduce(tf.distribute.ReduceOp.SUM, nothing_or_nan)
-    return [gradient + nothing_or_nan for gradient in gradients]
+    everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, _nothing_or_nan(gradients))
+    return [None if gradient is None else gradient + everywhere for gradient in gradients]
+
+
+def _nothing_or_nan(gradients: list[tf.Tensor | None]) -> tf.Tensor:
+    """0 if all gradients are finite, NaN otherwise; one pass over them, in one kernel each."""
+    squares = [tf.nn.l2_loss(gradient) for gradient in gradients if gradient is not None]
+    return 0.0 * tf.add_n([tf.cast(square, tf.float32) for square in squares])
 
 
 def _check_separate(generator: keras.Model, discriminator: keras.Model) -> None:

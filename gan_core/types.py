@@ -24,3 +24,6 @@ Terms = dict[str, tf.Tensor]
 
 Metrics = dict[str, tf.Tensor]
 """Scalars by name, float32: means over a global batch, or over several of them."""
+
+GRADIENT_CHECK = "gradient"
+"""Ending of the metric `<network>/gradient`: 0 if all gradients are finite, NaN otherwise."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import tensorflow as tf
+
+from gan_core.errors import check_positive
 from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
 
@@ -14,3 +17,24 @@ Schedule = Callable[[GanStep, Iterator[Batch]], Metrics]
 def simultaneous() -> Schedule:
     """One batch a step; both networks are updated from one shared pass (Goodfellow et al. 2014)."""
     return lambda gan, batches: gan.update_both(next(batches))
+
+
+def alternating(discriminator_updates: int) -> Schedule:
+    """Discriminator updates, each on a batch and fakes of its own, then a generator update.
+
+    Goodfellow et al. 2014, algorithm 1. The discriminator's metrics are means over its updates.
+
+    Args:
+      discriminator_updates: How many a step.
+
+    Raises:
+      ArgumentError: If `discriminator_updates` is not above 0.
+    """
+    check_positive("discriminator_updates", discriminator_updates, "use 1 at least")
+
+    def schedule(gan: GanStep, batches: Iterator[Batch]) -> Metrics:
+        updates = [gan.update_discriminator(next(batches)) for _ in range(discriminator_updates)]
+        means = {name: tf.add_n([u[name] for u in updates]) / len(updates) for name in updates[0]}
+        return means | gan.update_generator()
+
+    return schedule

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto import event_pb2, summary_pb2
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import summary_v2 as scalar_summary
+from tensorboard.plugins.text import summary_v2 as text_summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from tensorboard.util import tensor_util
 
 from gan_core import images
 from gan_core.curves import read_metrics
+from gan_core.durable_files import append_durably, write_durably
 
 Scalars = Mapping[str, float]
 
@@ -32,56 +43,68 @@ class Writer:
 
 
 class MultiWriter(Writer):
-    """Passes everything on to several writers, in turn."""
+    """Passes everything on to several writers, in turn.
+
+    Where one cannot write, the others still do; then the first one's `OSError` is raised.
+    """
 
     def __init__(self, writers: Sequence[Writer]):
         self._writers = tuple(writers)
 
     def write_settings(self, settings: Mapping[str, object]) -> None:
         """Passes on."""
-        for writer in self._writers:
-            writer.write_settings(settings)
+        self._pass_on(lambda writer: writer.write_settings(settings))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Passes on."""
-        for writer in self._writers:
-            writer.write_scalars(step, scalars)
+        self._pass_on(lambda writer: writer.write_scalars(step, scalars))
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Passes on."""
-        for writer in self._writers:
-            writer.write_picture(step, name, picture)
+        self._pass_on(lambda writer: writer.write_picture(step, name, picture))
 
     def close(self) -> None:
         """Closes each."""
+        self._pass_on(lambda writer: writer.close())
+
+    def _pass_on(self, call: Callable[[Writer], None]) -> None:
+        errors = []
         for writer in self._writers:
-            writer.close()
+            try:
+                call(writer)
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
 
 
 class JsonLinesWriter(Writer):
-    """Appends scalars to a file, one JSON object a line, `step` first.
+    """Appends scalars to a file, one JSON object a line, `step` first, synced to the disk.
 
     Args:
       path: The file.
-      last_step: Lines of later steps, which a run that goes on from here will write again, are
+      last_line: Lines of later steps, which a run that goes on from here will write again, are
         dropped, and with them a line that was cut off.
+
+    Raises:
+      OSError: If the file cannot be written.
     """
 
-    def __init__(self, path: Path, last_step: int):
-        kept = [line for line in read_metrics(path) if line["step"] <= last_step]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-        partial.replace(path)
-        self._file = path.open("a", encoding="utf-8")
+    def __init__(self, path: Path, last_line: int):
+        self._path = path
+        self._pending: list[str] = []
+        kept = [line for line in read_metrics(path) if line["step"] <= last_line]
+        write_durably(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
-        """Appends a line, whole or not at all."""
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
-        self._file.flush()
+        """Appends a line; one that could not be written is kept, and comes with the next.
 
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
+        Raises:
+          OSError: If the file cannot be written.
+        """
+        self._pending.append(json.dumps({"step": step, **scalars}) + "\n")
+        append_durably(self._path, "".join(self._pending).encode())
+        self._pending.clear()
 
 
 class PictureFilesWriter(Writer):
@@ -92,36 +115,87 @@ class PictureFilesWriter(Writer):
         self._description = description
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Writes one PNG file."""
+        """Writes one PNG file, whole or not at all."""
         path = self._folder / name / f"step_{step:07d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(images.png_bytes(picture, self._description))
+        write_durably(path, images.png_bytes(picture, self._description))
 
 
 class TensorBoardWriter(Writer):
-    """Writes event files for TensorBoard."""
+    """Writes event files for TensorBoard.
 
-    def __init__(self, folder: Path):
-        self._writer = tf.summary.create_file_writer(str(folder))
+    TensorFlow's own writer says nothing when a disk is full, and leaves a record cut off, at which
+    readers stop. This one appends whole records or raises.
+
+    Args:
+      folder: Where they are.
+      last_line: Step of the last scalars to keep; later ones, which a run that goes on from here
+        will write again, are taken out of the files that are there.
+      last_picture: The same for pictures.
+
+    Raises:
+      OSError: If a file cannot be written.
+    """
+
+    def __init__(self, folder: Path, last_line: int, last_picture: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob("events.out.tfevents.*"):
+            _drop_events_after(last_line, last_picture, path)
+        now = time.time()
+        self._path = folder / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}"
+        version = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
+        write_durably(self._path, _records([version.SerializeToString()]))
 
     def write_settings(self, settings: Mapping[str, object]) -> None:
         """Writes a table of the settings under `settings`."""
         rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
-        with self._writer.as_default(step=0):
-            tf.summary.text("settings", f"| setting | value |\n| --- | --- |\n{rows}")
+        table = f"| setting | value |\n| --- | --- |\n{rows}"
+        self._append(0, list(text_summary.text_pb("settings", table).value))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Writes each scalar under its name."""
-        with self._writer.as_default(step=step):
-            for name, value in scalars.items():
-                tf.summary.scalar(name, value)
-        self._writer.flush()
+        summaries = [scalar_summary.scalar_pb(name, value) for name, value in scalars.items()]
+        self._append(step, [value for summary in summaries for value in summary.value])
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Writes the picture under its name."""
-        with self._writer.as_default(step=step):
-            tf.summary.image(name, picture[None])
+        height, width, _ = picture.shape
+        parts = [str(width).encode(), str(height).encode(), images.png_bytes(picture)]
+        value = summary_pb2.Summary.Value(
+            tag=name,
+            metadata=image_metadata.create_summary_metadata(None, None, converted_to_tensor=True),
+            tensor=tensor_util.make_tensor_proto(parts),
+        )
+        self._append(step, [value])
 
-    def close(self) -> None:
-        """Closes the event file."""
-        self._writer.close()
+    def _append(self, step: int, values: list[summary_pb2.Summary.Value]) -> None:
+        event = event_pb2.Event(
+            wall_time=time.time(), step=step, summary=summary_pb2.Summary(value=values)
+        )
+        append_durably(self._path, _records([event.SerializeToString()]))
+
+
+def _drop_events_after(last_line: int, last_picture: int, path: Path) -> None:
+    """Rewrites an event file without later events and without a last one that was cut off."""
+    kept, dropped = [], False
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = event_pb2.Event.FromString(record)
+            plugins = {value.metadata.plugin_data.plugin_name for value in event.summary.value}
+            if event.step <= (last_picture if "images" in plugins else last_line):
+                kept.append(record)
+            else:
+                dropped = True
+    except tf.errors.DataLossError:
+        dropped = True
+    if dropped:
+        write_durably(path, _records(kept))
+
+
+def _records(records: list[bytes]) -> bytes:
+    """Records as they stand in an event file, with their lengths and checksums."""
+    buffer = io.BytesIO()
+    writer = RecordWriter(buffer)
+    for record in records:
+        writer.write(record)
+    return buffer.getvalue()

@@ -26,7 +26,10 @@ PARAMETERS = {
     "image_folder_gan": (9_362_051, 9_345_667, 25_901_953, 25_901_953),
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
-SHARED = {"__init__", "flags", "networks", "quiet_startup", "run_folder", "runner"}
+SHARED = {
+    "__init__", "crash_test", "experiment", "flags", "networks", "parts", "quiet_startup",
+    "run_folder", "runner", "training",
+}  # fmt: skip
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 SMALL = [
     "--dataset=drawn_digits",
@@ -75,8 +78,10 @@ def test_trains_goes_on_and_writes_what_it_promises(name, capsys, tmp_path):
     workdir = tmp_path / "deep" / "run"
     assert run(name, f"--workdir={workdir}") == 0
     assert "Tracing the step (first call) ..." in capsys.readouterr().out
-    assert run(name, f"--workdir={workdir}", "--total_steps=3") == 0
+    go_on = [f"--workdir={workdir}", "--total_steps=3", "--allow_changes"]
+    assert run(name, *go_on) == 0
     printed = capsys.readouterr().out
+    assert "changed: total_steps: was 2, now 3" in printed
     assert "from step 2 to 3" in printed
     assert "drawn_digits/test" in printed
 
@@ -100,7 +105,7 @@ def test_trains_goes_on_and_writes_what_it_promises(name, capsys, tmp_path):
         assert expected <= line.keys()
         assert all(np.isfinite(value) for value in line.values())
     assert {"images_per_sec", "data_wait"} <= lines[1].keys()
-    assert run(name, f"--workdir={workdir}", "--total_steps=3") == 0
+    assert run(name, *go_on) == 0
     assert "nothing to do" in capsys.readouterr().out
 
 

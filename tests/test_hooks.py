@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -52,6 +54,53 @@ def test_window_writes_means_weighted_by_steps_and_rates_without_the_first_call(
     assert scalars["steps_per_sec"] == pytest.approx(2.0)
 
 
+def test_a_window_goes_on_where_it_was_saved(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    losses = {1: 0.1, 2: 0.7, 3: 0.3, 4: 1.9}
+
+    def lines(windows):
+        recorder = Recorder()
+        state = None
+        for steps in windows:
+            gan.step.assign(steps[0] - 1)
+            window = gan_core.MetricsWindow(gan, recorder)
+            if state:
+                window.restore(json.loads(json.dumps(state)))
+            for step in steps:
+                check = {"a/gradient": tf.zeros([])}
+                loss = {"a/loss": tf.constant(losses[step])}
+                window.add(step, loss | check | {"data_wait_seconds": tf.zeros([])})
+                if step == 4:
+                    window.write(step, {})
+            state = window.state()
+        [(step, scalars)] = recorder.scalars
+        assert "a/gradient" not in scalars
+        return step, scalars["a/loss"]
+
+    assert lines([[1, 2, 3, 4]]) == lines([[1], [2, 3], [4]])
+
+
+def test_keeps_trying_where_the_disk_refuses():
+    outcomes = iter([OSError("full"), OSError("full"), None, OSError("full"), OSError("still")])
+
+    def hook(step, metrics):
+        outcome = next(outcomes)
+        if outcome:
+            raise outcome
+
+    keep = gan_core.KeepTrying("samples", hook, attempts=3)
+    with pytest.warns(RuntimeWarning, match=r"step 1: samples cannot be written \(full\); traini"):
+        keep(1, {})
+    with pytest.warns(RuntimeWarning, match="step 2: "):
+        keep(2, {})
+    keep(3, {})
+    with pytest.warns(RuntimeWarning, match="step 4: "):
+        keep(4, {})
+    short = gan_core.KeepTrying("checkpoint", hook, attempts=1)
+    with pytest.raises(OSError, match="still"):
+        short(5, {})
+
+
 def test_sample_grid_shows_the_same_latents_each_time(one_device):
     gan = tiny_gan.build_gan(one_device)
     recorder = Recorder()
@@ -69,7 +118,7 @@ def test_sample_grid_shows_the_same_latents_each_time(one_device):
 
 def test_curves_are_drawn_from_the_metrics_file(tmp_path):
     metrics = tmp_path / "metrics.jsonl"
-    writer = gan_core.JsonLinesWriter(metrics, last_step=0)
+    writer = gan_core.JsonLinesWriter(metrics, last_line=0)
     for step in (10, 20):
         writer.write_scalars(step, {"discriminator/real": 1.0 / step, "generator/loss": 2.0})
     writer.close()

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -108,3 +110,57 @@ def test_refuses_calls_that_miss_an_interval(one_device):
         run(gan, one_device, total_steps=60, steps_per_call=0)
     with pytest.raises(ArgumentError, match=r"`every_steps` \(0\) must be above 0"):
         gan_core.Every(0, print)
+
+
+class NotFiniteAt(gan_core.GanStep):
+    """At step 5, counted from 1, one term or its gradient alone is not finite."""
+
+    where = "value"
+
+    def discriminator_terms(self, outputs):
+        terms = super().discriminator_terms(outputs)
+        is_bad = self.step == 4
+        if self.where == "value":
+            return terms | {"real": terms["real"] + tf.where(is_bad, float("inf"), 0.0)}
+
+        @tf.custom_gradient
+        def spoil(term):
+            return tf.identity(term), lambda upstream: tf.where(is_bad, float("nan"), upstream)
+
+        return terms | {"real": spoil(terms["real"])}
+
+
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("value", ["discriminator/loss", "discriminator/real"]),
+        ("gradient", ["discriminator/gradient"]),
+    ],
+)
+def test_names_the_step_and_the_term_that_is_not_finite(where, expected, name, request):
+    strategy = request.getfixturevalue(name)
+    with strategy.scope():
+        gan = NotFiniteAt(
+            generator=tiny_gan.build_generator(),
+            discriminator=tiny_gan.build_discriminator(),
+            generator_optimizer=tiny_gan.adam(),
+            discriminator_optimizer=tiny_gan.adam(),
+            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+            global_batch_size=8,
+        )
+    gan.where = where
+    batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=strategy)
+    calls = []
+    with pytest.raises(gan_core.NotFiniteError, match="not finite at step 5: discriminator/") as e:
+        gan_core.train(
+            gan,
+            batches,
+            total_steps=20,
+            steps_per_call=4,
+            hooks=[lambda step, metrics: calls.append(step)],
+        )
+    assert calls == [4]
+    assert e.value.step == 5
+    assert e.value.names == expected
+    assert math.isfinite(e.value.metrics["generator/loss"])

@@ -1,0 +1,140 @@
+"""From settings to the engine's parts: strategy, data, networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+import gan_core
+from experiments.experiment import Experiment
+from experiments.flags import Settings
+from gan_core import ArgumentError
+
+
+def make_strategy(settings: Settings) -> tf.distribute.Strategy:
+    """The strategy that `--strategy` and `--virtual_devices` name; the batch divides among it."""
+    if settings.virtual_devices > 1:
+        gan_core.make_virtual_devices(settings.virtual_devices)
+    strategy = gan_core.make_strategy(settings.strategy)
+    gan_core.per_replica_batch_size(settings.global_batch_size, strategy)
+    return strategy
+
+
+def choose_precision(settings: Settings) -> tuple[Settings, str]:
+    """Settings with `auto` replaced by what it stands for here, and a few words on it."""
+    policy, reason = gan_core.choose_precision(settings.precision)
+    return dataclasses.replace(settings, precision=policy), f"{policy} ({reason})"
+
+
+def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_core.ImageSource:
+    """The images that `--dataset` names, fitted to the network's size, enough for one batch."""
+    fitting = {"image_shape": image_shape, "crop": settings.crop}
+    storage = {
+        "cache_dir": Path(settings.cache_dir),
+        "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
+    }
+    if settings.dataset == "drawn_digits":
+        source = gan_core.drawn_digits(settings.split, **fitting)
+    elif settings.dataset == "folder":
+        if not settings.data_dir:
+            raise ArgumentError(
+                "data_dir", "empty", "must name the folder of pictures", "give --data_dir=PATH"
+            )
+        folder, bad_images = Path(settings.data_dir), settings.bad_images
+        source = gan_core.folder_images(folder, bad_images=bad_images, **fitting, **storage)
+    elif settings.dataset.endswith(gan_core.ARRAY_FILE_ENDINGS):
+        source = gan_core.array_file_images(Path(settings.dataset), **fitting, **storage)
+    else:
+        split, data_dir = settings.split, settings.data_dir or None
+        source = gan_core.tfds_images(
+            settings.dataset, split=split, data_dir=data_dir, **fitting, **storage
+        )
+    if len(source.images) < settings.global_batch_size:
+        raise ArgumentError(
+            "dataset",
+            source.name,
+            f"must hold a batch of {settings.global_batch_size} usable images at least, but has "
+            f"{len(source.images)}",
+            "add images, or use a smaller --global_batch_size",
+        )
+    return source
+
+
+def build_gan(
+    experiment: Experiment, settings: Settings, strategy: tf.distribute.Strategy
+) -> gan_core.GanStep:
+    """Both networks and their optimizers, under the strategy."""
+    keras.config.set_dtype_policy(settings.precision)
+    keras.utils.set_random_seed(settings.seed)
+    with strategy.scope():
+        return gan_core.GanStep(
+            generator=experiment.build_generator(experiment.latents.size),
+            discriminator=experiment.build_discriminator(),
+            generator_optimizer=_make_optimizer(settings, settings.generator_learning_rate),
+            discriminator_optimizer=_make_optimizer(settings, settings.discriminator_learning_rate),
+            latents=experiment.latents,
+            global_batch_size=settings.global_batch_size,
+            regularizers=_make_regularizers(settings),
+            average_half_life_images=settings.average_half_life_images or None,
+            value_range=experiment.value_range,
+            seed=settings.seed,
+        )
+
+
+def make_batches(
+    gan: gan_core.GanStep,
+    source: gan_core.ImageSource,
+    settings: Settings,
+    strategy: tf.distribute.Strategy,
+) -> Iterator[gan_core.Batch]:
+    """Batches from where the run stands in its data."""
+    return gan_core.image_batches(
+        source,
+        global_batch_size=settings.global_batch_size,
+        strategy=strategy,
+        seed=settings.seed,
+        first_image=int(gan.images_seen.numpy()),
+        image_shape=image_shape(gan),
+        flip=settings.flip,
+    )
+
+
+def make_schedule(settings: Settings) -> gan_core.Schedule:
+    """One shared pass, or several discriminator updates and a generator update."""
+    if settings.discriminator_updates == 1:
+        return gan_core.simultaneous()
+    return gan_core.alternating(settings.discriminator_updates)
+
+
+def set_learning_rates(gan: gan_core.GanStep, settings: Settings) -> None:
+    """Gives both optimizers the settings' rates: those of a checkpoint may be others."""
+    for optimizer, rate in (
+        (gan.generator_optimizer, settings.generator_learning_rate),
+        (gan.discriminator_optimizer, settings.discriminator_learning_rate),
+    ):
+        getattr(optimizer, "inner_optimizer", optimizer).learning_rate = rate
+
+
+def image_shape(gan: gan_core.GanStep) -> tuple[int, int, int]:
+    """(H, W, C) of the generator's images."""
+    return tuple(gan.generator.output_shape[1:])
+
+
+def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizers.Optimizer:
+    if settings.optimizer == "adam":
+        optimizer = gan_core.Adam(learning_rate, beta_1=settings.beta_1)
+    else:
+        optimizer = keras.optimizers.RMSprop(learning_rate)
+    if settings.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _make_regularizers(settings: Settings) -> list[gan_core.Regularizer]:
+    if not settings.r1_weight:
+        return []
+    return [gan_core.Regularizer("r1", gan_core.r1, settings.r1_weight, settings.r1_every_steps)]

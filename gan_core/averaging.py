@@ -1,0 +1,72 @@
+"""Averages of a network's weights over training, to sample from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import keras
+import tensorflow as tf
+
+from gan_core.errors import check_positive
+
+_RAMP_UP = 0.05
+
+
+class WeightAverage(tf.Module):
+    """Exponential moving average of a network's weights (Yazici et al. 2019).
+
+    The half-life is counted in images, so that it means the same for every batch size, and is at
+    most a twentieth of the images so far (Karras et al. 2020, StyleGAN2): early weights are soon
+    forgotten. Moving statistics of batch normalization are averaged like weights: they belong to
+    them. Build it under `strategy.scope()`.
+
+    Args:
+      network: Built model.
+      half_life_images: After how many images a weight of now counts half; above 0.
+
+    Raises:
+      ArgumentError: If `half_life_images` is not above 0.
+    """
+
+    def __init__(self, network: keras.Model, half_life_images: float):
+        super().__init__(name="weight_average")
+        check_positive("half_life_images", half_life_images, "leave the average out instead")
+        self._half_life_images = half_life_images
+        self._strategy = tf.distribute.get_strategy()
+        self._sources = [v for v in network.variables if v.dtype == "float32"]
+        self.values = [
+            tf.Variable(
+                variable.numpy(),
+                trainable=False,
+                name="average",
+                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            )
+            for variable in self._sources
+        ]
+
+    def update(self, num_images: int, images_seen: tf.Tensor) -> None:
+        """Moves towards the present weights; called outside of a replica.
+
+        Args:
+          num_images: How many images the weights were updated on since the last time.
+          images_seen: Scalar integer, images of the whole run so far.
+        """
+        half_life = tf.minimum(
+            tf.cast(images_seen, tf.float32) * _RAMP_UP, tf.constant(float(self._half_life_images))
+        )
+        rate = 1.0 - 0.5 ** (num_images / tf.maximum(half_life, 1e-3))
+        for average, source in zip(self.values, self._sources, strict=True):
+            self._strategy.extended.update(
+                average,
+                lambda average, value, rate: average.assign_add((value - average) * rate),
+                args=(source.value, rate),
+            )
+
+    @contextmanager
+    def in_place_of_weights(self) -> Iterator[None]:
+        """Within it the network computes with the averages; nothing it assigns remains."""
+        averages = [tf.convert_to_tensor(average) for average in self.values]
+        pairs = list(zip(self._sources, averages, strict=True))
+        with keras.StatelessScope(state_mapping=pairs):
+            yield

@@ -1,0 +1,60 @@
+"""Files that are whole or not there, even after a crash or a loss of power."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Writes a file beside its place, syncs it to the disk and renames it.
+
+    Raises:
+      OSError: If it cannot be written; what stood at `path` is then as it was.
+    """
+    partial = path.with_name(f".partial_{path.name}")
+    try:
+        partial.write_bytes(data)
+        sync(partial)
+        partial.replace(path)
+        sync(path.parent)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def append_durably(path: Path, data: bytes) -> None:
+    """Appends to a file and syncs it to the disk.
+
+    Raises:
+      OSError: If not all of it can be written; the file is then as it was.
+    """
+    with path.open("ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            if file.write(data) != len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            os.fsync(file.fileno())
+        except OSError:
+            os.truncate(path, size)
+            raise
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

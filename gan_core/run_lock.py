@@ -1,0 +1,61 @@
+"""One run, one process: a lock on the run's folder."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import warnings
+from pathlib import Path
+
+from gan_core.errors import ArgumentError
+
+
+class RunLock:
+    """Holds a folder for this process until it is closed or the process ends, however it ends.
+
+    The operating system keeps the lock (`flock`) and drops it with the process: one left by a
+    process that is gone is simply taken over. The file `run.lock` says who holds it.
+
+    Args:
+      folder: The run's folder, which exists.
+
+    Raises:
+      ArgumentError: If another process holds it; names its host and process id.
+    """
+
+    def __init__(self, folder: Path):
+        path = folder / "run.lock"
+        self._file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = path.read_text(encoding="utf-8").strip() or "another process"
+            self._file.close()
+            raise ArgumentError(
+                "workdir",
+                folder,
+                f"must not be in use, but a run holds it: {holder}",
+                "wait for it, stop it, or choose another folder",
+            ) from None
+        except OSError as error:
+            warnings.warn(
+                f"{folder} cannot be locked ({error}): see to it that no other run uses it",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        holder = {"host": platform.node(), "process_id": os.getpid()}
+        self._file.truncate(0)
+        self._file.write(json.dumps(holder) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
+        self._file.close()
+
+    def __enter__(self) -> RunLock:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()

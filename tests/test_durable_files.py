@@ -1,0 +1,33 @@
+import hashlib
+
+import pytest
+
+from gan_core import durable_files
+
+
+def test_replaces_a_file_whole(tmp_path):
+    path = tmp_path / "file"
+    for content in (b"first", b"second"):
+        durable_files.write_durably(path, content)
+        assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_stood_there_stays_where_the_disk_refuses(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    path.write_bytes(b"before")
+
+    def refuse(path):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(durable_files, "sync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        durable_files.write_durably(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_checksum_is_that_of_the_standard(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"ab" * 2**20)
+    assert durable_files.checksum(path) == hashlib.sha256(b"ab" * 2**20).hexdigest()

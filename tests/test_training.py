@@ -1,0 +1,330 @@
+"""One run and all that can happen to it: stops, changed settings, full disks, NaN."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_experiments import ROOT, SMALL, experiment_named, metrics
+
+import gan_core
+from experiments import crash_test, runner
+from gan_core import durable_files
+
+FEATURES = [
+    "--discriminator_updates=2",
+    "--r1_weight=0.5",
+    "--r1_every_steps=3",
+    "--average_half_life_images=100",
+]
+
+
+def run(*arguments, name="fashion_mnist_dcgan"):
+    return runner.run(experiment_named(name), [*SMALL, *arguments])
+
+
+def everything(workdir, step):
+    variables = workdir / "checkpoints" / f"step_{step:07d}" / "variables"
+    reader = tf.train.load_checkpoint(str(variables))
+    names = reader.get_variable_to_shape_map()
+    return {n: reader.get_tensor(n) for n in names if not n.startswith("_CHECKPOINTABLE")}
+
+
+def start(*arguments, name="fashion_mnist_dcgan"):
+    return subprocess.Popen(
+        [sys.executable, "-m", f"experiments.{name}", *SMALL, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def lines_without_timings(workdir):
+    return [
+        {name: value for name, value in line.items() if name not in crash_test._TIMINGS}
+        for line in metrics(workdir)
+    ]
+
+
+def test_stops_between_two_lines_change_nothing(tmp_path):
+    """Dropout, batch norm, two discriminator updates, lazy R1 and an average of the weights."""
+    options = [*FEATURES, "--log_every_steps=4", "--sample_every_steps=3", "--keep_checkpoints=9"]
+    peaceful, stopped = tmp_path / "peaceful", tmp_path / "stopped"
+    assert run(*options, "--total_steps=8", f"--workdir={peaceful}") == 0
+    for total_steps in (3, 5, 8):
+        end = [f"--total_steps={total_steps}", "--allow_changes", f"--workdir={stopped}"]
+        assert run(*options, *end) == 0
+    one, other = everything(peaceful, 8), everything(stopped, 8)
+    assert one.keys() == other.keys()
+    assert any("generator_average" in name for name in one)
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+    assert lines_without_timings(peaceful) == lines_without_timings(stopped)
+    assert [line["step"] for line in metrics(stopped)] == [4, 8]
+    for name in ("samples/step_0000006.png", "samples/step_0000008.png", "training.gif"):
+        assert (peaceful / name).read_bytes() == (stopped / name).read_bytes(), name
+    assert not (stopped / "samples/step_0000005.png").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
+    command = [*FEATURES, "--total_steps=100000", f"--workdir={tmp_path}"]
+    process = start(*command)
+    try:
+        while not (tmp_path / "metrics.jsonl").exists() or not metrics(tmp_path):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        process.send_signal(number)
+        printed, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 75, errors
+    step = max(gan_core.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*"))
+    assert f"{number.name}: stopping after this call of steps; again to stop at once" in printed
+    assert f"saved at step {step:,}; run the same command to go on" in printed
+    end = [f"--total_steps={step + 2}", "--allow_changes"]
+    assert run(*command, *end) == 0
+    assert [line["step"] for line in metrics(tmp_path)] == list(range(1, step + 3))
+
+
+def test_a_second_process_on_the_workdir_is_refused(tmp_path):
+    process = start("--total_steps=100000", f"--workdir={tmp_path}")
+    try:
+        while not (tmp_path / "reals.png").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        before = (tmp_path / "effective.flags").read_text()
+        second = start("--total_steps=1", f"--workdir={tmp_path}")
+        _, errors = second.communicate(timeout=120)
+        assert second.returncode == 2
+        assert f'"process_id": {process.pid}' in errors
+        assert (tmp_path / "effective.flags").read_text() == before
+    finally:
+        process.kill()
+        process.communicate()
+    assert run(f"--workdir={tmp_path}", "--total_steps=2", "--allow_changes") == 0
+
+
+CHANGES = [
+    (["--seed=1"], "seed: was 0, now 1"),
+    (["--global_batch_size=8"], "global_batch_size: was 4, now 8"),
+    (["--optimizer=adam"], "optimizer: was rmsprop, now adam"),
+    (["--beta_1=0.9"], "beta_1: was 0.5, now 0.9"),
+    (["--discriminator_updates=2"], "discriminator_updates: was 1, now 2"),
+    (["--r1_weight=1"], "r1_weight: was 0.0, now 1.0"),
+    (["--r1_every_steps=2"], "r1_every_steps: was 1, now 2"),
+    (["--average_half_life_images=9"], "average_half_life_images: was 0.0, now 9.0"),
+    (["--crop=random"], "crop: was centre, now random"),
+    (["--flip"], "flip: was False, now True"),
+    (["--split=train"], "data: was drawn_digits/test, now drawn_digits/train; number of images: w"),
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    assert run(f"--workdir={workdir}") == 0
+    return workdir
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGES)
+def test_a_changed_setting_is_refused_even_if_changes_are_allowed(change, words, trained, capsys):
+    before = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
+    del before[trained / "run.lock"]
+    assert run(f"--workdir={trained}", *change, "--allow_changes", "--total_steps=4") == 2
+    error = capsys.readouterr().err
+    assert f"holds a run with other settings ({words}" in error
+    assert "start another in an empty folder" in error
+    after = {path: path.stat().st_mtime_ns for path in trained.rglob("*") if path.is_file()}
+    assert {**after, trained / "run.lock": 0} == {**before, trained / "run.lock": 0}
+
+
+def test_another_experiment_and_other_latents_are_refused(trained, capsys, monkeypatch):
+    assert run(f"--workdir={trained}", name="mnist_dcgan") == 2
+    words = (
+        "(experiment: was fashion_mnist_dcgan, now mnist_dcgan; latents: was NormalLatents(size="
+    )
+    assert words in capsys.readouterr().err
+
+
+def test_safe_changes_are_listed_and_let_through_when_allowed(tmp_path, capsys):
+    workdir = f"--workdir={tmp_path}"
+    assert run(workdir) == 0
+    changes = [
+        "--total_steps=6", "--steps_per_call=2", "--log_every_steps=2", "--sample_every_steps=4",
+        "--checkpoint_every_steps=4", "--generator_learning_rate=0.5", "--precision=mixed_bfloat16",
+    ]  # fmt: skip
+    capsys.readouterr()
+    assert run(workdir, *changes) == 2
+    error = capsys.readouterr().err
+    assert "total_steps: was 2, now 6; steps_per_call: was 1, now 2" in error
+    assert "or give --allow_changes" in error
+    assert run(workdir, *changes, "--allow_changes") == 0
+    printed = capsys.readouterr().out
+    assert "changed: generator_learning_rate: was 0.0002, now 0.5" in printed
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 4, 6]
+    rates = [
+        value
+        for name, value in everything(tmp_path, 6).items()
+        if name.startswith("gan/generator_optimizer/_learning_rate")
+    ]
+    assert rates == [pytest.approx(0.5)]
+
+
+class NotFiniteOnce(gan_core.GanStep):
+    """The generator's loss is NaN at step 4, unless the run went back before."""
+
+    bad_rollbacks = 1
+
+    def generator_terms(self, outputs):
+        is_bad = (self.step == 3) & (self.rollbacks < self.bad_rollbacks)
+        poison = tf.where(is_bad, tf.constant(float("nan")), 1.0)
+        return {name: term * poison for name, term in super().generator_terms(outputs).items()}
+
+
+@pytest.fixture
+def not_finite(monkeypatch):
+    monkeypatch.setattr(gan_core, "GanStep", NotFiniteOnce)
+    return NotFiniteOnce
+
+
+NAN = ["--total_steps=6", "--log_every_steps=1", "--checkpoint_every_steps=2"]
+
+
+def test_not_finite_stops_names_the_term_and_saves_the_batch(not_finite, tmp_path, capsys):
+    assert run(*NAN, f"--workdir={tmp_path}") == 70
+    captured = capsys.readouterr()
+    words = "not finite at step 4: generator/loss, generator/adversarial, generator/gradient"
+    assert f"error: {words}; try lower learning rates, or --on_nan=rollback" in captured.err
+    assert f"{words}; the batch is in {tmp_path}/diagnosis/step_0000004.npz" in captured.out
+    with np.load(tmp_path / "diagnosis" / "step_0000004.npz") as saved:
+        np.testing.assert_array_equal(saved["numbers"], range(12, 16))
+        assert saved["images"].shape == (4, 28, 28, 1)
+    values = json.loads((tmp_path / "diagnosis" / "step_0000004.json").read_text())
+    assert np.isfinite(values["discriminator/loss"])
+    steps = [gan_core.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*")]
+    assert steps == [2]
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3]
+
+
+def test_not_finite_rolls_back_and_goes_on_with_other_random_numbers(not_finite, tmp_path, capsys):
+    assert run(*NAN, "--on_nan=rollback", f"--workdir={tmp_path}") == 0
+    assert "rollback 1 of 3: goes on from step 2 with other random numbers" in (
+        capsys.readouterr().out
+    )
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert everything(tmp_path, 6)["gan/rollbacks/.ATTRIBUTES/VARIABLE_VALUE"] == 1
+
+
+def test_not_finite_rolls_back_to_the_start_and_only_so_often(
+    not_finite, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(not_finite, "bad_rollbacks", 9)
+    options = ["--on_nan=rollback", "--maximum_rollbacks=2", "--checkpoint_every_steps=6"]
+    assert run(*NAN, *options, f"--workdir={tmp_path}") == 70
+    captured = capsys.readouterr()
+    assert "rollback 2 of 2: goes on from step 0" in captured.out
+    assert "rollback 3" not in captured.out
+
+
+def fill_the_disk_after(monkeypatch, step, *, until=None):
+    """Each file that is synced after `step` is refused, as on a full disk."""
+    real = durable_files.sync
+    state = {"step": 0}
+
+    def sync(path):
+        if state["step"] > step and (until is None or state["step"] <= until):
+            raise OSError("No space left on device")
+        real(path)
+
+    real_add = gan_core.MetricsWindow.add
+
+    def add(self, step, values):
+        state["step"] = step
+        real_add(self, step, values)
+
+    monkeypatch.setattr("gan_core.durable_files.sync", sync)
+    monkeypatch.setattr("gan_core.checkpoints.sync", sync)
+    monkeypatch.setattr(gan_core.MetricsWindow, "add", add)
+
+
+DISK = ["--total_steps=9", "--checkpoint_every_steps=1", "--sample_every_steps=1"]
+
+
+@pytest.mark.filterwarnings("ignore:step:RuntimeWarning")
+def test_on_a_full_disk_it_goes_on_then_stops_with_the_last_checkpoint_whole(
+    tmp_path, capsys, monkeypatch
+):
+    fill_the_disk_after(monkeypatch, 2)
+    with pytest.warns(RuntimeWarning, match=r"step 3: samples cannot be written \(No space left"):
+        assert run(*DISK, f"--workdir={tmp_path}") == 74
+    error = capsys.readouterr().err
+    assert "error: cannot write (No space left on device); the newest checkpoint is " in error
+    # The second was perhaps still on its way to the disk.
+    assert re.search("step_000000[12]; make room and run the same command to go on", error)
+    assert not list((tmp_path / "checkpoints").glob("partial_*"))
+    monkeypatch.undo()
+    assert run(*DISK, f"--workdir={tmp_path}") == 0
+    assert [line["step"] for line in metrics(tmp_path)] == list(range(1, 10))
+
+
+@pytest.mark.filterwarnings("ignore:step:RuntimeWarning")
+def test_a_disk_that_has_room_again_leaves_no_gap(tmp_path, monkeypatch):
+    fill_the_disk_after(monkeypatch, 2, until=4)
+    with pytest.warns(RuntimeWarning, match="training goes on, and it is tried again"):
+        assert run(*DISK, f"--workdir={tmp_path}") == 0
+    assert [line["step"] for line in metrics(tmp_path)] == list(range(1, 10))
+    steps = [gan_core.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*")]
+    assert max(steps) == 9
+    assert gan_core.find_damage(tmp_path / "checkpoints" / "step_0000009") is None
+
+
+def test_a_real_full_disk_ends_with_its_exit_code(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a disk of its own: this machine forbids mounts")
+    try:
+        process = start("--total_steps=100000", "--keep_checkpoints=99", f"--workdir={folder}/run")
+        _, errors = process.communicate(timeout=200)
+        assert process.returncode == 74, errors
+        assert "warning: step " in errors
+        assert "checkpoint cannot be written (" in errors
+        newest = max(Path(folder, "run/checkpoints").glob("step_*"))
+        assert f"the newest checkpoint is {newest}" in errors
+        assert gan_core.find_damage(newest) is None
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_killed_five_times_it_ends_as_if_it_never_was(tmp_path):
+    extra = ("--global_batch_size=4", *FEATURES)
+    plan = crash_test.Plan("fashion_mnist_dcgan", extra, total_steps=40, kills=5)
+    crash_test.run_in_peace(plan, tmp_path / "in_peace")
+    counts = crash_test.run_with_kills(plan, tmp_path / "killed")
+    assert sum(counts.values()) == 5
+    found, relative = crash_test.differences(plan, tmp_path / "in_peace", tmp_path / "killed")
+    assert not found
+    assert relative == 0.0
+
+
+def test_the_crash_test_sees_a_difference(tmp_path):
+    plan = crash_test.Plan("fashion_mnist_gan", ("--global_batch_size=4",), total_steps=4, kills=1)
+    crash_test.run_in_peace(plan, tmp_path / "a")
+    seed = (*plan.extra_flags, "--seed=1")
+    other = crash_test.Plan("fashion_mnist_gan", seed, total_steps=4, kills=1)
+    crash_test.run_in_peace(other, tmp_path / "b")
+    (tmp_path / "b" / "metrics.jsonl").write_text("")
+    found, relative = crash_test.differences(plan, tmp_path / "a", tmp_path / "b")
+    assert relative > 1e-3
+    assert "b/metrics.jsonl does not have each step once" in found
