@@ -16,6 +16,7 @@ from gan_core import BAD_IMAGES, CROPS, PRECISIONS, STRATEGIES, ArgumentError, c
 MODES = ("train", "generate", "info")
 _PATHS = ("workdir", "dataset", "data_dir", "cache_dir", "output")
 OPTIMIZERS = ("adam", "rmsprop")
+BATCH_NORMS = ("per_replica", "synchronized")
 ON_NAN = ("stop", "rollback")
 FREELY, IF_ALLOWED, NEVER = "freely", "if allowed", "never"
 
@@ -106,7 +107,8 @@ class Settings:
     strategy: str = _flag(
         "auto",
         "one_device: the first GPU, or the CPU. mirrored: data parallel over all of them. auto: "
-        "mirrored where there are several.",
+        "mirrored where there are several. multi_worker: data parallel over the processes that the "
+        "environment variable TF_CONFIG lists; --workdir must be a folder that all share.",
         choices=STRATEGIES,
         changes=IF_ALLOWED,
     )
@@ -114,6 +116,19 @@ class Settings:
         1,
         "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.",
         above=0,
+        changes=IF_ALLOWED,
+    )
+    workers: int = _flag(
+        1,
+        "Start so many processes on this machine with --strategy=multi_worker, to try it.",
+        above=0,
+        changes=IF_ALLOWED,
+    )
+    batch_norm: str = _flag(
+        "per_replica",
+        "What batch normalization sees on several replicas. per_replica: its replica's part of the "
+        "batch. synchronized: the global batch, for a message between the replicas a layer.",
+        choices=BATCH_NORMS,
         changes=IF_ALLOWED,
     )
     precision: str = _flag(

@@ -19,7 +19,7 @@ def make_strategy(settings: Settings) -> tf.distribute.Strategy:
     """The strategy that `--strategy` and `--virtual_devices` name; the batch divides among it."""
     if settings.virtual_devices > 1:
         gan_core.make_virtual_devices(settings.virtual_devices)
-    strategy = gan_core.make_strategy(settings.strategy)
+    strategy = gan_core.make_strategy("multi_worker" if settings.workers > 1 else settings.strategy)
     gan_core.per_replica_batch_size(settings.global_batch_size, strategy)
     return strategy
 
@@ -71,9 +71,14 @@ def build_gan(
     keras.config.set_dtype_policy(settings.precision)
     keras.utils.set_random_seed(settings.seed)
     with strategy.scope():
+        generator = experiment.build_generator(experiment.latents.size)
+        discriminator = experiment.build_discriminator()
+        if settings.batch_norm == "synchronized" and strategy.num_replicas_in_sync > 1:
+            gan_core.synchronize_batch_normalization(generator)
+            gan_core.synchronize_batch_normalization(discriminator)
         return gan_core.GanStep(
-            generator=experiment.build_generator(experiment.latents.size),
-            discriminator=experiment.build_discriminator(),
+            generator=generator,
+            discriminator=discriminator,
             generator_optimizer=_make_optimizer(settings, settings.generator_learning_rate),
             discriminator_optimizer=_make_optimizer(settings, settings.discriminator_learning_rate),
             latents=experiment.latents,

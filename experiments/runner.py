@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 import warnings
@@ -13,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import gan_core
-from experiments import flags, parts, run_folder, training
+from experiments import flags, launcher, parts, run_folder, training
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from gan_core import ArgumentError
@@ -26,9 +27,10 @@ _GENERATED_AT_ONCE = 64
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
     """Runs an experiment from the command line and exits.
 
-    Exit codes: 0 done; 2 a flag, the data or the workdir cannot work, told in one line; 70 a loss
-    or a gradient was not finite; 74 the workdir could no longer be written to; 75 stopped by a
-    signal and saved: the same command goes on; 130 or 143 ended at once by a signal.
+    Exit codes: 0 done; 2 a flag, the data or the workdir cannot work, told in one line; 69 another
+    worker is gone; 70 a loss or a gradient was not finite; 74 the workdir could no longer be
+    written to; 75 stopped by a signal and saved: the same command goes on; 130 or 143 ended at
+    once by a signal.
     """
     # Programs of one's own keep what Python does with warnings; this one speaks to people.
     warnings.showwarning = _print_warning
@@ -45,6 +47,9 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
             print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
             print(flags.help_text(defaults))
             return 0
+        if settings.workers > 1 and settings.mode == "train" and "TF_CONFIG" not in os.environ:
+            module = f"experiments.{experiment.name}"
+            return launcher.launch(module, arguments, settings.workers)
         modes = {"train": training.train, "generate": _generate, "info": _info}
         return modes[settings.mode](experiment, settings)
     except ArgumentError as error:

@@ -23,7 +23,7 @@ from gan_core.images import (
     with_caption,
 )
 from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
-from gan_core.layers import BatchNormalization
+from gan_core.layers import BatchNormalization, synchronize_batch_normalization
 from gan_core.loop import NotFiniteError, train
 from gan_core.losses import AdversarialLoss, non_saturating, wasserstein
 from gan_core.optimizers import Adam
@@ -38,9 +38,11 @@ from gan_core.stop_signals import StopSignals
 from gan_core.strategies import (
     STRATEGIES,
     describe_strategy,
+    is_chief,
     make_strategy,
     make_virtual_devices,
     per_replica_batch_size,
+    sum_over_workers,
 )
 from gan_core.types import Batch, Metrics, Terms
 from gan_core.update_schedules import Schedule, alternating, simultaneous

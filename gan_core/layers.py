@@ -51,3 +51,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and inputs.dtype in _FUSED_DTYPES
             and self.variable_dtype == "float32"
         )
+
+
+def synchronize_batch_normalization(network: keras.Model) -> None:
+    """Has each batch normalization of a network see the global batch, not its replica's part.
+
+    Under a strategy this costs a message between the replicas for each layer and pass. Call it
+    before the network is first trained.
+    """
+    for layer in network._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True

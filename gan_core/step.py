@@ -214,6 +214,7 @@ class GanStep(tf.Module):
             terms = self.discriminator_terms(outputs) | self._penalties(outputs, penalty_weights)
             loss, metrics = self._reduce(terms, "discriminator")
         check = _apply(tape, loss, self.discriminator, self.discriminator_optimizer)
+        _average_over_replicas(self.discriminator)
         observed = self._means(self.observations(outputs), "discriminator")
         return metrics | observed | {f"discriminator/{GRADIENT_CHECK}": check}
 
@@ -222,6 +223,7 @@ class GanStep(tf.Module):
             outputs = self._forward_assigning_only(self.generator, seed, None)
             loss, metrics = self._reduce(self.generator_terms(outputs), "generator")
         check = _apply(tape, loss, self.generator, self.generator_optimizer)
+        _average_over_replicas(self.generator)
         return metrics | {f"generator/{GRADIENT_CHECK}": check}
 
     def _replica_update_both(
@@ -245,6 +247,7 @@ class GanStep(tf.Module):
         generator_check = _apply(
             generator_tape, generator_loss, self.generator, self.generator_optimizer
         )
+        _average_over_replicas(self.generator, self.discriminator)
         observed = self._means(self.observations(outputs), "discriminator")
         checks = {
             f"discriminator/{GRADIENT_CHECK}": discriminator_check,
@@ -367,8 +370,17 @@ class GanStep(tf.Module):
         return tf.cond(tf.reduce_any(due), lambda: run_with(weights), lambda: run_with([]))
 
     def _on_replicas(self, update: Callable[..., Metrics], *arguments: object) -> Metrics:
-        per_replica = self._strategy.run(update, args=arguments)
-        return self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+        """Runs an update on every replica; its metrics are summed in one message."""
+        names: list[str] = []
+
+        def replica_run(*arguments: object) -> tf.Tensor:
+            metrics = update(*arguments)
+            names[:] = metrics
+            return tf.stack(list(metrics.values()))
+
+        per_replica = self._strategy.run(replica_run, args=arguments)
+        sums = self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
+        return dict(zip(names, tf.unstack(sums, num=len(names)), strict=True))
 
 
 def _counter(name: str) -> tf.Variable:
@@ -403,6 +415,27 @@ def _apply(
         return tf.zeros([])
     optimizer.apply(gradients, variables)
     return _nothing_or_nan(gradients)
+
+
+def _average_over_replicas(*networks: keras.Model) -> None:
+    """Gives all replicas the mean of what their layers keep: moving averages, say.
+
+    Each replica's batch normalization moves its averages towards its own part of the batch. In
+    the mean, which is linear, they move towards the mean of the parts.
+    """
+    context = tf.distribute.get_replica_context()
+    variables = [
+        variable
+        for network in networks
+        for variable in network.non_trainable_variables
+        if variable.dtype == "float32"
+    ]
+    if context.num_replicas_in_sync == 1 or not variables:
+        return
+    values = [tf.convert_to_tensor(variable.value) for variable in variables]
+    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+    for variable, mean in zip(variables, means, strict=True):
+        variable.assign(mean)
 
 
 def _spread_overflow(gradients: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -18,11 +18,15 @@ class StopSignals:
     call holds many steps, and takes two signals within one for one. So the C-level handler writes
     each to a socket that a thread reads. Use it in the main thread.
 
+    Args:
+      announce: Whether the first is told on standard output.
+
     Attributes:
       received: Number of the first signal; None before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announce: bool = True):
+        self._announce = announce
         self.received: int | None = None
 
     def __enter__(self) -> StopSignals:
@@ -54,5 +58,6 @@ class StopSignals:
                 if self.received is not None:
                     os._exit(128 + numbers[0])
                 self.received = numbers[0]
-                name = signal.Signals(numbers[0]).name
-                print(f"{name}: stopping after this call of steps; again to stop at once")
+                if self._announce:
+                    name = signal.Signals(numbers[0]).name
+                    print(f"{name}: stopping after this call of steps; again to stop at once")

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Sequence
+
 import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 
-STRATEGIES = ("auto", "one_device", "mirrored")
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+_NOT_SUPPORTED = ("tpu", "parameter_server", "central_storage")
 
 
 def make_virtual_devices(num_devices: int) -> None:
@@ -40,15 +45,26 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     Args:
       name: `one_device`: the first GPU, or the CPU. `mirrored`: data parallel over all GPUs, or
         over all logical CPUs where there is no GPU. `auto`: `mirrored` where there is more than
-        one such device, `one_device` otherwise.
+        one such device, `one_device` otherwise. `multi_worker`: data parallel over the GPUs, or
+        the CPU, of each of the processes that the environment variable TF_CONFIG lists; it waits
+        for all of them.
 
     Raises:
-      ArgumentError: If there is no such strategy.
+      ArgumentError: If there is no such strategy, or no list of processes for `multi_worker`.
     """
+    if name.lower().removesuffix("strategy") in _NOT_SUPPORTED:
+        raise ArgumentError(
+            "strategy",
+            name,
+            "is not supported: the updates need replicas in step, each with all variables",
+            f"use one of {', '.join(STRATEGIES)}",
+        )
     if name not in STRATEGIES:
         raise ArgumentError(
             "strategy", name, "must be a known strategy", f"use one of {', '.join(STRATEGIES)}"
         )
+    if name == "multi_worker":
+        return _make_multi_worker()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     names = [device.name for device in devices]
     if name == "mirrored" or (name == "auto" and len(names) > 1):
@@ -56,12 +72,60 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     return tf.distribute.OneDeviceStrategy(names[0])
 
 
+def _make_multi_worker() -> tf.distribute.Strategy:
+    try:
+        workers = json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]["worker"]
+    except (ValueError, KeyError, TypeError):
+        workers = None
+    if not workers:
+        raise ArgumentError(
+            "strategy",
+            "multi_worker",
+            "must find its processes in the environment variable TF_CONFIG",
+            'set it to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", '
+            '"index": 0}}, or give --workers=2 to try it on this machine',
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes: the only one, or the first of several."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return True
+    resolver = strategy.cluster_resolver
+    if "chief" in resolver.cluster_spec().jobs:
+        return resolver.task_type == "chief"
+    return resolver.task_type in (None, "worker") and not resolver.task_id
+
+
+def sum_over_workers(
+    strategy: tf.distribute.Strategy, numbers: Sequence[int]
+) -> tuple[list[int], int]:
+    """What the numbers of all processes add up to, and how many processes there are.
+
+    All processes must call it, and it returns when all have: it is also where they meet.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return list(numbers), 1
+    # Each replica of a process says the same: one more number counts them.
+    replicas = strategy.num_replicas_in_sync // strategy.extended._num_workers
+    per_replica = strategy.run(lambda: tf.constant([*numbers, 1], tf.int64))
+    *sums, count = strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None).numpy()
+    return [int(total) // replicas for total in sums], int(count) // replicas
+
+
 def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     """One line for people: the strategy, its replicas and their devices."""
-    devices = [name.split("device:")[-1] for name in strategy.extended.worker_devices]
     replicas = strategy.num_replicas_in_sync
-    plural = "replica" if replicas == 1 else "replicas"
-    return f"{type(strategy).__name__}, {replicas} {plural} on {', '.join(devices)}"
+    words = "1 replica" if replicas == 1 else f"{replicas} replicas"
+    devices = [name.split("device:")[-1] for name in strategy.extended.worker_devices]
+    where = ", ".join(devices)
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        name = "MultiWorkerMirroredStrategy"
+        where = f"{strategy.extended._num_workers} workers with {where} each"
+    else:
+        name = type(strategy).__name__
+    return f"{name}, {words} on {where}"
 
 
 def per_replica_batch_size(global_batch_size: int, strategy: tf.distribute.Strategy) -> int:

@@ -28,7 +28,7 @@ PARAMETERS = {
 }
 SHARED = {
     "__init__", "crash_test", "experiment", "flags", "networks", "parts", "quiet_startup",
-    "run_folder", "runner", "training",
+    "launcher", "run_folder", "run_outputs", "runner", "training",
 }  # fmt: skip
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 SMALL = [

@@ -11,7 +11,11 @@ LATENT_SIZE = 5
 
 
 def build_generator(latent_size=LATENT_SIZE, batch_norm=True):
-    stack = [keras.Input((latent_size,)), layers.Dense(4 * 4 * 4), layers.Reshape((4, 4, 4))]
+    stack = [
+        keras.Input((latent_size,)),
+        layers.Dense(4 * 4 * 4, use_bias=not batch_norm),
+        layers.Reshape((4, 4, 4)),
+    ]
     if batch_norm:
         stack.append(gan_core.BatchNormalization(momentum=0.9))
     stack += [layers.LeakyReLU(0.2), layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh")]
@@ -19,7 +23,7 @@ def build_generator(latent_size=LATENT_SIZE, batch_norm=True):
 
 
 def build_discriminator(batch_norm=True):
-    stack = [keras.Input(IMAGE_SHAPE), layers.Conv2D(4, 3, 2, "same")]
+    stack = [keras.Input(IMAGE_SHAPE), layers.Conv2D(4, 3, 2, "same", use_bias=not batch_norm)]
     if batch_norm:
         stack.append(gan_core.BatchNormalization(momentum=0.9))
     stack += [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1)]

@@ -1,0 +1,79 @@
+"""`--workers=N`: several processes on this machine, to try what runs on several machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import gan_core
+
+_GRACE_SECONDS = 60
+_POLL_SECONDS = 0.1
+
+
+def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
+    """Runs `python -m module arguments` as all workers of a cluster; returns the exit code.
+
+    The first worker's output is this program's; the others print errors alone. A signal is passed
+    on to all. When one ends in failure the others have a minute to notice before they are ended.
+    """
+    ports = _free_ports(num_workers)
+    addresses = [f"localhost:{port}" for port in ports]
+    workers = []
+    for index in range(num_workers):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                env={**os.environ, "TF_CONFIG": config},
+                stdout=None if index == 0 else subprocess.DEVNULL,
+                # Ctrl-C reaches them through this program, once.
+                start_new_session=True,
+            )
+        )
+    try:
+        with gan_core.StopSignals(announce=False) as signals:
+            return _wait(workers, signals)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+def _wait(workers: list[subprocess.Popen], signals: gan_core.StopSignals) -> int:
+    passed_on = False
+    deadline = float("inf")
+    while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
+        failed = [index for index, worker in enumerate(workers) if worker.poll()]
+        if failed and deadline == float("inf"):
+            deadline = time.monotonic() + _GRACE_SECONDS
+        if signals.received is not None and not passed_on:
+            passed_on = True
+            for worker in workers:
+                worker.send_signal(signals.received)
+        time.sleep(_POLL_SECONDS)
+    codes = [worker.poll() for worker in workers]
+    if codes[0]:
+        return codes[0] if codes[0] > 0 else 128 - codes[0]
+    for index, code in enumerate(codes):
+        if code:
+            print(f"worker {index} ended with exit code {code}", file=sys.stderr)
+            return code if code > 0 else 128 - code
+    return 128 + signal.SIGKILL if None in codes else 0
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("localhost", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports

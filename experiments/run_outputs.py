@@ -1,0 +1,149 @@
+"""What a run leaves in its folder while it trains: logs, grids, curves, film, diagnoses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import gan_core
+from experiments import parts, run_folder
+from experiments.flags import Settings
+
+_GRID_COLUMNS = 8
+_GRID_WIDTH = 1024
+
+
+class RunOutputs:
+    """The files of a run from a step on, and the hooks that write them.
+
+    Later lines, events and samples of a run that goes on from `step` are dropped when it is made,
+    and those that stand off the intervals, where an earlier last step was: they are written
+    again, or would not have been written without that end.
+
+    Args:
+      gan: What is trained.
+      source: On what.
+      settings: How.
+      caption: Both, for people.
+      checkpoints: Whose pauses are logged.
+      restored: Facts of the checkpoint that the run goes on from; None at its start.
+
+    Attributes:
+      window: What was collected since the last line; checkpoints hold its state.
+
+    Raises:
+      OSError: If a file cannot be written.
+    """
+
+    def __init__(
+        self,
+        gan: gan_core.GanStep,
+        source: gan_core.ImageSource,
+        settings: Settings,
+        caption: str,
+        checkpoints: gan_core.Checkpoints,
+        restored: gan_core.Facts | None,
+    ):
+        self._gan = gan
+        self._source = source
+        self._settings = settings
+        self._caption = caption
+        self._workdir = Path(settings.workdir)
+        step = int(gan.step.numpy())
+        before = restored["settings"] if restored else settings.as_dict()
+        last_line = step - step % before["log_every_steps"]
+        last_picture = step - step % before["sample_every_steps"]
+        gan_core.write_durably(
+            self._workdir / "effective.flags", settings.as_flagfile().encode("utf-8")
+        )
+        run_folder.drop_samples_after(last_picture, self._workdir / "samples")
+        self._write_reals()
+        self._status = gan_core.StatusWriter(settings.total_steps, step)
+        self._writer = gan_core.MultiWriter(
+            [
+                gan_core.JsonLinesWriter(self._workdir / "metrics.jsonl", last_line),
+                gan_core.TensorBoardWriter(self._workdir / "tensorboard", last_line, last_picture),
+                gan_core.PictureFilesWriter(self._workdir, caption),
+                self._status,
+            ]
+        )
+        self.window = gan_core.MetricsWindow(gan, self._writer, checkpoints)
+        draw_samples = gan_core.SampleGrid(gan, self._writer, caption, self._num_grid_images())
+        draw_curves = gan_core.CurvesPicture(self._workdir, caption)
+        self._intervals = [
+            (settings.log_every_steps, "metrics", self.window.write),
+            (settings.sample_every_steps, "samples", draw_samples),
+            (settings.sample_every_steps, "curves", draw_curves),
+        ]
+        if restored:
+            self.window.restore(restored["metrics_window"])
+        else:
+            self._writer.write_settings({**settings.as_dict(), "data": source.facts()})
+            draw_samples(0, {})
+
+    def hooks(self) -> list[gan_core.Hook]:
+        """What to call after each call of steps; where the disk refuses, they warn."""
+        return [
+            self.window.add,
+            lambda step, metrics: self._status.advance(step),
+            *(
+                gan_core.Every(interval, gan_core.KeepTrying(name, hook))
+                for interval, name, hook in self._intervals
+            ),
+        ]
+
+    def write_last(self, step: int) -> None:
+        """Writes what is due at the last step, off the intervals too, and the film."""
+        for interval, _, hook in self._intervals:
+            if step % interval:
+                hook(step, {})
+        run_folder.write_gif(self._workdir / "samples", self._workdir / "training.gif")
+
+    def save_diagnosis(self, error: gan_core.NotFiniteError) -> str:
+        """Saves the batch of a step that failed, and its metrics; says where."""
+        settings = self._settings
+        images_a_step = settings.global_batch_size * settings.discriminator_updates
+        numbers = np.arange((error.step - 1) * images_a_step, error.step * images_a_step)
+        batch = self._read_images(numbers)
+        folder = self._workdir / "diagnosis"
+        name = f"step_{error.step:07d}"
+        try:
+            folder.mkdir(exist_ok=True)
+            np.savez(
+                folder / f"{name}.npz", images=batch.images, labels=batch.labels, numbers=numbers
+            )
+            picture = gan_core.grid(batch.images.numpy()[: self._num_grid_images()])
+            (folder / f"{name}.png").write_bytes(gan_core.png_bytes(picture, str(error)))
+            (folder / f"{name}.json").write_text(json.dumps(error.metrics, indent=2) + "\n")
+        except OSError as cannot:
+            return f"the batch could not be saved ({cannot})"
+        return f"the batch is in {folder}/{name}.npz"
+
+    def close(self) -> None:
+        """Closes the files and takes the bar off the screen."""
+        self._writer.close()
+
+    def _write_reals(self) -> None:
+        """The run's first images, as the discriminator gets them."""
+        count = min(self._num_grid_images(), len(self._source.images))
+        picture = gan_core.grid(self._read_images(np.arange(count)).images.numpy())
+        picture = gan_core.with_caption(picture, f"{self._caption}, real images")
+        gan_core.write_durably(
+            self._workdir / "reals.png", gan_core.png_bytes(picture, self._caption)
+        )
+
+    def _read_images(self, numbers: np.ndarray) -> gan_core.Batch:
+        return gan_core.read_images(
+            self._source,
+            tf.constant(numbers, tf.int64),
+            seed=self._settings.seed,
+            image_shape=parts.image_shape(self._gan),
+            flip=self._settings.flip,
+        )
+
+    def _num_grid_images(self) -> int:
+        """A square of 8x8, or of as many large images as fit into 1,024 pixels."""
+        return min(_GRID_COLUMNS, max(1, _GRID_WIDTH // parts.image_shape(self._gan)[1])) ** 2

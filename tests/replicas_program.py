@@ -1,0 +1,82 @@
+"""Trains several kinds of tiny GANs on a number of replicas, in a process of its own.
+
+A process may make one MirroredStrategy only. Usage: python replicas_program.py REPLICAS OUTPUT
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tiny_gan
+from keras import layers
+
+import gan_core
+
+
+def build_spectral_discriminator():
+    return keras.Sequential(
+        [
+            keras.Input(tiny_gan.IMAGE_SHAPE),
+            layers.SpectralNormalization(layers.Conv2D(4, 3, 2, "same")),
+            layers.LeakyReLU(0.2),
+            layers.Flatten(),
+            layers.SpectralNormalization(layers.Dense(1)),
+        ]
+    )
+
+
+def build(strategy, kind):
+    keras.utils.set_random_seed(3)
+    batch_norm = kind in ("per_replica", "synchronized")
+    with strategy.scope():
+        generator = tiny_gan.build_generator(batch_norm=batch_norm)
+        discriminator = tiny_gan.build_discriminator(batch_norm=batch_norm)
+        if kind == "spectral":
+            discriminator = build_spectral_discriminator()
+        if kind == "synchronized":
+            gan_core.synchronize_batch_normalization(generator)
+            gan_core.synchronize_batch_normalization(discriminator)
+        return gan_core.GanStep(
+            generator=generator,
+            discriminator=discriminator,
+            generator_optimizer=tiny_gan.adam(),
+            discriminator_optimizer=tiny_gan.adam(),
+            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
+            global_batch_size=8,
+            regularizers=[gan_core.Regularizer("r1", gan_core.r1, 1.0, every_steps=2)],
+            average_half_life_images=100,
+        )
+
+
+def main(num_replicas, output):
+    gan_core.make_virtual_devices(num_replicas)
+    strategy = gan_core.make_strategy("auto")
+    assert strategy.num_replicas_in_sync == num_replicas
+    results = {}
+    for kind in ("plain", "spectral", "synchronized", "per_replica"):
+        gan = build(strategy, kind)
+        batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=strategy)
+        losses = []
+        gan_core.train(
+            gan,
+            batches,
+            total_steps=20,
+            schedule=gan_core.alternating(2),
+            hooks=[lambda step, values, to=losses: to.append(values["discriminator/loss"].numpy())],
+        )
+        networks = {"generator": gan.generator, "discriminator": gan.discriminator}
+        for name, network in networks.items():
+            for number, variable in enumerate(network.variables):
+                copies = strategy.experimental_local_results(variable.value)
+                results[f"{kind}/{name}/{number}"] = np.stack(
+                    [tf.convert_to_tensor(c) for c in copies]
+                )
+        for number, average in enumerate(gan.generator_average.values):
+            results[f"{kind}/average/{number}"] = average.numpy()[None]
+        results[f"{kind}/metrics/loss"] = np.array(losses)[None]
+    np.savez(output, **results)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

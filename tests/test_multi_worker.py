@@ -1,0 +1,139 @@
+"""Several processes, each a worker, against one process: real programs on this machine."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from test_experiments import ROOT, SMALL, metrics
+from test_training import everything, lines_without_timings
+
+import gan_core
+from experiments import crash_test
+from experiments.launcher import _free_ports
+
+# An experiment without batch normalization and dropout.
+COMMAND = [sys.executable, "-m", "experiments.fashion_mnist_gan", *SMALL]
+LIMIT_SECONDS = 60
+
+
+def run(*arguments):
+    done = subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def start_worker(index, ports, *arguments):
+    cluster = {"worker": [f"localhost:{port}" for port in ports]}
+    config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+    return subprocess.Popen(
+        [*COMMAND, "--strategy=multi_worker", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TF_CONFIG": config},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def start_workers(*arguments):
+    ports = _free_ports(2)
+    return [start_worker(index, ports, *arguments) for index in range(2)]
+
+
+def wait_for_checkpoint(workdir, workers, step):
+    end = time.monotonic() + 200
+    while not any(gan_core.step_of(path) >= step for path in workdir.glob("checkpoints/step_*")):
+        assert all(worker.poll() is None for worker in workers), workers[0].communicate()
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def two_workers(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("two_workers")
+    printed = run(*LONG, "--workers=2", "--strategy=auto", f"--workdir={workdir}")
+    assert "MultiWorkerMirroredStrategy, 2 replicas on 2 workers with CPU:0 each" in printed
+    return workdir
+
+
+LONG = ["--total_steps=150", "--log_every_steps=5", "--sample_every_steps=50"]
+
+
+def test_two_workers_equal_two_devices_equal_one(two_workers, tmp_path):
+    few = ["--total_steps=20", "--checkpoint_every_steps=20"]
+    run(*few, "--workers=2", "--strategy=auto", f"--workdir={tmp_path}/workers")
+    run(*few, "--virtual_devices=2", "--strategy=mirrored", f"--workdir={tmp_path}/devices")
+    run(*few, f"--workdir={tmp_path}/one")
+    one = everything(tmp_path / "one", 20)
+    for other in ("workers", "devices"):
+        differences = crash_test._relative_differences(one, everything(tmp_path / other, 20))
+        assert max(differences.values()) < 1e-5, differences
+    assert sorted(path.name for path in (tmp_path / "workers").iterdir()) == sorted(
+        path.name for path in (tmp_path / "one").iterdir()
+    )
+
+
+def test_a_killed_worker_is_noticed_and_all_go_on_exactly(two_workers, tmp_path):
+    arguments = [*LONG, f"--workdir={tmp_path}"]
+    workers = start_workers(*arguments)
+    try:
+        wait_for_checkpoint(tmp_path, workers, 10)
+        workers[1].kill()
+        _, errors = workers[0].communicate(timeout=LIMIT_SECONDS)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
+    assert workers[0].returncode == 69, errors
+    assert "error: another worker is gone (" in errors
+    assert "start all of them again with the same command" in errors
+    workers = start_workers(*arguments)
+    for worker in workers:
+        _, errors = worker.communicate(timeout=300)
+        assert worker.returncode == 0, errors
+    one, other = everything(two_workers, 150), everything(tmp_path, 150)
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        np.testing.assert_array_equal(value, other[name], err_msg=name)
+    assert lines_without_timings(two_workers) == lines_without_timings(tmp_path)
+
+
+def test_a_signal_to_one_worker_stops_all(tmp_path):
+    workers = start_workers("--total_steps=100000", f"--workdir={tmp_path}")
+    try:
+        wait_for_checkpoint(tmp_path, workers, 2)
+        workers[1].send_signal(signal.SIGTERM)
+        for worker in workers:
+            printed, errors = worker.communicate(timeout=LIMIT_SECONDS)
+            assert worker.returncode == 75, errors
+            assert not errors
+            assert ("run the same command to go on" in printed) == (worker is workers[0])
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+    steps = [line["step"] for line in metrics(tmp_path)]
+    assert steps == list(range(1, steps[-1] + 1))
+
+
+def test_the_launcher_passes_a_signal_on(tmp_path):
+    launcher = subprocess.Popen(
+        [*COMMAND, "--total_steps=100000", "--workers=2", f"--workdir={tmp_path}"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        wait_for_checkpoint(tmp_path, [launcher], 2)
+        launcher.send_signal(signal.SIGINT)
+        printed, errors = launcher.communicate(timeout=LIMIT_SECONDS)
+    finally:
+        launcher.kill()
+        launcher.wait()
+    assert launcher.returncode == 75, errors
+    assert "saved at step" in printed
