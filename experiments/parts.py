@@ -24,6 +24,17 @@ def make_strategy(settings: Settings) -> tf.distribute.Strategy:
     return strategy
 
 
+def describe_strategy(settings: Settings, strategy: tf.distribute.Strategy) -> str:
+    """The strategy and its devices, and why it was chosen."""
+    words = gan_core.describe_strategy(strategy)
+    if settings.strategy != "auto" or settings.workers > 1:
+        return f"{words} (as asked for)"
+    gpus = len(tf.config.list_logical_devices("GPU"))
+    cpus = len(tf.config.list_logical_devices("CPU"))
+    found = f"{gpus or 'no'} GPU{'' if gpus == 1 else 's'}"
+    return f"{words} (auto: {found}{f', {cpus} virtual CPUs' if not gpus and cpus > 1 else ''})"
+
+
 def choose_precision(settings: Settings) -> tuple[Settings, str]:
     """Settings with `auto` replaced by what it stands for here, and a few words on it."""
     policy, reason = gan_core.choose_precision(settings.precision)

@@ -129,7 +129,7 @@ def _info(experiment: Experiment, settings: Settings) -> int:
     ):
         print(f"{name}: {total:,} parameters, {part:,} trainable")
     print(f"data: {parts.open_source(settings, parts.image_shape(gan)).facts()}")
-    print(f"devices: {gan_core.describe_strategy(strategy)}, {precision_facts}")
+    print(f"devices: {parts.describe_strategy(settings, strategy)}, {precision_facts}")
     print(
         f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, "
         f"Keras {keras.__version__}"

@@ -50,7 +50,7 @@ def train(experiment: Experiment, settings: Settings) -> int:
             run.say(
                 f"{experiment.name} on {source.facts()} (limit {settings.memory_limit_gib:g} GiB)"
             )
-            run.say(f"{gan_core.describe_strategy(strategy)}, {precision_facts}")
+            run.say(f"{parts.describe_strategy(settings, strategy)}, {precision_facts}")
             step = int(gan.step.numpy())
             run.say(f"from step {step:,} to {settings.total_steps:,}, workdir {workdir}")
             if settings.dry_run:

@@ -24,7 +24,7 @@ from gan_core.images import (
 )
 from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
 from gan_core.layers import BatchNormalization, synchronize_batch_normalization
-from gan_core.loop import NotFiniteError, train
+from gan_core.loop import NotFiniteError, make_step_loop, train
 from gan_core.losses import AdversarialLoss, non_saturating, wasserstein
 from gan_core.optimizers import Adam
 from gan_core.penalties import Discriminate, Penalty, Regularizer, r1, r2

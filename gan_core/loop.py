@@ -63,7 +63,7 @@ def train(
     for hook in hooks:
         if isinstance(hook, Every):
             check_divides("steps_per_call", steps_per_call, "every_steps", hook.every_steps)
-    run_steps = _make_step_loop(gan, schedule or simultaneous())
+    run_steps = make_step_loop(gan, schedule or simultaneous())
     step = int(gan.step.numpy())
     while step < total_steps:
         # A step count off the grid, from another `steps_per_call` say, gets back onto it.
@@ -79,7 +79,7 @@ def train(
             hook(step, metrics)
 
 
-def _make_step_loop(
+def make_step_loop(
     gan: GanStep, schedule: Schedule
 ) -> Callable[[Iterator[Batch], tf.Tensor], tuple[Metrics, tf.Tensor, Metrics]]:
     """A `tf.function` of (batches, num_steps) that runs `num_steps` steps.

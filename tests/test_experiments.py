@@ -27,8 +27,8 @@ PARAMETERS = {
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
 SHARED = {
-    "__init__", "crash_test", "experiment", "flags", "networks", "parts", "quiet_startup",
-    "launcher", "run_folder", "run_outputs", "runner", "training",
+    "__init__", "benchmark", "crash_test", "experiment", "flags", "launcher", "networks", "parts",
+    "quiet_startup", "run_folder", "run_outputs", "runner", "step_arithmetic", "training",
 }  # fmt: skip
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 SMALL = [
@@ -205,11 +205,11 @@ def run_program(*arguments, **environment):
 def test_as_a_program_on_two_virtual_devices(tmp_path):
     """The command line, in a process of its own: quiet, distributed, with the files in place."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": ""}
-    done = run_program(
-        "--strategy=mirrored", "--virtual_devices=2", f"--workdir={tmp_path}", **environment
-    )
+    options = ["--strategy=auto", "--virtual_devices=2", "--batch_norm=synchronized"]
+    done = run_program(*options, f"--workdir={tmp_path}", **environment)
     assert done.returncode == 0, done.stderr
-    assert "MirroredStrategy, 2 replicas on CPU:0, CPU:1" in done.stdout
+    words = "MirroredStrategy, 2 replicas on CPU:0, CPU:1 (auto: no GPUs, 2 virtual CPUs)"
+    assert words in done.stdout
     assert len(metrics(tmp_path)) == 2
 
 

@@ -7,7 +7,7 @@ import tiny_gan
 
 import gan_core
 from gan_core.errors import ArgumentError
-from gan_core.loop import _make_step_loop
+from gan_core.loop import make_step_loop
 
 
 def run(gan, strategy, **kwargs):
@@ -86,7 +86,7 @@ def test_a_step_is_traced_once_for_all_lengths_of_call(one_device):
         traces.append(1)
         return gan.update_both(next(batches))
 
-    run_steps = _make_step_loop(gan, schedule)
+    run_steps = make_step_loop(gan, schedule)
     batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=one_device)
     for num_steps in (1, 3, 2):
         run_steps(batches, tf.constant(num_steps))

@@ -11,11 +11,34 @@ def test_strategies_by_name():
     assert gan_core.describe_strategy(strategy) == "OneDeviceStrategy, 1 replica on CPU:0"
 
 
+@pytest.mark.parametrize("name", ["tpu", "TPUStrategy", "parameter_server"])
+def test_refuses_by_name_what_it_cannot_do(name):
+    words = r"is not supported: the updates need .*; use one of auto, one_device, mirrored, multi_w"
+    with pytest.raises(ArgumentError, match=rf"`strategy` \({name}\) {words}"):
+        gan_core.make_strategy(name)
+
+
 def test_refuses_an_unknown_strategy():
     with pytest.raises(
-        ArgumentError, match=r"`strategy` \(tpu\) .* use one of auto, one_device, m"
+        ArgumentError, match=r"`strategy` \(horovod\) must be a known strategy; use"
     ):
-        gan_core.make_strategy("tpu")
+        gan_core.make_strategy("horovod")
+
+
+@pytest.mark.parametrize("config", [None, "{}", "no json", '{"cluster": {}}'])
+def test_multi_worker_needs_a_list_of_processes(config, monkeypatch):
+    if config is None:
+        monkeypatch.delenv("TF_CONFIG", raising=False)
+    else:
+        monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ArgumentError, match=r"must find its processes in .* TF_CONFIG; set it to "):
+        gan_core.make_strategy("multi_worker")
+
+
+def test_one_process_is_the_chief_and_alone(one_device, mirrored):
+    for strategy in (one_device, mirrored):
+        assert gan_core.is_chief(strategy)
+        assert gan_core.sum_over_workers(strategy, [3, 0]) == ([3, 0], 1)
 
 
 def test_virtual_devices_stay_as_they_were_first_made():
