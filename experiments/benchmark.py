@@ -71,7 +71,9 @@ def make_engine(
     settings = experiment_flags.parse(
         [f"--precision={precision}", f"--global_batch_size={batch_size}"], experiment.defaults
     )
-    strategy = gan_core.make_strategy("one_device")
+    strategy = tf.distribute.get_strategy()
+    if _STRATEGY.value != "none":
+        strategy = gan_core.make_strategy(_STRATEGY.value)
     gan = parts.build_gan(experiment, settings, strategy)
     source = gan_core.ImageSource("noise", images, np.zeros(len(images), np.int64))
     batches = gan_core.image_batches(source, global_batch_size=batch_size, strategy=strategy)
@@ -316,9 +318,13 @@ def _float_batches(
 
 
 _EXPERIMENTS = flags.DEFINE_list("experiment", ["svhn_dcgan"], "Names of experiments.")
-_PEER_NAMES = flags.DEFINE_list("peers", list(PEERS), f"Which of {', '.join(PEERS)}.")
+_PEER_NAMES = flags.DEFINE_list("peers", list(PEERS), f"Some of {', '.join(PEERS)}, or none.")
 _PRECISIONS = flags.DEFINE_list("precision", ["float32", "mixed_bfloat16"], "Dtype policies.")
 _BATCH_SIZES = flags.DEFINE_list("global_batch_size", [], "The experiment's if empty.")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy", "none", ["none", "one_device", "mirrored"], "What the engine runs under."
+)
+_DEVICES = flags.DEFINE_integer("virtual_devices", 1, "Devices to split the CPU into.", 1)
 _TURNS = flags.DEFINE_integer("turns", 10, "How often each has its turn.", lower_bound=1)
 _STEPS = flags.DEFINE_integer("steps_a_turn", 5, "Steps in one turn.", lower_bound=1)
 _OUTPUT = flags.DEFINE_string("output", "runs/benchmark", "Folder of table, JSON and chart.")
@@ -337,6 +343,7 @@ def main(arguments: list[str]) -> int:
     del arguments
     _check_choices("peers", _PEER_NAMES.value, PEERS)
     _check_choices("precision", _PRECISIONS.value, ("float32", "mixed_bfloat16"))
+    gan_core.make_virtual_devices(_DEVICES.value)
     ceilings = {precision: measure_ceiling(precision) for precision in _PRECISIONS.value}
     machine = (
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import tensorflow as tf
 
 from gan_core.datasets.source import ImageSource, shape_text
@@ -98,23 +97,17 @@ def read_images(
     lefts = _random_integers(numbers, seed, _LEFT_STREAM, source_width - width)
     mirrored = _random_integers(numbers, seed, _FLIP_STREAM, int(flip))
 
-    def read(rows: np.ndarray, *places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        # NumPy reads from memory and from a memory map alike; nothing is copied into the graph.
-        images = np.ascontiguousarray(source.images[rows])
-        if flip or source.image_shape != (height, width, channels):
-            cut = [
-                image[top : top + height, left : left + width][:, :: -1 if mirror else 1]
-                for image, top, left, mirror in zip(images, *places, strict=True)
-            ]
-            images = np.stack(cut)
-        return images, source.labels[rows]
-
-    images, labels = tf.numpy_function(
-        read, [rows, tops, lefts, mirrored], (tf.uint8, tf.int64), stateful=False
-    )
-    images.set_shape([numbers.shape[0], height, width, channels])
-    labels.set_shape([numbers.shape[0]])
-    return Batch(images, labels)
+    # In TensorFlow alone: an iterator whose pipeline runs Python and that is dropped, for a new one
+    # after a rollback say, waits for Python while it holds Python's lock.
+    all_images, all_labels = source.tensors()
+    images = tf.gather(all_images, rows)
+    if flip or source.image_shape != (height, width, channels):
+        ys = tops[:, None] + tf.range(height, dtype=tf.int64)
+        columns = tf.range(width, dtype=tf.int64)
+        columns = tf.where(mirrored[:, None] == 1, width - 1 - columns, columns)
+        images = tf.gather(images, ys, axis=1, batch_dims=1)
+        images = tf.gather(images, lefts[:, None] + columns, axis=2, batch_dims=1)
+    return Batch(images, tf.gather(all_labels, rows))
 
 
 def shuffled_indices(numbers: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:

@@ -1,4 +1,6 @@
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -127,3 +129,33 @@ def test_crops_and_flips_are_uniform_and_belong_to_the_image_number():
 def test_refuses_images_smaller_than_asked_for():
     with pytest.raises(ArgumentError, match=r"`image_shape` \(9x8x3\) must fit into .* 8x8x3"):
         gan_core.read_images(tiny_gan.source(), tf.range(2, dtype=tf.int64), image_shape=(9, 8, 3))
+
+
+def test_an_iterator_can_be_dropped_for_another_at_any_time():
+    """In a process of its own: what this guards against is waiting for ever."""
+    program = """
+import sys
+sys.path.insert(0, "tests")
+import experiments, tiny_gan, gan_core
+strategy = gan_core.make_strategy("one_device")
+for number in range(20):
+    batches = gan_core.image_batches(
+        tiny_gan.source(3000), global_batch_size=512, strategy=strategy, flip=True
+    )
+    next(batches)
+print("not stuck")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "not stuck\n", done.stderr
+
+
+def test_images_are_read_where_they_are(one_device):
+    """Neither an aligned array nor a memory map is copied."""
+    source = tiny_gan.source()
+    images, _ = source.tensors()
+    source.images[3, 0, 0, 0] ^= 255
+    assert int(images[3, 0, 0, 0]) == source.images[3, 0, 0, 0]
+    again = gan_core.ImageSource("same", source.images, source.labels)
+    assert again.images is source.images

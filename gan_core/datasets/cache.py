@@ -55,7 +55,8 @@ def cached_images(
                 f"cannot take {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
                 "make room, or choose another",
             ) from error
-    images = np.load(folder / "images.npy", mmap_mode="r")
+    # Copy on write: nobody writes, but TensorFlow shares only what it could write to.
+    images = np.load(folder / "images.npy", mmap_mode="c")
     labels = np.load(folder / "labels.npy")
     images = images[: len(labels)]
     return (np.array(images) if images.nbytes <= memory_limit_bytes else images), labels

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 
+_ALIGNMENT = 64
 UNKNOWN_LABEL = -1
 
 
@@ -48,6 +50,13 @@ class ImageSource:
                 f"must hold one label for each of {len(self.images)} images",
                 f"use {UNKNOWN_LABEL} where a class is unknown",
             )
+        object.__setattr__(self, "images", _shareable(self.images))
+
+    def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Images and labels as tensors; those of images share the array's memory, or its file."""
+        return tf.experimental.dlpack.from_dlpack(self.images.__dlpack__()), tf.constant(
+            self.labels
+        )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -66,6 +75,21 @@ class ImageSource:
             words.append(f"{len(self.labels) - len(known):,} of unknown class")
         words.append(f"{self.images.nbytes / 2**20:,.1f} MiB {where}")
         return ", ".join(words)
+
+
+def _shareable(images: np.ndarray) -> np.ndarray:
+    """The same array where TensorFlow can read it in place, else a copy where it can.
+
+    TensorFlow's kernels need 64-byte alignment; NumPy gives 16. Memory maps of .npy files have it.
+    """
+    flags = images.flags
+    if images.ctypes.data % _ALIGNMENT == 0 and flags.c_contiguous and flags.writeable:
+        return images
+    memory = np.empty(images.nbytes + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    copy = memory[start : start + images.nbytes].reshape(images.shape)
+    copy[...] = images
+    return copy
 
 
 def shape_text(shape: tuple[int, ...]) -> str:
