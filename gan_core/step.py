@@ -432,7 +432,7 @@ def _average_over_replicas(*networks: keras.Model) -> None:
     ]
     if context.num_replicas_in_sync == 1 or not variables:
         return
-    values = [tf.convert_to_tensor(variable.value) for variable in variables]
+    values = [tf.identity(variable.value) for variable in variables]
     means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
     for variable, mean in zip(variables, means, strict=True):
         variable.assign(mean)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 from test_experiments import ROOT, SMALL, metrics
-from test_training import everything, lines_without_timings
+from test_training import FEATURES, everything, lines_without_timings
 
 import gan_core
 from experiments import crash_test
@@ -78,6 +78,26 @@ def test_two_workers_equal_two_devices_equal_one(two_workers, tmp_path):
     assert sorted(path.name for path in (tmp_path / "workers").iterdir()) == sorted(
         path.name for path in (tmp_path / "one").iterdir()
     )
+
+
+def test_every_kind_of_layer_and_update_on_two_workers_as_on_two_devices(tmp_path):
+    """Dropout, synchronized batch norm, two discriminator updates, lazy R1, an average.
+
+    Losses, not weights: a bias before batch normalization has no gradient but rounding.
+    """
+    command = [*COMMAND, *FEATURES, "--batch_norm=synchronized", "--total_steps=4"]
+    command[2] = "experiments.fashion_mnist_dcgan"
+    kinds = {"workers": ["--workers=2"], "devices": ["--virtual_devices=2", "--strategy=mirrored"]}
+    for name, options in kinds.items():
+        workdir = f"--workdir={tmp_path}/{name}"
+        done = subprocess.run(
+            [*command, *options, workdir], cwd=ROOT, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+    workers, devices = (lines_without_timings(tmp_path / name) for name in kinds)
+    assert len(workers) == 4
+    for one, other in zip(workers, devices, strict=True):
+        assert one == pytest.approx(other, rel=1e-4)
 
 
 def test_a_killed_worker_is_noticed_and_all_go_on_exactly(two_workers, tmp_path):
