@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, NormalLatents
+from gan_core import BatchNormalization, Conv2D, Conv2DTranspose, NormalLatents
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -17,13 +17,13 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.Reshape((4, 4, 512)),
             BatchNormalization(),
             layers.LeakyReLU(0.2),
-            layers.Conv2DTranspose(256, 5, 2, "same"),
+            Conv2DTranspose(256, 5, 2, "same"),
             BatchNormalization(),
             layers.LeakyReLU(0.2),
-            layers.Conv2DTranspose(128, 5, 2, "same"),
+            Conv2DTranspose(128, 5, 2, "same"),
             BatchNormalization(),
             layers.LeakyReLU(0.2),
-            layers.Conv2DTranspose(3, 5, 2, "same"),
+            Conv2DTranspose(3, 5, 2, "same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",
@@ -35,12 +35,12 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((32, 32, 3)),
-            layers.Conv2D(64, 5, 2, "same"),
+            Conv2D(64, 5, 2, "same"),
             layers.LeakyReLU(0.2),
-            layers.Conv2D(128, 5, 2, "same"),
+            Conv2D(128, 5, 2, "same"),
             BatchNormalization(),
             layers.LeakyReLU(0.2),
-            layers.Conv2D(256, 5, 2, "same"),
+            Conv2D(256, 5, 2, "same"),
             BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Flatten(),

@@ -23,7 +23,12 @@ from gan_core.images import (
     with_caption,
 )
 from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
-from gan_core.layers import BatchNormalization, synchronize_batch_normalization
+from gan_core.layers import (
+    BatchNormalization,
+    Conv2D,
+    Conv2DTranspose,
+    synchronize_batch_normalization,
+)
 from gan_core.loop import NotFiniteError, make_step_loop, train
 from gan_core.losses import AdversarialLoss, non_saturating, wasserstein
 from gan_core.optimizers import Adam

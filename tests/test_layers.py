@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import gan_core
 from gan_core.layers import BatchNormalization
 
 
@@ -75,3 +76,83 @@ def test_saves_and_loads_as_a_keras_layer(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(loaded.layers[0], BatchNormalization)
     assert loaded.layers[0].momentum == 0.7
+
+
+def convolutions(kind, policy="mixed_bfloat16", **arguments):
+    """Keras's layer and ours, with the same weights."""
+    made = []
+    for module in (keras.layers, gan_core):
+        layer = getattr(module, kind)(96, 5, padding="same", dtype=policy, **arguments)
+        layer.build((None, 8, 8, 96))
+        rng = np.random.default_rng(1)
+        layer.set_weights([rng.normal(0, 0.05, weight.shape) for weight in layer.get_weights()])
+        made.append(layer)
+    return made
+
+
+def by_patches(layer, size):
+    """Whether the layer's gradient is computed by patches, as its graph says."""
+    inputs = tf.zeros([2, size, size, 96], layer.compute_dtype)
+
+    @tf.function
+    def gradient():
+        with tf.GradientTape() as tape:
+            outputs = tf.reduce_sum(layer(inputs))
+        return tape.gradient(outputs, layer.kernel.value)
+
+    operations = gradient.get_concrete_function().graph.get_operations()
+    return any(operation.type == "ExtractImagePatches" for operation in operations)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
+@pytest.mark.parametrize("size", [4, 5, 8])
+@pytest.mark.parametrize(
+    "arguments", [{"strides": 2}, {"strides": 1, "activation": "tanh"}, {"use_bias": False}]
+)
+def test_convolutions_equal_keras_to_the_rounding_of_bfloat16(kind, size, arguments):
+    inputs = np.random.default_rng(0).normal(size=(6, size, size, 96))
+    inputs = tf.cast(inputs, tf.bfloat16)
+    expected, found = (run(layer, inputs, None) for layer in convolutions(kind, **arguments))
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02 * np.abs(a).max())
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
+def test_convolutions_take_patches_only_where_it_is_faster(kind):
+    small = {"Conv2D": 8, "Conv2DTranspose": 4}[kind]
+    wide = {"strides": 2}
+    layer = convolutions(kind, **wide)[1]
+
+    assert by_patches(layer, small)
+    assert not by_patches(layer, 4 * small)
+    assert not by_patches(convolutions(kind, "float32", **wide)[1], small)
+    assert not by_patches(convolutions(kind, **wide)[0], small)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
+def test_second_derivatives_of_convolutions_equal_keras(kind):
+    size = {"Conv2D": 8, "Conv2DTranspose": 4}[kind]
+    inputs = tf.cast(np.random.default_rng(0).normal(size=(6, size, size, 96)), tf.bfloat16)
+    results = []
+    for layer in convolutions(kind, strides=2):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                score = tf.reduce_sum(tf.sin(tf.cast(layer(inputs), tf.float32)))
+            penalty = tf.reduce_sum(tf.cast(inner.gradient(score, inputs), tf.float32) ** 2)
+        results.append(outer.gradient(penalty, layer.kernel.value).numpy())
+    np.testing.assert_allclose(*results, rtol=0.05, atol=0.03 * np.abs(results[0]).max())
+
+
+def test_convolutions_save_and_load_as_keras_layers(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            gan_core.Conv2D(4, 5, 2, "same"),
+            gan_core.Conv2DTranspose(3, 5, 2),
+        ]
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    inputs = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model(inputs), loaded(inputs))
