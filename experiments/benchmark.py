@@ -12,6 +12,7 @@ ceiling. It prints a table and writes it, `benchmark.json` and `benchmark.png`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import io
 import json
@@ -65,15 +66,19 @@ def keras_networks(experiment: Experiment) -> tuple[keras.Model, keras.Model]:
 
 
 def make_engine(
-    experiment: Experiment, images: np.ndarray, batch_size: int, precision: str
+    experiment: Experiment,
+    images: np.ndarray,
+    batch_size: int,
+    precision: str,
+    strategy_name: str = "none",
 ) -> Contestant:
     """The loop that `gan_core.train` runs, as the experiments build it; a turn is one call."""
     settings = experiment_flags.parse(
         [f"--precision={precision}", f"--global_batch_size={batch_size}"], experiment.defaults
     )
     strategy = tf.distribute.get_strategy()
-    if _STRATEGY.value != "none":
-        strategy = gan_core.make_strategy(_STRATEGY.value)
+    if strategy_name != "none":
+        strategy = gan_core.make_strategy(strategy_name)
     gan = parts.build_gan(experiment, settings, strategy)
     source = gan_core.ImageSource("noise", images, np.zeros(len(images), np.int64))
     batches = gan_core.image_batches(source, global_batch_size=batch_size, strategy=strategy)
@@ -317,17 +322,18 @@ def _float_batches(
     return iter(_float_dataset(images, experiment, batch_size))
 
 
-_EXPERIMENTS = flags.DEFINE_list("experiment", ["svhn_dcgan"], "Names of experiments.")
-_PEER_NAMES = flags.DEFINE_list("peers", list(PEERS), f"Some of {', '.join(PEERS)}, or none.")
-_PRECISIONS = flags.DEFINE_list("precision", ["float32", "mixed_bfloat16"], "Dtype policies.")
-_BATCH_SIZES = flags.DEFINE_list("global_batch_size", [], "The experiment's if empty.")
-_STRATEGY = flags.DEFINE_enum(
-    "strategy", "none", ["none", "one_device", "mirrored"], "What the engine runs under."
-)
-_DEVICES = flags.DEFINE_integer("virtual_devices", 1, "Devices to split the CPU into.", 1)
-_TURNS = flags.DEFINE_integer("turns", 10, "How often each has its turn.", lower_bound=1)
-_STEPS = flags.DEFINE_integer("steps_a_turn", 5, "Steps in one turn.", lower_bound=1)
-_OUTPUT = flags.DEFINE_string("output", "runs/benchmark", "Folder of table, JSON and chart.")
+def _define_flags() -> None:
+    """When this is run, not when it is imported: other programs have flags of the same names."""
+    flags.DEFINE_list("experiment", ["svhn_dcgan"], "Names of experiments.")
+    flags.DEFINE_list("peers", list(PEERS), f"Some of {', '.join(PEERS)}, or none.")
+    flags.DEFINE_list("precision", ["float32", "mixed_bfloat16"], "Dtype policies.")
+    flags.DEFINE_list("global_batch_size", [], "The experiment's if empty.")
+    strategies = ["none", "one_device", "mirrored"]
+    flags.DEFINE_enum("strategy", "none", strategies, "What the engine runs under.")
+    flags.DEFINE_integer("virtual_devices", 1, "Devices to split the CPU into.", lower_bound=1)
+    flags.DEFINE_integer("turns", 10, "How often each has its turn.", lower_bound=1)
+    flags.DEFINE_integer("steps_a_turn", 5, "Steps in one turn.", lower_bound=1)
+    flags.DEFINE_string("output", "runs/benchmark", "Folder of table, JSON and chart.")
 
 
 def _check_choices(name: str, values: list[str], known: tuple[str, ...]) -> None:
@@ -341,10 +347,11 @@ def _check_choices(name: str, values: list[str], known: tuple[str, ...]) -> None
 def main(arguments: list[str]) -> int:
     """Runs the benchmark."""
     del arguments
-    _check_choices("peers", _PEER_NAMES.value, PEERS)
-    _check_choices("precision", _PRECISIONS.value, ("float32", "mixed_bfloat16"))
-    gan_core.make_virtual_devices(_DEVICES.value)
-    ceilings = {precision: measure_ceiling(precision) for precision in _PRECISIONS.value}
+    chosen = flags.FLAGS
+    _check_choices("peers", chosen.peers, PEERS)
+    _check_choices("precision", chosen.precision, ("float32", "mixed_bfloat16"))
+    gan_core.make_virtual_devices(chosen.virtual_devices)
+    ceilings = {precision: measure_ceiling(precision) for precision in chosen.precision}
     machine = (
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python "
         f"{platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.__version__}"
@@ -353,26 +360,27 @@ def main(arguments: list[str]) -> int:
     for precision, ceiling in ceilings.items():
         print(f"largest matrix product, {precision}: {ceiling / 1e9:.0f} GFLOP/s", flush=True)
     tables, all_results = [], {}
-    for name in _EXPERIMENTS.value:
+    for name in chosen.experiment:
         experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT
         default = experiment_flags.parse([], experiment.defaults).global_batch_size
-        for batch_size in [int(size) for size in _BATCH_SIZES.value] or [default]:
+        for batch_size in [int(size) for size in chosen.global_batch_size] or [default]:
             contestants = []
-            for precision in _PRECISIONS.value:
+            for precision in chosen.precision:
                 keras.config.set_dtype_policy(precision)
                 networks = keras_networks(experiment)
                 images = np.random.default_rng(0).integers(
                     0, 256, (_NUM_IMAGES, *networks[0].output_shape[1:]), np.uint8
                 )
-                for make in (make_engine, *(_MAKERS[peer] for peer in _PEER_NAMES.value)):
+                engine = functools.partial(make_engine, strategy_name=chosen.strategy)
+                for make in (engine, *(_MAKERS[peer] for peer in chosen.peers)):
                     keras.config.set_dtype_policy(precision)
                     contestants.append(make(experiment, images, batch_size, precision))
             flops = step_flops(*networks, batch_size)
-            results = measure(contestants, _TURNS.value, _STEPS.value)
+            results = measure(contestants, chosen.turns, chosen.steps_a_turn)
             tables.append(table(name, batch_size, results, ceilings, flops))
             print("\n" + tables[-1], flush=True)
             all_results[f"{name}, batch {batch_size}"] = results
-    folder = Path(_OUTPUT.value)
+    folder = Path(chosen.output)
     folder.mkdir(parents=True, exist_ok=True)
     record = {"machine": machine, "ceilings": ceilings, "results": all_results}
     (folder / "benchmark.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -383,4 +391,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    _define_flags()
     app.run(main)

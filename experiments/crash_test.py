@@ -231,44 +231,45 @@ def _samples(workdir: Path) -> list[Path]:
     return sorted((workdir / "samples").iterdir())
 
 
-_EXPERIMENT = flags.DEFINE_string("experiment", "svhn_dcgan", "Which experiment to train.")
-_KILLS = flags.DEFINE_integer("kills", 50, "How often to kill it.", lower_bound=1)
-_SIGNAL = flags.DEFINE_enum("signal", "KILL", ["KILL", "TERM"], "What to send.")
-_DEVICES = flags.DEFINE_list("virtual_devices", ["1"], "Numbers of devices, start by start.")
-_TOTAL_STEPS = flags.DEFINE_integer(
-    "total_steps", 0, "Steps of the run, a multiple of 4; 8 a kill if 0.", lower_bound=0
-)
-_BATCH_SIZE = flags.DEFINE_integer("global_batch_size", 4, "Images in one step.", lower_bound=1)
-_TOLERANCE = flags.DEFINE_float(
-    "relative_tolerance", 0.0, "Largest relative difference of weights; 0 is bit for bit.", 0.0
-)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the moments.")
-_EXTRA = flags.DEFINE_multi_string("extra_flag", [], "A flag for the experiment; may be repeated.")
-_WORKDIR = flags.DEFINE_string("workdir", "", "Where both runs are kept; nowhere if empty.")
+def _define_flags() -> None:
+    """When this is run, not when it is imported: other programs have flags of the same names."""
+    flags.DEFINE_string("experiment", "svhn_dcgan", "Which experiment to train.")
+    flags.DEFINE_integer("kills", 50, "How often to kill it.", lower_bound=1)
+    flags.DEFINE_enum("signal", "KILL", ["KILL", "TERM"], "What to send.")
+    flags.DEFINE_list("virtual_devices", ["1"], "Numbers of devices, start by start.")
+    flags.DEFINE_integer("total_steps", 0, "Steps, a multiple of 4; 8 a kill if 0.", lower_bound=0)
+    flags.DEFINE_integer("global_batch_size", 4, "Images in one step.", lower_bound=1)
+    flags.DEFINE_float(
+        "relative_tolerance", 0.0, "Largest relative difference of weights; 0 is bit for bit.", 0.0
+    )
+    flags.DEFINE_integer("seed", 0, "Seed of the moments.")
+    flags.DEFINE_multi_string("extra_flag", [], "A flag for the experiment; may be repeated.")
+    flags.DEFINE_string("workdir", "", "Where both runs are kept; nowhere if empty.")
 
 
 def main(arguments: list[str]) -> int:
     """Runs the test; exit code 1 if anything differs."""
     del arguments
+    chosen = flags.FLAGS
     plan = Plan(
-        experiment=_EXPERIMENT.value,
-        extra_flags=(f"--global_batch_size={_BATCH_SIZE.value}", *_EXTRA.value),
-        total_steps=_TOTAL_STEPS.value or 8 * _KILLS.value,
-        kills=_KILLS.value,
-        signal_name=_SIGNAL.value,
-        virtual_devices=tuple(int(number) for number in _DEVICES.value),
-        seed=_SEED.value,
+        experiment=chosen.experiment,
+        extra_flags=(f"--global_batch_size={chosen.global_batch_size}", *chosen.extra_flag),
+        total_steps=chosen.total_steps or 8 * chosen.kills,
+        kills=chosen.kills,
+        signal_name=chosen.signal,
+        virtual_devices=tuple(int(number) for number in chosen.virtual_devices),
+        seed=chosen.seed,
     )
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(_WORKDIR.value or scratch)
+        folder = Path(chosen.workdir or scratch)
         folder.mkdir(parents=True, exist_ok=True)
         print(f"in peace: {plan.experiment}, {plan.total_steps} steps", flush=True)
         run_in_peace(plan, folder / "in_peace")
         print(f"with {plan.kills} kills (SIG{plan.signal_name})", flush=True)
         counts = run_with_kills(plan, folder / "killed")
         found, relative = differences(plan, folder / "in_peace", folder / "killed")
-    if relative > _TOLERANCE.value:
+    if relative > chosen.relative_tolerance:
         found.append(f"variables differ by {relative:.2e} (relative)")
     print(f"killed: {json.dumps(counts)}; {gan_core.duration(time.monotonic() - start)}")
     print(f"largest relative difference of the variables: {relative:.2e}")
@@ -277,4 +278,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    _define_flags()
     app.run(main)

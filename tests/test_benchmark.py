@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from absl import flags
 from keras import layers
 
 from experiments import benchmark, svhn_dcgan
@@ -41,8 +40,6 @@ def test_peers_train_the_same_network_with_kerass_own_layers():
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed:UserWarning")
 @pytest.mark.parametrize("make", [benchmark.make_engine, *benchmark._MAKERS.values()])
 def test_each_contestant_trains(make):
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS(["test"])
     images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
     contestant = make(svhn_dcgan.EXPERIMENT, images, 4, "float32")
     results = benchmark.measure([contestant], turns=2, steps_a_turn=1)
