@@ -237,9 +237,17 @@ class Settings:
         for field in dataclasses.fields(self):
             now, rule = getattr(self, field.name), field.metadata["changes"]
             was = before.get(field.name, now)
+            if field.name == "precision" and "mixed_float16" in (was, now):
+                rule = NEVER  # loss scaling is part of the checkpoint
             if rule != FREELY and was != now:
                 changes[rule].append(f"{field.name}: was {was}, now {now}")
         return changes
+
+    def of_the_run(self) -> dict[str, Any]:
+        """The settings in which all workers of a run must agree."""
+        fields = dataclasses.fields(self)
+        names = [field.name for field in fields if field.metadata["changes"] != FREELY]
+        return {name: getattr(self, name) for name in names}
 
     def as_dict(self) -> dict[str, Any]:
         """Values by name."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 
 import gan_core
+from experiments.training import STOPPED_EXIT_CODE
 
 _GRACE_SECONDS = 60
 _POLL_SECONDS = 0.1
@@ -25,33 +26,39 @@ def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
     """
     ports = _free_ports(num_workers)
     addresses = [f"localhost:{port}" for port in ports]
-    workers = []
-    for index in range(num_workers):
-        task = {"type": "worker", "index": index}
-        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        workers.append(
-            subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                env={**os.environ, "TF_CONFIG": config},
-                stdout=None if index == 0 else subprocess.DEVNULL,
-                # Ctrl-C reaches them through this program, once.
-                start_new_session=True,
-            )
-        )
-    try:
-        with gan_core.StopSignals(announce=False) as signals:
-            return _wait(workers, signals)
-    finally:
+    workers: list[subprocess.Popen] = []
+
+    def end_all() -> None:
         for worker in workers:
             worker.kill()
-            worker.wait()
+
+    with gan_core.StopSignals(announce=False, on_second=end_all) as signals:
+        try:
+            for index in range(num_workers):
+                task = {"type": "worker", "index": index}
+                config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+                workers.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", module, *arguments],
+                        env={**os.environ, "TF_CONFIG": config},
+                        stdout=None if index == 0 else subprocess.DEVNULL,
+                        # Ctrl-C reaches them through this program, once.
+                        start_new_session=True,
+                    )
+                )
+            return _wait(workers, signals)
+        finally:
+            end_all()
+            for worker in workers:
+                worker.wait()
 
 
 def _wait(workers: list[subprocess.Popen], signals: gan_core.StopSignals) -> int:
     passed_on = False
     deadline = float("inf")
     while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
-        failed = [index for index, worker in enumerate(workers) if worker.poll()]
+        ends = (None, 0, STOPPED_EXIT_CODE)
+        failed = [index for index, worker in enumerate(workers) if worker.poll() not in ends]
         if failed and deadline == float("inf"):
             deadline = time.monotonic() + _GRACE_SECONDS
         if signals.received is not None and not passed_on:

@@ -31,9 +31,6 @@ class RunOutputs:
       checkpoints: Whose pauses are logged.
       restored: Facts of the checkpoint that the run goes on from; None at its start.
 
-    Attributes:
-      window: What was collected since the last line; checkpoints hold its state.
-
     Raises:
       OSError: If a file cannot be written.
     """
@@ -53,41 +50,50 @@ class RunOutputs:
         self._caption = caption
         self._workdir = Path(settings.workdir)
         step = int(gan.step.numpy())
-        before = restored["settings"] if restored else settings.as_dict()
-        last_line = step - step % before["log_every_steps"]
-        last_picture = step - step % before["sample_every_steps"]
+        before = restored["outputs"] if restored else {"last_picture": 0}
+        last_line = before["metrics_window"]["start_step"] if restored else 0
+        self._last_picture = before["last_picture"]
         gan_core.write_durably(
             self._workdir / "effective.flags", settings.as_flagfile().encode("utf-8")
         )
-        run_folder.drop_samples_after(last_picture, self._workdir / "samples")
+        run_folder.drop_samples_after(self._last_picture, self._workdir / "samples")
         self._write_reals()
         self._status = gan_core.StatusWriter(settings.total_steps, step)
         self._writer = gan_core.MultiWriter(
             [
                 gan_core.JsonLinesWriter(self._workdir / "metrics.jsonl", last_line),
-                gan_core.TensorBoardWriter(self._workdir / "tensorboard", last_line, last_picture),
+                gan_core.TensorBoardWriter(
+                    self._workdir / "tensorboard", last_line, self._last_picture
+                ),
                 gan_core.PictureFilesWriter(self._workdir, caption),
                 self._status,
             ]
         )
-        self.window = gan_core.MetricsWindow(gan, self._writer, checkpoints)
+        self._window = gan_core.MetricsWindow(gan, self._writer, checkpoints)
         draw_samples = gan_core.SampleGrid(gan, self._writer, caption, self._num_grid_images())
         draw_curves = gan_core.CurvesPicture(self._workdir, caption)
         self._intervals = [
-            (settings.log_every_steps, "metrics", self.window.write),
+            (settings.log_every_steps, "metrics", self._window.write),
             (settings.sample_every_steps, "samples", draw_samples),
             (settings.sample_every_steps, "curves", draw_curves),
         ]
         if restored:
-            self.window.restore(restored["metrics_window"])
+            self._window.restore(before["metrics_window"])
         else:
             self._writer.write_settings({**settings.as_dict(), "data": source.facts()})
             draw_samples(0, {})
 
+    def state(self) -> dict[str, object]:
+        """What a run that goes on from here needs to know, as JSON."""
+        step = int(self._gan.step.numpy())
+        on_the_grid = step - step % self._settings.sample_every_steps
+        last_picture = max(self._last_picture, on_the_grid)
+        return {"metrics_window": self._window.state(), "last_picture": last_picture}
+
     def hooks(self) -> list[gan_core.Hook]:
         """What to call after each call of steps; where the disk refuses, they warn."""
         return [
-            self.window.add,
+            self._window.add,
             lambda step, metrics: self._status.advance(step),
             *(
                 gan_core.Every(interval, gan_core.KeepTrying(name, hook))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 import sys
@@ -70,6 +71,7 @@ def _generate(experiment: Experiment, settings: Settings) -> int:
     run_folder.check_writable("output", output.parent if output.suffix == ".png" else output)
     strategy = parts.make_strategy(settings)
     settings, _ = parts.choose_precision(settings)
+    settings = dataclasses.replace(settings, average_half_life_images=0.0)
     gan = parts.build_gan(experiment, settings, strategy)
     checkpoints = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan)
 
@@ -83,6 +85,14 @@ def _generate(experiment: Experiment, settings: Settings) -> int:
             )
 
     facts = checkpoints.restore_latest(check_experiment, for_training=False)
+    if facts and facts["settings"]["average_half_life_images"]:
+        # The samples of the run came from the average of the weights, and so shall these.
+        half_life = facts["settings"]["average_half_life_images"]
+        gan = parts.build_gan(
+            experiment, dataclasses.replace(settings, average_half_life_images=half_life), strategy
+        )
+        checkpoints = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan)
+        facts = checkpoints.restore_latest(check_experiment, for_training=False)
     if facts is None:
         raise ArgumentError(
             "workdir", settings.workdir, "must hold a checkpoint", "train there first"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import zlib
 from pathlib import Path
 
 import tensorflow as tf
@@ -20,6 +21,12 @@ NOT_FINITE_EXIT_CODE = 70
 CANNOT_WRITE_EXIT_CODE = 74
 STOPPED_EXIT_CODE = 75
 _CHECKPOINT_ATTEMPTS = 3
+_PEER_LOST = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.UnavailableError,
+)
 
 
 class _StoppedError(Exception):
@@ -58,7 +65,7 @@ def train(experiment: Experiment, settings: Settings) -> int:
                 return 0
             signals = stack.enter_context(gan_core.StopSignals(announce=run.is_chief))
             return run.run(signals)
-        except tf.errors.OpError as error:
+        except _PEER_LOST as error:
             if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
                 raise
             cause = error.message.strip().splitlines()[0]
@@ -106,7 +113,9 @@ class _Run:
     def say(self, words: str) -> None:
         """Prints a line; workers other than the chief are silent."""
         if self.is_chief:
-            print(words, flush=True)
+            # Ctrl-C also ends the `tee` that one may print to.
+            with contextlib.suppress(BrokenPipeError):
+                print(words, flush=True)
 
     def restore(self) -> None:
         """Goes back to the newest good checkpoint, if there is one, together with all workers.
@@ -122,7 +131,15 @@ class _Run:
             gan_core.sum_over_workers(self._strategy, [])
         parts.set_learning_rates(self._gan, self._settings)
         step = int(self._gan.step.numpy())
-        [total], num_workers = gan_core.sum_over_workers(self._strategy, [step])
+        run = zlib.crc32(repr((self._identity, self._settings.of_the_run())).encode())
+        (total, runs), num_workers = gan_core.sum_over_workers(self._strategy, [step, run])
+        if runs != run * num_workers:
+            raise ArgumentError(
+                "settings",
+                "those of this worker",
+                "must be those of all workers, and so must the data",
+                "give all the same flags and the same images",
+            )
         if total != step * num_workers:
             raise ArgumentError(
                 "workdir",
@@ -172,7 +189,10 @@ class _Run:
             # All workers are here: the metrics are sums over all of them.
             if self.is_chief:
                 self.say(f"{error}; {self._outputs.save_diagnosis(error)}")
-                self._checkpoints.wait()
+                try:
+                    self._checkpoints.wait()
+                except OSError as cannot:
+                    self.say(f"the last checkpoint could not be written ({cannot})")
             self._rollbacks = max(self._rollbacks, int(self._gan.rollbacks.numpy())) + 1
             allowed = self._settings.on_nan == "rollback"
             if not allowed or self._rollbacks > self._settings.maximum_rollbacks:
@@ -210,17 +230,21 @@ class _Run:
                 hooks=[*hooks, lambda step, metrics: self._stop_together(step, signals)],
             )
             if self.is_chief:
-                # Saved before the last lines where those are off their grid: a run that goes on
-                # from here writes the lines that it would have written without the end.
-                self._save(settings.total_steps, {})
+                # As it is before the last lines where those are off their grid: a run that goes on
+                # from here writes the lines that it would have written without the end. Saved
+                # after them: with the last checkpoint everything is there.
+                facts = self._facts()
                 self._outputs.write_last(settings.total_steps)
+                self._checkpoints.save(facts)
                 self._checkpoints.wait()
 
     def _save(self, step: int, metrics: gan_core.Metrics) -> None:
         del step, metrics
+        self._checkpoints.save(self._facts())
+
+    def _facts(self) -> gan_core.Facts:
         settings = {"settings": self._settings.as_dict()}
-        window = {"metrics_window": self._outputs.window.state()}
-        self._checkpoints.save(self._identity | settings | window)
+        return self._identity | settings | {"outputs": self._outputs.state()}
 
     def _unless_full(self, save: gan_core.Hook) -> gan_core.Hook:
         """Keeps the error that ends the run until all workers can hear of it."""

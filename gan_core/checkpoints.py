@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -96,7 +97,8 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints' folders, oldest first."""
-        return sorted(self._folder.glob("step_*"), key=step_of)
+        found = [p for p in self._folder.glob("step_*") if re.fullmatch(r"step_\d+", p.name)]
+        return sorted(found, key=step_of)
 
     def restore_latest(
         self,
@@ -130,7 +132,8 @@ class Checkpoints:
             if for_training:
                 self._checkpoint.read(variables).assert_consumed()
             else:
-                self._networks_alone().read(variables).expect_partial()
+                restored = self._networks_alone().read(variables)
+                restored.assert_existing_objects_matched().expect_partial()
         except (AssertionError, ValueError, tf.errors.OpError) as error:
             cause = str(error).strip().splitlines()[0]
             raise ArgumentError(

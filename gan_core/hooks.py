@@ -112,7 +112,7 @@ class MetricsWindow:
         self._last_step = int(gan.step.numpy())
         self._window_start_step = self._last_step
         self._started = clock()
-        self._pause_before = 0.0
+        self._pause_before = checkpoints.pause_seconds if checkpoints else 0.0
         self._sums: Metrics = {}
         self._waited: tf.Tensor | float = 0.0
         self._rate_start: tuple[float, int, int] | None = None

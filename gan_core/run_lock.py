@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -27,7 +28,12 @@ class RunLock:
 
     def __init__(self, folder: Path):
         path = folder / "run.lock"
-        self._file = path.open("a+", encoding="utf-8")
+        try:
+            self._file = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise ArgumentError(
+                "workdir", folder, f"must be writable, but {error}", "choose another folder"
+            ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -46,9 +52,10 @@ class RunLock:
                 stacklevel=2,
             )
         holder = {"host": platform.node(), "process_id": os.getpid()}
-        self._file.truncate(0)
-        self._file.write(json.dumps(holder) + "\n")
-        self._file.flush()
+        with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
+            self._file.truncate(0)
+            self._file.write(json.dumps(holder) + "\n")
+            self._file.flush()
 
     def close(self) -> None:
         """Lets go of the folder."""

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import TracebackType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -20,13 +21,15 @@ class StopSignals:
 
     Args:
       announce: Whether the first is told on standard output.
+      on_second: Called before the second ends the process.
 
     Attributes:
       received: Number of the first signal; None before it.
     """
 
-    def __init__(self, announce: bool = True):
+    def __init__(self, announce: bool = True, on_second: Callable[[], None] = lambda: None):
         self._announce = announce
+        self._on_second = on_second
         self.received: int | None = None
 
     def __enter__(self) -> StopSignals:
@@ -56,8 +59,12 @@ class StopSignals:
                 if numbers[0] not in _SIGNALS:
                     continue
                 if self.received is not None:
+                    self._on_second()
                     os._exit(128 + numbers[0])
                 self.received = numbers[0]
                 if self._announce:
                     name = signal.Signals(numbers[0]).name
-                    print(f"{name}: stopping after this call of steps; again to stop at once")
+                    print(
+                        f"{name}: stopping after this call of steps; again to stop at once",
+                        flush=True,
+                    )

@@ -85,7 +85,15 @@ def _make_multi_worker() -> tf.distribute.Strategy:
             'set it to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", '
             '"index": 0}}, or give --workers=2 to try it on this machine',
         )
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except ValueError as error:
+        raise ArgumentError(
+            "TF_CONFIG",
+            os.environ["TF_CONFIG"],
+            f"cannot be used: {error}",
+            'give "task": {"type": "worker", "index": n} with this process\'s place in the list',
+        ) from error
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

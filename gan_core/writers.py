@@ -103,6 +103,14 @@ class JsonLinesWriter(Writer):
           OSError: If the file cannot be written.
         """
         self._pending.append(json.dumps({"step": step, **scalars}) + "\n")
+        self._append_pending()
+
+    def close(self) -> None:
+        """Tries once more to write the lines that could not be written."""
+        if self._pending:
+            self._append_pending()
+
+    def _append_pending(self) -> None:
         append_durably(self._path, "".join(self._pending).encode())
         self._pending.clear()
 

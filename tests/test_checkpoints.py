@@ -72,6 +72,7 @@ def test_one_cut_off_while_it_was_written_is_no_checkpoint(one_device, tmp_path)
     checkpoints = gan_core.Checkpoints(tmp_path, gan)
     save(checkpoints, {})
     (tmp_path / "partial_0000009").mkdir()
+    (tmp_path / "step_notes").mkdir()
     assert [path.name for path in checkpoints.paths()] == ["step_0000000"]
 
 

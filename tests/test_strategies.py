@@ -35,6 +35,13 @@ def test_multi_worker_needs_a_list_of_processes(config, monkeypatch):
         gan_core.make_strategy("multi_worker")
 
 
+def test_a_task_that_is_not_in_the_list_is_named(monkeypatch):
+    config = '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": "x"}}'
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ArgumentError, match=r"`TF_CONFIG` \(.*\) cannot be used: .*; give "):
+        gan_core.make_strategy("multi_worker")
+
+
 def test_one_process_is_the_chief_and_alone(one_device, mirrored):
     for strategy in (one_device, mirrored):
         assert gan_core.is_chief(strategy)

@@ -125,6 +125,7 @@ CHANGES = [
     (["--average_half_life_images=9"], "average_half_life_images: was 0.0, now 9.0"),
     (["--crop=random"], "crop: was centre, now random"),
     (["--flip"], "flip: was False, now True"),
+    (["--precision=mixed_float16"], "precision: was float32, now mixed_float16"),
     (["--split=train"], "data: was drawn_digits/test, now drawn_digits/train; number of images: w"),
 ]
 
@@ -178,6 +179,40 @@ def test_safe_changes_are_listed_and_let_through_when_allowed(tmp_path, capsys):
         if name.startswith("gan/generator_optimizer/_learning_rate")
     ]
     assert rates == [pytest.approx(0.5)]
+
+
+def test_changed_intervals_lose_no_history(tmp_path):
+    command = [f"--workdir={tmp_path}", "--checkpoint_every_steps=1", "--allow_changes"]
+    assert run(*command, "--total_steps=6") == 0
+    wider = ["--log_every_steps=10", "--sample_every_steps=10"]
+    assert run(*command, *wider, "--total_steps=7") == 0
+    assert run(*command, *wider, "--total_steps=12") == 0
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6, 10, 12]
+    steps = [gan_core.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
+    assert steps == [0, 2, 4, 6, 10, 12]
+
+
+def test_a_crash_before_the_last_checkpoint_writes_the_end_again(tmp_path, monkeypatch):
+    def refuse(samples, path):
+        raise OSError("No space left on device")
+
+    odd = ["--log_every_steps=2", "--total_steps=5", f"--workdir={tmp_path}"]
+    monkeypatch.setattr("experiments.run_folder.write_gif", refuse)
+    assert run(*odd) == 74
+    monkeypatch.undo()
+    assert run(*odd) == 0
+    assert [line["step"] for line in metrics(tmp_path)] == [2, 4, 5]
+    assert (tmp_path / "training.gif").exists()
+
+
+def test_generates_from_the_average_that_the_samples_show(tmp_path):
+    assert run(f"--workdir={tmp_path}", *FEATURES, "--total_steps=4") == 0
+    arguments = ["--mode=generate", "--num_images=4", f"--workdir={tmp_path}"]
+    assert run(*arguments, f"--output={tmp_path}/a") == 0
+    assert run(*arguments, "--average_half_life_images=100", f"--output={tmp_path}/b") == 0
+    for number in range(4):
+        name = f"{number:06d}.png"
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
 class NotFiniteOnce(gan_core.GanStep):

@@ -102,6 +102,7 @@ def test_on_a_full_disk_a_line_waits_and_comes_later_whole(small_disk):
         writer.write_scalars(2, long)
     assert path.read_text() == '{"step": 1, "loss": 0.5}\n'
     filler.unlink()
+    writer.close()
     writer.write_scalars(3, {"loss": 0.25})
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
