@@ -28,6 +28,7 @@ from absl import app, flags
 from tqdm import tqdm
 
 import gan_core
+from experiments import exit_codes
 
 _STEPS_PER_CALL = 2
 _LOG_EVERY = 4
@@ -174,7 +175,7 @@ def _start_and_kill(
         finally:
             process.kill()
             process.wait()
-    stopped_by = {0, -signal.SIGKILL, -signal.SIGTERM, 75}
+    stopped_by = {0, -signal.SIGKILL, -signal.SIGTERM, exit_codes.STOPPED}
     if code not in stopped_by:
         raise RuntimeError(f"a start failed by itself, exit code {code}:\n{log.read_text()}")
     return code, kind
@@ -189,8 +190,8 @@ def _wait(
         time.sleep(0.002)
 
 
-def _newest(workdir: Path) -> str:
-    return max((path.name for path in (workdir / "checkpoints").glob("step_*")), default="")
+def _newest(workdir: Path) -> list[Path]:
+    return gan_core.step_paths(workdir / "checkpoints")[-1:]
 
 
 def _state(variables: Path) -> dict[str, np.ndarray]:
@@ -228,7 +229,7 @@ def _tensorboard_steps(folder: Path) -> list[int]:
 
 
 def _samples(workdir: Path) -> list[Path]:
-    return sorted((workdir / "samples").iterdir())
+    return gan_core.step_paths(workdir / "samples", ".png")
 
 
 def _define_flags() -> None:

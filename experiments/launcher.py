@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 
 import gan_core
-from experiments.training import STOPPED_EXIT_CODE
+from experiments import exit_codes
 
 _GRACE_SECONDS = 60
 _POLL_SECONDS = 0.1
@@ -57,7 +57,7 @@ def _wait(workers: list[subprocess.Popen], signals: gan_core.StopSignals) -> int
     passed_on = False
     deadline = float("inf")
     while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
-        ends = (None, 0, STOPPED_EXIT_CODE)
+        ends = (None, exit_codes.DONE, exit_codes.STOPPED)
         failed = [index for index, worker in enumerate(workers) if worker.poll() not in ends]
         if failed and deadline == float("inf"):
             deadline = time.monotonic() + _GRACE_SECONDS
@@ -66,14 +66,14 @@ def _wait(workers: list[subprocess.Popen], signals: gan_core.StopSignals) -> int
             for worker in workers:
                 worker.send_signal(signals.received)
         time.sleep(_POLL_SECONDS)
-    codes = [worker.poll() for worker in workers]
-    if codes[0]:
-        return codes[0] if codes[0] > 0 else 128 - codes[0]
+    # One that is still running is ended now, and counts as killed.
+    codes = [-signal.SIGKILL if w.poll() is None else w.returncode for w in workers]
     for index, code in enumerate(codes):
         if code:
-            print(f"worker {index} ended with exit code {code}", file=sys.stderr)
+            if index:  # the chief speaks for itself
+                print(f"worker {index} ended with exit code {code}", file=sys.stderr)
             return code if code > 0 else 128 - code
-    return 128 + signal.SIGKILL if None in codes else 0
+    return exit_codes.DONE
 
 
 def _free_ports(count: int) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -38,8 +37,7 @@ def make_folder(name: str, folder: Path) -> None:
 
 def write_gif(samples: Path, path: Path) -> None:
     """All grids as one film; of more than 120 the most even selection, the last included."""
-    found = [p for p in samples.glob("step_*.png") if re.fullmatch(r"step_\d+", p.stem)]
-    paths = sorted(found, key=gan_core.step_of)
+    paths = gan_core.step_paths(samples, ".png")
     if len(paths) > _MAXIMUM_GIF_FRAMES:
         chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
         paths = [paths[number] for number in chosen]
@@ -48,6 +46,6 @@ def write_gif(samples: Path, path: Path) -> None:
 
 def drop_samples_after(step: int, samples: Path) -> None:
     """Removes grids of later steps, which a run that goes on from `step` will draw again."""
-    for path in samples.glob("step_*.png"):
-        if re.fullmatch(r"step_\d+", path.stem) and gan_core.step_of(path) > step:
+    for path in gan_core.step_paths(samples, ".png"):
+        if gan_core.step_of(path) > step:
             path.unlink()

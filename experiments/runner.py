@@ -15,23 +15,18 @@ import numpy as np
 import tensorflow as tf
 
 import gan_core
-from experiments import flags, launcher, parts, run_folder, training
+from experiments import exit_codes, flags, launcher, parts, run_folder, training
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from gan_core import ArgumentError
 
-USAGE_EXIT_CODE = 2
-INTERRUPTED_EXIT_CODE = 130
 _GENERATED_AT_ONCE = 64
 
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
     """Runs an experiment from the command line and exits.
 
-    Exit codes: 0 done; 2 a flag, the data or the workdir cannot work, told in one line; 69 another
-    worker is gone; 70 a loss or a gradient was not finite; 74 the workdir could no longer be
-    written to; 75 stopped by a signal and saved: the same command goes on; 130 or 143 ended at
-    once by a signal.
+    Exit codes are those of `exit_codes`; 130 or 143 when a second signal ends it at once.
     """
     # Programs of one's own keep what Python does with warnings; this one speaks to people.
     warnings.showwarning = _print_warning
@@ -47,7 +42,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
         if settings is None:
             print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
             print(flags.help_text(defaults))
-            return 0
+            return exit_codes.DONE
         if settings.workers > 1 and settings.mode == "train" and "TF_CONFIG" not in os.environ:
             module = f"experiments.{experiment.name}"
             return launcher.launch(module, arguments, settings.workers)
@@ -55,10 +50,10 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
         return modes[settings.mode](experiment, settings)
     except ArgumentError as error:
         print(f"error: {error}", file=sys.stderr)
-        return USAGE_EXIT_CODE
+        return exit_codes.USAGE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return INTERRUPTED_EXIT_CODE
+        return exit_codes.INTERRUPTED
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *where: object) -> None:
@@ -69,34 +64,26 @@ def _print_warning(message: Warning | str, category: type[Warning], *where: obje
 def _generate(experiment: Experiment, settings: Settings) -> int:
     output = Path(settings.output or Path(settings.workdir) / "generated.png")
     run_folder.check_writable("output", output.parent if output.suffix == ".png" else output)
-    strategy = parts.make_strategy(settings)
-    settings, _ = parts.choose_precision(settings)
-    settings = dataclasses.replace(settings, average_half_life_images=0.0)
-    gan = parts.build_gan(experiment, settings, strategy)
-    checkpoints = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan)
-
-    def check_experiment(facts: gan_core.Facts) -> None:
-        if facts["experiment"] != experiment.name:
-            raise ArgumentError(
-                "workdir",
-                settings.workdir,
-                f"holds a run of {facts['experiment']}",
-                "run that experiment, or choose another folder",
-            )
-
-    facts = checkpoints.restore_latest(check_experiment, for_training=False)
-    if facts and facts["settings"]["average_half_life_images"]:
-        # The samples of the run came from the average of the weights, and so shall these.
-        half_life = facts["settings"]["average_half_life_images"]
-        gan = parts.build_gan(
-            experiment, dataclasses.replace(settings, average_half_life_images=half_life), strategy
-        )
-        checkpoints = gan_core.Checkpoints(Path(settings.workdir) / "checkpoints", gan)
-        facts = checkpoints.restore_latest(check_experiment, for_training=False)
+    folder = Path(settings.workdir) / "checkpoints"
+    facts = gan_core.latest_facts(folder)
     if facts is None:
         raise ArgumentError(
             "workdir", settings.workdir, "must hold a checkpoint", "train there first"
         )
+    if facts["experiment"] != experiment.name:
+        raise ArgumentError(
+            "workdir",
+            settings.workdir,
+            f"holds a run of {facts['experiment']}",
+            "run that experiment, or choose another folder",
+        )
+    strategy = parts.make_strategy(settings)
+    settings, _ = parts.choose_precision(settings)
+    # Where the samples of the run came from an average of the weights, so shall these.
+    half_life = facts["settings"]["average_half_life_images"]
+    settings = dataclasses.replace(settings, average_half_life_images=half_life)
+    gan = parts.build_gan(experiment, settings, strategy)
+    facts = gan_core.Checkpoints(folder, gan).restore_latest(for_training=False)
     pictures = _generate_pictures(gan, settings)
     about = f"{experiment.name}, {facts['data']}, step {facts['step']:,}"
     if output.suffix == ".png":
@@ -109,7 +96,7 @@ def _generate(experiment: Experiment, settings: Settings) -> int:
             path = output / f"{number:06d}.png"
             path.write_bytes(gan_core.png_bytes(picture, about))
     print(f"{len(pictures)} pictures of {about}: {output}")
-    return 0
+    return exit_codes.DONE
 
 
 def _generate_pictures(gan: gan_core.GanStep, settings: Settings) -> np.ndarray:
@@ -145,4 +132,4 @@ def _info(experiment: Experiment, settings: Settings) -> int:
         f"Keras {keras.__version__}"
     )
     print(f"settings:\n{settings.as_flagfile()}", end="")
-    return 0
+    return exit_codes.DONE

@@ -10,16 +10,12 @@ from pathlib import Path
 import tensorflow as tf
 
 import gan_core
-from experiments import flags, parts, run_folder
+from experiments import exit_codes, flags, parts, run_folder
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from experiments.run_outputs import RunOutputs
 from gan_core import ArgumentError
 
-WORKER_GONE_EXIT_CODE = 69
-NOT_FINITE_EXIT_CODE = 70
-CANNOT_WRITE_EXIT_CODE = 74
-STOPPED_EXIT_CODE = 75
 _CHECKPOINT_ATTEMPTS = 3
 _PEER_LOST = (
     tf.errors.AbortedError,
@@ -62,7 +58,7 @@ def train(experiment: Experiment, settings: Settings) -> int:
             run.say(f"from step {step:,} to {settings.total_steps:,}, workdir {workdir}")
             if settings.dry_run:
                 run.say("dry run: everything fits; nothing was trained or written")
-                return 0
+                return exit_codes.DONE
             signals = stack.enter_context(gan_core.StopSignals(announce=run.is_chief))
             return run.run(signals)
         except _PEER_LOST as error:
@@ -74,7 +70,7 @@ def train(experiment: Experiment, settings: Settings) -> int:
                 "command to go on from the newest checkpoint",
                 file=sys.stderr,
             )
-            return WORKER_GONE_EXIT_CODE
+            return exit_codes.WORKER_GONE
 
 
 class _Run:
@@ -158,28 +154,28 @@ class _Run:
                 f"nothing to do: step {step:,} is reached; to go on give a larger --total_steps "
                 "and --allow_changes"
             )
-            return 0
+            return exit_codes.DONE
         try:
             while not self._train_or_roll_back(signals):
                 pass
         except _StoppedError:
             step = int(self._gan.step.numpy())
             self.say(f"saved at step {step:,}; run the same command to go on")
-            return STOPPED_EXIT_CODE
+            return exit_codes.STOPPED
         except OSError as error:
             print(f"error: {self._explain_disk(error)}", file=sys.stderr)
-            return CANNOT_WRITE_EXIT_CODE
+            return exit_codes.CANNOT_WRITE
         except gan_core.NotFiniteError as error:
             remedy = "try lower learning rates"
             if settings.on_nan == "stop":
                 remedy += ", or --on_nan=rollback"
             print(f"error: {error}; {remedy}", file=sys.stderr)
-            return NOT_FINITE_EXIT_CODE
+            return exit_codes.NOT_FINITE
         self.say(
             f"done: step {settings.total_steps:,}; look at {self._workdir}/samples and "
             f"{self._workdir}/curves.png"
         )
-        return 0
+        return exit_codes.DONE
 
     def _train_or_roll_back(self, signals: gan_core.StopSignals) -> bool:
         """Whether the last step is reached; otherwise the run is back at a checkpoint."""

@@ -1,7 +1,7 @@
 """A low-level TensorFlow engine for generative adversarial networks."""
 
 from gan_core.averaging import WeightAverage
-from gan_core.checkpoints import Checkpoints, Facts, find_damage, step_of
+from gan_core.checkpoints import Checkpoints, Facts, find_damage, latest_facts, step_of, step_paths
 from gan_core.curves import curves_png, read_metrics
 from gan_core.datasets.array_file import ENDINGS as ARRAY_FILE_ENDINGS
 from gan_core.datasets.array_file import array_file_images

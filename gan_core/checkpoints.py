@@ -97,8 +97,7 @@ class Checkpoints:
 
     def paths(self) -> list[Path]:
         """The checkpoints' folders, oldest first."""
-        found = [p for p in self._folder.glob("step_*") if re.fullmatch(r"step_\d+", p.name)]
-        return sorted(found, key=step_of)
+        return step_paths(self._folder)
 
     def restore_latest(
         self,
@@ -121,7 +120,7 @@ class Checkpoints:
         Raises:
           ArgumentError: If the checkpoint does not fit these networks and optimizers.
         """
-        path = self._newest_undamaged(rename_damaged=for_training and not read_only)
+        path = _newest_undamaged(self._folder, rename_damaged=for_training and not read_only)
         if path is None:
             return None
         facts = _read_facts(path)
@@ -140,25 +139,6 @@ class Checkpoints:
                 "checkpoint", path, f"does not fit these settings: {cause}", _OTHER_RUN
             ) from error
         return facts
-
-    def _newest_undamaged(self, rename_damaged: bool) -> Path | None:
-        for path in reversed(self.paths()):
-            damage = find_damage(path)
-            if damage is None:
-                return path
-            fate = "passed over"
-            if rename_damaged:
-                set_aside = path.with_name(f"damaged_{path.name}")
-                shutil.rmtree(set_aside, ignore_errors=True)
-                path.rename(set_aside)
-                fate = f"set aside as {set_aside}"
-            warnings.warn(
-                f"checkpoint {path.name} is damaged ({damage}): it is {fate}, and the one before "
-                "it is looked for",
-                RuntimeWarning,
-                stacklevel=3,
-            )
-        return None
 
     def _save(self, facts: Facts) -> None:
         step = int(self._gan.step.numpy())
@@ -206,9 +186,21 @@ class Checkpoints:
         return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))
 
 
+def step_paths(folder: Path, ending: str = "") -> list[Path]:
+    """What a folder holds under names `step_<step><ending>`, in the order of the steps."""
+    name = re.compile(rf"step_\d+{re.escape(ending)}")
+    return sorted((p for p in folder.glob("step_*") if name.fullmatch(p.name)), key=step_of)
+
+
 def step_of(path: Path) -> int:
     """The number in the name of a file or folder `step_<step>`."""
     return int(path.stem.removeprefix("step_"))
+
+
+def latest_facts(folder: Path) -> Facts | None:
+    """The facts of the newest undamaged checkpoint of a folder; None where there is none."""
+    path = _newest_undamaged(folder, rename_damaged=False)
+    return _read_facts(path) if path else None
 
 
 def find_damage(path: Path) -> str | None:
@@ -227,6 +219,26 @@ def find_damage(path: Path) -> str | None:
         return "manifest.json is missing"
     except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
         return f"its files cannot be read: {error}"
+    return None
+
+
+def _newest_undamaged(folder: Path, rename_damaged: bool) -> Path | None:
+    for path in reversed(step_paths(folder)):
+        damage = find_damage(path)
+        if damage is None:
+            return path
+        fate = "passed over"
+        if rename_damaged:
+            set_aside = path.with_name(f"damaged_{path.name}")
+            shutil.rmtree(set_aside, ignore_errors=True)
+            path.rename(set_aside)
+            fate = f"set aside as {set_aside}"
+        warnings.warn(
+            f"checkpoint {path.name} is damaged ({damage}): it is {fate}, and the one before "
+            "it is looked for",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     return None
 
 

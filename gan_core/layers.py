@@ -62,8 +62,8 @@ class Conv2D(keras.layers.Conv2D):
     """Convolution whose kernel's gradient is one matrix product where that is faster.
 
     In bfloat16 on CPUs TensorFlow's own kernel for it is slow on small maps: at 4x4 outputs cutting
-    the patches and multiplying takes half to three quarters of its time, at 7x7 already more (see
-    the README). Anything else goes to Keras. Arguments, variables and saved files are those of
+    the patches and multiplying takes half to three quarters of its time, at 7x7 and 8x8 more than
+    all of it. Anything else goes to Keras. Arguments, variables and saved files are those of
     `keras.layers.Conv2D`.
     """
 

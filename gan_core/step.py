@@ -13,6 +13,7 @@ from gan_core import images, losses
 from gan_core.averaging import WeightAverage
 from gan_core.errors import ArgumentError
 from gan_core.latents import LatentDistribution
+from gan_core.network_update import apply_gradients, average_over_replicas
 from gan_core.penalties import Regularizer
 from gan_core.random_streams import stream_seed
 from gan_core.strategies import per_replica_batch_size
@@ -213,8 +214,8 @@ class GanStep(tf.Module):
             outputs = self._forward_assigning_only(self.discriminator, seed, batch)
             terms = self.discriminator_terms(outputs) | self._penalties(outputs, penalty_weights)
             loss, metrics = self._reduce(terms, "discriminator")
-        check = _apply(tape, loss, self.discriminator, self.discriminator_optimizer)
-        _average_over_replicas(self.discriminator)
+        check = apply_gradients(tape, loss, self.discriminator, self.discriminator_optimizer)
+        average_over_replicas(self.discriminator)
         observed = self._means(self.observations(outputs), "discriminator")
         return metrics | observed | {f"discriminator/{GRADIENT_CHECK}": check}
 
@@ -222,8 +223,8 @@ class GanStep(tf.Module):
         with tf.GradientTape() as tape:
             outputs = self._forward_assigning_only(self.generator, seed, None)
             loss, metrics = self._reduce(self.generator_terms(outputs), "generator")
-        check = _apply(tape, loss, self.generator, self.generator_optimizer)
-        _average_over_replicas(self.generator)
+        check = apply_gradients(tape, loss, self.generator, self.generator_optimizer)
+        average_over_replicas(self.generator)
         return metrics | {f"generator/{GRADIENT_CHECK}": check}
 
     def _replica_update_both(
@@ -238,16 +239,16 @@ class GanStep(tf.Module):
             generator_loss, generator_metrics = self._reduce(
                 self.generator_terms(outputs), "generator"
             )
-        discriminator_check = _apply(
+        discriminator_check = apply_gradients(
             discriminator_tape,
             discriminator_loss,
             self.discriminator,
             self.discriminator_optimizer,
         )
-        generator_check = _apply(
+        generator_check = apply_gradients(
             generator_tape, generator_loss, self.generator, self.generator_optimizer
         )
-        _average_over_replicas(self.generator, self.discriminator)
+        average_over_replicas(self.generator, self.discriminator)
         observed = self._means(self.observations(outputs), "discriminator")
         checks = {
             f"discriminator/{GRADIENT_CHECK}": discriminator_check,
@@ -396,62 +397,6 @@ def _counter(name: str) -> tf.Variable:
 def _as_logits(outputs: tf.Tensor) -> tf.Tensor:
     """[B] or [B, 1] of any float -> [B] float32."""
     return tf.cast(tf.reshape(outputs, [-1]), tf.float32)
-
-
-def _apply(
-    tape: tf.GradientTape,
-    loss: tf.Tensor,
-    network: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-) -> tf.Tensor:
-    """Updates the network; returns 0, or NaN if a gradient is not finite."""
-    variables = network.trainable_variables
-    # Loss scaling multiplies all gradients by one number: it is what the loss's own starts from.
-    scale = optimizer.scale_loss(tf.ones_like(loss))
-    gradients = tape.gradient(loss, [v.value for v in variables], output_gradients=scale)
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # To loss scaling an overflow is a matter of course: it leaves the update out.
-        optimizer.apply(_spread_overflow(gradients), variables)
-        return tf.zeros([])
-    optimizer.apply(gradients, variables)
-    return _nothing_or_nan(gradients)
-
-
-def _average_over_replicas(*networks: keras.Model) -> None:
-    """Gives all replicas the mean of what their layers keep: moving averages, say.
-
-    Each replica's batch normalization moves its averages towards its own part of the batch. In
-    the mean, which is linear, they move towards the mean of the parts.
-    """
-    context = tf.distribute.get_replica_context()
-    variables = [
-        variable
-        for network in networks
-        for variable in network.non_trainable_variables
-        if variable.dtype == "float32"
-    ]
-    if context.num_replicas_in_sync == 1 or not variables:
-        return
-    values = [tf.identity(variable.value) for variable in variables]
-    means = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
-    for variable, mean in zip(variables, means, strict=True):
-        variable.assign(mean)
-
-
-def _spread_overflow(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Makes gradients non-finite on all replicas where they are on one.
-
-    Loss scaling skips such updates, but Keras looks at the first replica alone.
-    """
-    context = tf.distribute.get_replica_context()
-    everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, _nothing_or_nan(gradients))
-    return [None if gradient is None else gradient + everywhere for gradient in gradients]
-
-
-def _nothing_or_nan(gradients: list[tf.Tensor | None]) -> tf.Tensor:
-    """0 if all gradients are finite, NaN otherwise; one pass over them, in one kernel each."""
-    squares = [tf.nn.l2_loss(gradient) for gradient in gradients if gradient is not None]
-    return 0.0 * tf.add_n([tf.cast(square, tf.float32) for square in squares])
 
 
 def _check_separate(generator: keras.Model, discriminator: keras.Model) -> None:

@@ -27,26 +27,22 @@ def build_spectral_discriminator():
 
 
 def build(strategy, kind):
-    keras.utils.set_random_seed(3)
-    batch_norm = kind in ("per_replica", "synchronized")
-    with strategy.scope():
-        generator = tiny_gan.build_generator(batch_norm=batch_norm)
-        discriminator = tiny_gan.build_discriminator(batch_norm=batch_norm)
-        if kind == "spectral":
-            discriminator = build_spectral_discriminator()
-        if kind == "synchronized":
-            gan_core.synchronize_batch_normalization(generator)
-            gan_core.synchronize_batch_normalization(discriminator)
-        return gan_core.GanStep(
-            generator=generator,
-            discriminator=discriminator,
-            generator_optimizer=tiny_gan.adam(),
-            discriminator_optimizer=tiny_gan.adam(),
-            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
-            global_batch_size=8,
-            regularizers=[gan_core.Regularizer("r1", gan_core.r1, 1.0, every_steps=2)],
-            average_half_life_images=100,
-        )
+    own = {}
+    if kind == "spectral":
+        keras.utils.set_random_seed(3)
+        with strategy.scope():
+            own["discriminator"] = build_spectral_discriminator()
+    gan = tiny_gan.build_gan(
+        strategy,
+        batch_norm=kind in ("per_replica", "synchronized"),
+        regularizers=[gan_core.Regularizer("r1", gan_core.r1, 1.0, every_steps=2)],
+        average_half_life_images=100,
+        **own,
+    )
+    if kind == "synchronized":
+        gan_core.synchronize_batch_normalization(gan.generator)
+        gan_core.synchronize_batch_normalization(gan.discriminator)
+    return gan
 
 
 def main(num_replicas, output):
@@ -56,11 +52,10 @@ def main(num_replicas, output):
     results = {}
     for kind in ("plain", "spectral", "synchronized", "per_replica"):
         gan = build(strategy, kind)
-        batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=strategy)
         losses = []
         gan_core.train(
             gan,
-            batches,
+            tiny_gan.batches(gan, strategy),
             total_steps=20,
             schedule=gan_core.alternating(2),
             hooks=[lambda step, values, to=losses: to.append(values["discriminator/loss"].numpy())],

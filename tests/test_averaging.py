@@ -8,16 +8,10 @@ from gan_core.errors import ArgumentError
 
 
 def train(gan, strategy, total_steps):
-    batches = gan_core.image_batches(
-        tiny_gan.source(),
-        global_batch_size=8,
-        strategy=strategy,
-        first_image=int(gan.images_seen.numpy()),
-    )
     weights = []
     gan_core.train(
         gan,
-        batches,
+        tiny_gan.batches(gan, strategy),
         total_steps=total_steps,
         hooks=[lambda step, metrics: weights.append(tiny_gan.values(gan.generator))],
     )

@@ -13,13 +13,7 @@ from gan_core.errors import ArgumentError
 
 
 def train(gan, strategy, total_steps):
-    batches = gan_core.image_batches(
-        tiny_gan.source(),
-        global_batch_size=8,
-        strategy=strategy,
-        first_image=int(gan.images_seen.numpy()),
-    )
-    gan_core.train(gan, batches, total_steps=total_steps)
+    gan_core.train(gan, tiny_gan.batches(gan, strategy), total_steps=total_steps)
 
 
 def save(checkpoints, facts, score=None):
@@ -119,15 +113,7 @@ def test_networks_alone_are_restored_whatever_the_optimizers(one_device, tmp_pat
     trained = tiny_gan.build_gan(one_device)
     train(trained, one_device, 2)
     save(gan_core.Checkpoints(tmp_path, trained), {})
-    with one_device.scope():
-        other = gan_core.GanStep(
-            generator=tiny_gan.build_generator(),
-            discriminator=tiny_gan.build_discriminator(),
-            generator_optimizer=keras.optimizers.RMSprop(),
-            discriminator_optimizer=keras.optimizers.SGD(),
-            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
-            global_batch_size=8,
-        )
+    other = tiny_gan.build_gan(one_device, optimizer=keras.optimizers.RMSprop)
     checkpoints = gan_core.Checkpoints(tmp_path, other)
     with pytest.raises(ArgumentError, match="does not fit these settings"):
         checkpoints.restore_latest()

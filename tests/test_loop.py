@@ -11,13 +11,7 @@ from gan_core.loop import make_step_loop
 
 
 def run(gan, strategy, **kwargs):
-    batches = gan_core.image_batches(
-        tiny_gan.source(),
-        global_batch_size=8,
-        strategy=strategy,
-        first_image=int(gan.images_seen.numpy()),
-    )
-    gan_core.train(gan, batches, **kwargs)
+    gan_core.train(gan, tiny_gan.batches(gan, strategy), **kwargs)
 
 
 @pytest.mark.parametrize("steps_per_call", [1, 3, 5])
@@ -87,7 +81,7 @@ def test_a_step_is_traced_once_for_all_lengths_of_call(one_device):
         return gan.update_both(next(batches))
 
     run_steps = make_step_loop(gan, schedule)
-    batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=one_device)
+    batches = tiny_gan.batches(gan, one_device)
     for num_steps in (1, 3, 2):
         run_steps(batches, tf.constant(num_steps))
     assert len(traces) == 1
@@ -140,22 +134,13 @@ class NotFiniteAt(gan_core.GanStep):
 )
 def test_names_the_step_and_the_term_that_is_not_finite(where, expected, name, request):
     strategy = request.getfixturevalue(name)
-    with strategy.scope():
-        gan = NotFiniteAt(
-            generator=tiny_gan.build_generator(),
-            discriminator=tiny_gan.build_discriminator(),
-            generator_optimizer=tiny_gan.adam(),
-            discriminator_optimizer=tiny_gan.adam(),
-            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
-            global_batch_size=8,
-        )
+    gan = tiny_gan.build_gan(strategy, kind=NotFiniteAt)
     gan.where = where
-    batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=strategy)
     calls = []
     with pytest.raises(gan_core.NotFiniteError, match="not finite at step 5: discriminator/") as e:
-        gan_core.train(
+        run(
             gan,
-            batches,
+            strategy,
             total_steps=20,
             steps_per_call=4,
             hooks=[lambda step, metrics: calls.append(step)],

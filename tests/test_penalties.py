@@ -38,22 +38,20 @@ def linear_gan(strategy, every_steps):
         discriminator = keras.Sequential(
             [keras.Input(tiny_gan.IMAGE_SHAPE), keras.layers.Flatten(), keras.layers.Dense(1)]
         )
-        return gan_core.GanStep(
-            generator=tiny_gan.build_generator(batch_norm=False),
-            discriminator=discriminator,
-            generator_optimizer=keras.optimizers.SGD(0.0),
-            discriminator_optimizer=keras.optimizers.SGD(0.0),
-            latents=gan_core.NormalLatents(tiny_gan.LATENT_SIZE),
-            global_batch_size=8,
-            regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5, every_steps)],
-        )
+    return tiny_gan.build_gan(
+        strategy,
+        batch_norm=False,
+        optimizer=lambda: keras.optimizers.SGD(0.0),
+        discriminator=discriminator,
+        regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5, every_steps)],
+    )
 
 
 @pytest.mark.parametrize("update", ["update_both", "update_discriminator"])
 def test_a_lazy_one_is_due_every_so_often_and_the_same_on_average(one_device, update):
     gan = linear_gan(one_device, every_steps=3)
     kernel = gan.discriminator.trainable_variables[0].numpy()
-    batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=one_device)
+    batches = tiny_gan.batches(gan, one_device)
     step = tf.function(lambda batch: getattr(gan, update)(batch))
     terms = []
     for _ in range(6):
@@ -71,10 +69,7 @@ def test_it_moves_no_averages_of_batch_normalization(one_device):
     for weight in (None, 1e-30):
         regularizers = [gan_core.Regularizer("r1", gan_core.r1, weight)] if weight else []
         gan = tiny_gan.build_gan(one_device, regularizers=regularizers)
-        batches = gan_core.image_batches(
-            tiny_gan.source(), global_batch_size=8, strategy=one_device
-        )
-        gan_core.train(gan, batches, total_steps=2)
+        gan_core.train(gan, tiny_gan.batches(gan, one_device), total_steps=2)
         values.append(tiny_gan.values(gan.discriminator))
     for a, b in zip(*values, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)

@@ -34,19 +34,29 @@ def adam(learning_rate=2e-4):
     return gan_core.Adam(learning_rate, beta_1=0.5)
 
 
-def build_gan(strategy, *, batch_norm=True, global_batch_size=8, seed=0, **kwargs):
+def build_gan(strategy, *, kind=gan_core.GanStep, batch_norm=True, optimizer=adam, **arguments):
+    """A `kind` of step on the tiny networks; `arguments` are its own, over the usual ones."""
     keras.utils.set_random_seed(3)
     with strategy.scope():
-        return gan_core.GanStep(
-            generator=build_generator(batch_norm=batch_norm),
-            discriminator=build_discriminator(batch_norm=batch_norm),
-            generator_optimizer=adam(),
-            discriminator_optimizer=adam(),
-            latents=gan_core.NormalLatents(LATENT_SIZE),
-            global_batch_size=global_batch_size,
-            seed=seed,
-            **kwargs,
-        )
+        usual = {
+            "generator": build_generator(batch_norm=batch_norm),
+            "discriminator": build_discriminator(batch_norm=batch_norm),
+            "generator_optimizer": optimizer(),
+            "discriminator_optimizer": optimizer(),
+            "latents": gan_core.NormalLatents(LATENT_SIZE),
+            "global_batch_size": 8,
+        }
+        return kind(**usual | arguments)
+
+
+def batches(gan, strategy):
+    """Batches of `source()` from where the run stands in it."""
+    return gan_core.image_batches(
+        source(),
+        global_batch_size=8,
+        strategy=strategy,
+        first_image=int(gan.images_seen.numpy()),
+    )
 
 
 def source(count=37):

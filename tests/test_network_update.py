@@ -1,0 +1,62 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import test_step
+import tiny_gan
+
+from gan_core import network_update
+
+
+def scale_network():
+    """x -> w x, with w = 2."""
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    network.set_weights([np.array([[2.0]], np.float32)])
+    return network
+
+
+@pytest.mark.parametrize(("level", "is_finite"), [(3.0, True), (np.inf, False), (np.nan, False)])
+def test_applies_the_gradient_and_says_whether_it_is_finite(level, is_finite):
+    network, optimizer = scale_network(), keras.optimizers.SGD(0.5)
+    optimizer.build(network.trainable_variables)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(network(tf.fill([1, 1], level)))
+    check = float(network_update.apply_gradients(tape, loss, network, optimizer))
+    if is_finite:
+        assert check == 0.0
+        assert network.get_weights()[0].item() == 2.0 - 0.5 * level
+    else:
+        assert np.isnan(check)
+
+
+def test_replicas_keep_the_mean_of_what_each_has_seen(mirrored):
+    with mirrored.scope():
+        network = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization()])
+    mean = network.layers[0].moving_mean
+
+    def replica():
+        context = tf.distribute.get_replica_context()
+        mean.assign([tf.cast(context.replica_id_in_sync_group, tf.float32)])
+        network_update.average_over_replicas(network)
+
+    mirrored.run(replica)
+    copies = mirrored.experimental_local_results(mean.value)
+    assert [float(copy.numpy()[0]) for copy in copies] == [0.5, 0.5]
+
+
+def test_an_overflow_on_one_replica_skips_the_update_on_all(mirrored):
+    gan = tiny_gan.build_gan(
+        mirrored,
+        batch_norm=False,
+        optimizer=lambda: keras.optimizers.LossScaleOptimizer(tiny_gan.adam()),
+    )
+    before = tiny_gan.values(gan.discriminator)
+
+    def images():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        level = tf.where(tf.equal(replica, 1), np.inf, 0.5)
+        return test_step.batch_of(tf.fill([4, *tiny_gan.IMAGE_SHAPE], tf.cast(level, tf.float32)))
+
+    tf.function(gan.update_discriminator)(mirrored.run(images))
+    for a, b in zip(before, tiny_gan.values(gan.discriminator), strict=True):
+        np.testing.assert_array_equal(a, b)
