@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import tensorflow as tf
 
+from gan_core import convolution
+
 _FUSED_DTYPES = (tf.float32, tf.bfloat16, tf.float16)
-_SMALL_MAP = 16
-_WIDE_PATCH = 2048
 
 
 @keras.saving.register_keras_serializable("gan_core")
@@ -59,92 +57,46 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("gan_core")
 class Conv2D(keras.layers.Conv2D):
-    """Convolution whose kernel's gradient is one matrix product where that is faster.
+    """Convolution by `gan_core.convolution`, whose gradients are faster on CPUs.
 
-    In bfloat16 on CPUs TensorFlow's own kernel for it is slow on small maps: at 4x4 outputs cutting
-    the patches and multiplying takes half to three quarters of its time, at 7x7 and 8x8 more than
-    all of it. Anything else goes to Keras. Arguments, variables and saved files are those of
-    `keras.layers.Conv2D`.
+    Anything but images [B, H, W, C] with "same" padding and one stride goes to Keras, and so does
+    everything on GPUs. Arguments, variables and saved files are those of `keras.layers.Conv2D`.
     """
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] -> [B, H / stride, W / stride, F], without bias."""
-        stride = self.strides[0]
-        height, width = inputs.shape[1:3]
-        small_map = (-(-height // stride)) * (-(-width // stride))
-        if not _is_faster_by_patches(self, inputs, small_map, inputs.shape[-1]):
+        if not _is_plain(self, inputs):
             return super().convolution_op(inputs, kernel)
-
-        @tf.custom_gradient
-        def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                shape = tf.shape(images)
-                by_images = tf.nn.conv2d_transpose(upstream, kernel, shape, stride, "SAME")
-                return by_images, _kernel_gradient(images, upstream, kernel, stride)
-
-            return tf.nn.conv2d(images, kernel, stride, "SAME"), gradient
-
-        return convolve(inputs, tf.convert_to_tensor(kernel))
+        return convolution.convolve(inputs, tf.convert_to_tensor(kernel), self.strides[0])
 
 
 @keras.saving.register_keras_serializable("gan_core")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Transposed convolution, with a kernel's gradient as in `Conv2D`."""
+    """Transposed convolution by `gan_core.convolution`, faster on CPUs; see `Conv2D`."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] -> [B, H * stride, W * stride, F]."""
-        stride = self.strides[0]
-        height, width = inputs.shape[1:3]
-        if self.output_padding is not None or not _is_faster_by_patches(
-            self, inputs, height * width, self.filters
-        ):
+        if self.output_padding is not None or not _is_plain(self, inputs):
             return super().call(inputs)
-
-        @tf.custom_gradient
-        def convolve(images: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-            def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                by_images = tf.nn.conv2d(upstream, kernel, stride, "SAME")
-                return by_images, _kernel_gradient(upstream, images, kernel, stride)
-
-            shape = [tf.shape(images)[0], height * stride, width * stride, self.filters]
-            return tf.nn.conv2d_transpose(images, kernel, shape, stride, "SAME"), gradient
-
-        outputs = convolve(inputs, tf.convert_to_tensor(self.kernel))
+        stride = self.strides[0]
+        size = tuple(side * stride for side in inputs.shape[1:3])
+        kernel = tf.convert_to_tensor(self.kernel)
+        outputs = convolution.transpose(inputs, kernel, stride, size)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         return outputs if self.activation is None else self.activation(outputs)
 
 
-def _is_faster_by_patches(
-    layer: keras.layers.Conv2D | keras.layers.Conv2DTranspose,
-    inputs: tf.Tensor,
-    small_map: int,
-    large_map_channels: int,
-) -> bool:
+def _is_plain(layer: keras.layers.Conv2D | keras.layers.Conv2DTranspose, inputs: tf.Tensor) -> bool:
     return (
-        inputs.dtype == tf.bfloat16
-        and small_map <= _SMALL_MAP
-        and large_map_channels * layer.kernel_size[0] * layer.kernel_size[1] >= _WIDE_PATCH
+        convolution.has_faster_ways()
         and layer.padding == "same"
         and layer.data_format == "channels_last"
         and layer.strides[0] == layer.strides[1]
         and set(layer.dilation_rate) == {1}
         and getattr(layer, "groups", 1) == 1
-        and not tf.config.list_physical_devices("GPU")
+        and None not in inputs.shape[1:3]
     )
-
-
-def _kernel_gradient(
-    large_map: tf.Tensor, small_map: tf.Tensor, kernel: tf.Tensor, stride: int
-) -> tf.Tensor:
-    """The sum over all places of (patch of the large map) x (pixel of the small map)."""
-    height, width, channels, filters = kernel.shape
-    patches = tf.image.extract_patches(
-        large_map, [1, height, width, 1], [1, stride, stride, 1], [1, 1, 1, 1], "SAME"
-    )
-    patches = tf.reshape(patches, [-1, height * width * channels])
-    pixels = tf.reshape(small_map, [-1, filters])
-    return tf.reshape(tf.matmul(patches, pixels, transpose_a=True), kernel.shape)
 
 
 def synchronize_batch_normalization(network: keras.Model) -> None:
