@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, UniformLatents
+from gan_core import BatchNormalization, Conv2D, UniformLatents
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -19,9 +19,9 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.Activation("tanh"),
             layers.Reshape((8, 8, 128)),
             layers.UpSampling2D(4),
-            layers.Conv2D(64, 5, padding="same", activation="tanh"),
+            Conv2D(64, 5, padding="same", activation="tanh"),
             layers.UpSampling2D(2),
-            layers.Conv2D(3, 5, padding="same"),
+            Conv2D(3, 5, padding="same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",

@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, NormalLatents
+from gan_core import BatchNormalization, Conv2DTranspose, NormalLatents
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -16,9 +16,9 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.Dense(7 * 7 * 128),
             layers.Reshape((7, 7, 128)),
             BatchNormalization(),
-            layers.Conv2DTranspose(64, 5, 2, "same", activation="selu"),
+            Conv2DTranspose(64, 5, 2, "same", activation="selu"),
             BatchNormalization(),
-            layers.Conv2DTranspose(1, 5, 2, "same"),
+            Conv2DTranspose(1, 5, 2, "same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",

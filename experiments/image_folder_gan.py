@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, NormalLatents
+from gan_core import BatchNormalization, Conv2D, NormalLatents
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -19,11 +19,11 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.Activation("tanh"),
             layers.Reshape((8, 8, 128)),
             layers.UpSampling2D(2),
-            layers.Conv2D(128, 5, padding="same", activation="tanh"),
+            Conv2D(128, 5, padding="same", activation="tanh"),
             layers.UpSampling2D(2),
-            layers.Conv2D(128, 5, padding="same", activation="tanh"),
+            Conv2D(128, 5, padding="same", activation="tanh"),
             layers.UpSampling2D(2),
-            layers.Conv2D(3, 5, padding="same"),
+            Conv2D(3, 5, padding="same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",

@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import runner
 from experiments.experiment import Experiment
-from gan_core import NormalLatents
+from gan_core import Conv2D, NormalLatents
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -16,11 +16,11 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.Dense(5 * 5 * 128, activation="tanh"),
             layers.Reshape((5, 5, 128)),
             layers.UpSampling2D(2),
-            layers.Conv2D(64, 5, padding="same", activation="tanh"),
+            Conv2D(64, 5, padding="same", activation="tanh"),
             layers.UpSampling2D(2),
-            layers.Conv2D(32, 5, padding="same", activation="tanh"),
+            Conv2D(32, 5, padding="same", activation="tanh"),
             layers.UpSampling2D(2),
-            layers.Conv2D(16, 5, padding="same", activation="tanh"),
+            Conv2D(16, 5, padding="same", activation="tanh"),
             layers.Flatten(),
             layers.Dense(28 * 28),
             layers.Activation("tanh", dtype="float32"),
@@ -35,7 +35,7 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(64, 5, padding="same", activation="tanh"),
+            Conv2D(64, 5, padding="same", activation="tanh"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(1, dtype="float32"),

@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from gan_core import Conv2D
+
 
 def build_dropout_discriminator(image_shape: tuple[int, int, int]) -> keras.Model:
     """Images [B, H, W, C] in [-1, 1] -> logits [B, 1]: two strided convolutions with dropout.
@@ -12,10 +14,10 @@ def build_dropout_discriminator(image_shape: tuple[int, int, int]) -> keras.Mode
     return keras.Sequential(
         [
             keras.Input(image_shape),
-            layers.Conv2D(64, 5, 2, "same"),
+            Conv2D(64, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Dropout(0.4),
-            layers.Conv2D(128, 5, 2, "same"),
+            Conv2D(128, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Dropout(0.4),
             layers.Flatten(),
@@ -30,9 +32,9 @@ def build_tanh_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((64, 64, 3)),
-            layers.Conv2D(64, 5, padding="same", activation="tanh"),
+            Conv2D(64, 5, padding="same", activation="tanh"),
             layers.MaxPooling2D(2),
-            layers.Conv2D(128, 5, padding="valid", activation="tanh"),
+            Conv2D(128, 5, padding="valid", activation="tanh"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(1024, activation="tanh"),

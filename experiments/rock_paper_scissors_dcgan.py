@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, NormalLatents
+from gan_core import BatchNormalization, Conv2DTranspose, NormalLatents
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -16,11 +16,11 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.Dense(32 * 32 * 256),
             layers.Reshape((32, 32, 256)),
             BatchNormalization(),
-            layers.Conv2DTranspose(128, 5, 2, "same", activation="selu"),
+            Conv2DTranspose(128, 5, 2, "same", activation="selu"),
             BatchNormalization(),
-            layers.Conv2DTranspose(64, 5, 2, "same", activation="selu"),
+            Conv2DTranspose(64, 5, 2, "same", activation="selu"),
             BatchNormalization(),
-            layers.Conv2DTranspose(3, 5, 2, "same"),
+            Conv2DTranspose(3, 5, 2, "same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",
