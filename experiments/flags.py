@@ -139,6 +139,12 @@ class Settings:
         choices=PRECISIONS,
         changes=IF_ALLOWED,
     )
+    jit_compile: bool = _flag(
+        False,
+        "Compile each update with XLA. It pays on a GPU; on CPUs convolutions become many times "
+        "slower. One device only; other latents are drawn than without it.",
+        changes=IF_ALLOWED,
+    )
     optimizer: str = _flag("adam", "Optimizer of both networks.", choices=OPTIMIZERS, changes=NEVER)
     generator_learning_rate: float = _flag(
         2e-4, "Learning rate of the generator.", above=0, changes=IF_ALLOWED

@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, Conv2D, NormalLatents
+from gan_core import BatchNormalization, NormalLatents, UpSamplingConv2D
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -18,12 +18,9 @@ def build_generator(latent_size: int) -> keras.Model:
             BatchNormalization(),
             layers.Activation("tanh"),
             layers.Reshape((8, 8, 128)),
-            layers.UpSampling2D(2),
-            Conv2D(128, 5, padding="same", activation="tanh"),
-            layers.UpSampling2D(2),
-            Conv2D(128, 5, padding="same", activation="tanh"),
-            layers.UpSampling2D(2),
-            Conv2D(3, 5, padding="same"),
+            UpSamplingConv2D(128, 5, activation="tanh"),
+            UpSamplingConv2D(128, 5, activation="tanh"),
+            UpSamplingConv2D(3, 5),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",

@@ -5,7 +5,7 @@ from keras import layers
 
 from experiments import runner
 from experiments.experiment import Experiment
-from gan_core import Conv2D, NormalLatents
+from gan_core import Conv2D, NormalLatents, UpSamplingConv2D
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -15,12 +15,9 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(5 * 5 * 128, activation="tanh"),
             layers.Reshape((5, 5, 128)),
-            layers.UpSampling2D(2),
-            Conv2D(64, 5, padding="same", activation="tanh"),
-            layers.UpSampling2D(2),
-            Conv2D(32, 5, padding="same", activation="tanh"),
-            layers.UpSampling2D(2),
-            Conv2D(16, 5, padding="same", activation="tanh"),
+            UpSamplingConv2D(64, 5, activation="tanh"),
+            UpSamplingConv2D(32, 5, activation="tanh"),
+            UpSamplingConv2D(16, 5, activation="tanh"),
             layers.Flatten(),
             layers.Dense(28 * 28),
             layers.Activation("tanh", dtype="float32"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,12 @@ def build_gan(
     experiment: Experiment, settings: Settings, strategy: tf.distribute.Strategy
 ) -> gan_core.GanStep:
     """Both networks and their optimizers, under the strategy."""
+    if settings.jit_compile and not tf.config.list_physical_devices("GPU"):
+        warnings.warn(
+            "--jit_compile without a GPU: XLA's convolutions are many times slower on CPUs",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     keras.config.set_dtype_policy(settings.precision)
     keras.utils.set_random_seed(settings.seed)
     with strategy.scope():
@@ -98,6 +105,7 @@ def build_gan(
             average_half_life_images=settings.average_half_life_images or None,
             value_range=experiment.value_range,
             seed=settings.seed,
+            jit_compile=settings.jit_compile,
         )
 
 

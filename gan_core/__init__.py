@@ -27,6 +27,7 @@ from gan_core.layers import (
     BatchNormalization,
     Conv2D,
     Conv2DTranspose,
+    UpSamplingConv2D,
     synchronize_batch_normalization,
 )
 from gan_core.loop import NotFiniteError, make_step_loop, train
@@ -35,6 +36,7 @@ from gan_core.optimizers import Adam
 from gan_core.penalties import Discriminate, Penalty, Regularizer, r1, r2
 from gan_core.pipeline import image_batches, read_images
 from gan_core.precision import PRECISIONS, choose_precision
+from gan_core.process_memory import peak_resident_gib, resident_gib
 from gan_core.random_streams import stream_seed
 from gan_core.run_lock import RunLock
 from gan_core.status_line import StatusWriter, duration

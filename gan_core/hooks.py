@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from gan_core.checkpoints import Checkpoints
 from gan_core.curves import curves_png, read_metrics
 from gan_core.durable_files import write_durably
 from gan_core.errors import check_positive
+from gan_core.process_memory import resident_gib
 from gan_core.random_streams import stream_seed
 from gan_core.step import GanStep
 from gan_core.types import GRADIENT_CHECK, Metrics
@@ -215,12 +214,3 @@ class CurvesPicture:
         del step, metrics
         lines = read_metrics(self._workdir / "metrics.jsonl")
         write_durably(self._workdir / "curves.png", curves_png(lines, self._title))
-
-
-def resident_gib() -> float:
-    """Memory of this process in GiB: what it holds now on Linux, its peak elsewhere."""
-    status = Path("/proc/self/statm")
-    if status.exists():
-        return int(status.read_text().split()[1]) * resource.getpagesize() / 2**30
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**30 if sys.platform == "darwin" else 2**20)

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from gan_core import convolution
+from gan_core.errors import ArgumentError
 
 _FUSED_DTYPES = (tf.float32, tf.bfloat16, tf.float16)
 
@@ -85,6 +86,37 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
         return outputs if self.activation is None else self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable("gan_core")
+class UpSamplingConv2D(keras.layers.Conv2D):
+    """`UpSampling2D(2)` and a "same" `Conv2D` after it, as one layer with a third of the products.
+
+    See `gan_core.convolution.convolve_upsampled`. On GPUs Keras does both. Arguments and variables
+    are those of `keras.layers.Conv2D`; strides are 1.
+
+    Raises:
+      ArgumentError: If `strides`, `padding`, `dilation_rate` or `groups` is given another value.
+    """
+
+    def __init__(self, filters: int, kernel_size: int | tuple[int, int], **arguments: object):
+        super().__init__(filters, kernel_size, **{"padding": "same"} | arguments)
+        fixed = {"strides": (1, 1), "padding": "same", "dilation_rate": (1, 1), "groups": 1}
+        for name, value in {**fixed, "data_format": "channels_last"}.items():
+            if getattr(self, name) != value:
+                raise ArgumentError(name, getattr(self, name), f"must be {value}", "leave it out")
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """[B, H, W, C] -> [B, 2H, 2W, F]."""
+        batch, height, width, _ = input_shape
+        return batch, height and 2 * height, width and 2 * width, self.filters
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """[B, H, W, C] -> [B, 2H, 2W, F], without bias."""
+        if convolution.has_faster_ways():
+            return convolution.convolve_upsampled(inputs, self.kernel.value)
+        upsampled = tf.repeat(tf.repeat(inputs, 2, axis=1), 2, axis=2)
+        return super().convolution_op(upsampled, kernel)
 
 
 def _is_plain(layer: keras.layers.Conv2D | keras.layers.Conv2DTranspose, inputs: tf.Tensor) -> bool:

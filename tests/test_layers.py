@@ -161,3 +161,40 @@ def test_convolutions_save_and_load_as_keras_layers(tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     inputs = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
     np.testing.assert_array_equal(model(inputs), loaded(inputs))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("faster", [True, False])
+def test_upsampling_and_convolution_in_one_equal_keras(policy, faster, monkeypatch, tmp_path):
+    monkeypatch.setattr(convolution, "has_faster_ways", lambda: faster)
+    ours = keras.Sequential(
+        [
+            keras.Input((4, 6, 3)),
+            gan_core.UpSamplingConv2D(5, 5, activation="tanh", dtype=policy),
+        ]
+    )
+    kerass = keras.Sequential(
+        [
+            keras.Input((4, 6, 3)),
+            keras.layers.UpSampling2D(2, dtype=policy),
+            keras.layers.Conv2D(5, 5, padding="same", activation="tanh", dtype=policy),
+        ]
+    )
+    rng = np.random.default_rng(1)
+    kerass.set_weights([rng.normal(0, 0.1, w.shape) for w in ours.get_weights()])
+    ours.set_weights(kerass.get_weights())
+    assert ours.output_shape == kerass.output_shape == (None, 8, 12, 5)
+    ours.save(tmp_path / "model.keras")
+    ours = keras.models.load_model(tmp_path / "model.keras")
+
+    inputs = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    tolerance = 1e-5 if policy == "float32" else 0.02
+    for found, expected in zip(run(ours, inputs), run(kerass, inputs), strict=True):
+        np.testing.assert_allclose(
+            found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
+        )
+
+
+def test_upsampling_takes_no_strides():
+    with pytest.raises(gan_core.ArgumentError, match="strides"):
+        gan_core.UpSamplingConv2D(5, 5, strides=2)

@@ -290,3 +290,32 @@ def test_dropout_masks_differ_between_replicas(mirrored):
     first, second = (np.asarray(part) for part in logits)
     assert first.shape == (4,)
     assert not np.isclose(first, second).any()
+
+
+class FixedLatents:
+    """No draws: XLA makes other numbers of the same seed."""
+
+    size = tiny_gan.LATENT_SIZE
+
+    def __call__(self, num_latents, seed):
+        return tf.reshape(tf.cos(tf.range(float(num_latents * self.size))), [-1, self.size])
+
+
+@pytest.mark.parametrize("update", ["update_both", "update_discriminator", "update_generator"])
+def test_compiled_updates_equal_the_others(one_device, update):
+    results = []
+    for jit_compile in (False, True):
+        gan = tiny_gan.build_gan(one_device, jit_compile=jit_compile, latents=FixedLatents())
+        batches = tiny_gan.batches(gan, one_device)
+        run = tf.function(getattr(gan, update))
+        arguments = () if update == "update_generator" else (next(batches),)
+        metrics = [run(*arguments) for _ in range(3)]
+        weights = [*gan.generator.get_weights(), *gan.discriminator.get_weights()]
+        results.append([*(float(v) for m in metrics for v in m.values()), *weights])
+    for plain, compiled in zip(*results, strict=True):
+        np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=2e-5)
+
+
+def test_several_replicas_are_not_compiled(mirrored):
+    with pytest.raises(gan_core.ArgumentError, match="single replica"):
+        tiny_gan.build_gan(mirrored, jit_compile=True)
