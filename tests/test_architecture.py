@@ -57,7 +57,7 @@ def test_imports_go_down(name):
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "experiments").glob("*.py")), ids=lambda path: path.stem
+    "path", sorted((ROOT / "experiments").rglob("*.py")), ids=lambda path: path.stem
 )
 def test_experiments_use_public_names_only(path):
     for name in imported(path, "gan_core"):

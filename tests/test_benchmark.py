@@ -1,15 +1,28 @@
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
-from experiments import benchmark, svhn_dcgan
-from experiments.step_arithmetic import gradient_bytes, step_flops
-from gan_core.layers import BatchNormalization
+import gan_core
+from experiments import svhn_dcgan
+from experiments.benchmark import contestants, report, turns
+from experiments.benchmark.arithmetic import gradient_bytes, step_flops
+from experiments.benchmark.contestants import Task
+from experiments.benchmark.dcgan import dcgan
+from experiments.benchmark.keras_peers import keras_networks
+
+EAGER = [name for name in contestants._MODULES if "compiled" not in name]
+PARAMETERS = (4_936_963, 1_034_881)
+
+
+@pytest.fixture(autouse=True)
+def restore_dtype_policy():
+    yield
+    keras.config.set_dtype_policy("float32")
 
 
 def test_arithmetic_of_a_step_by_hand():
-    import keras
-
     generator = keras.Sequential(
         [
             keras.Input((5,)),
@@ -29,24 +42,88 @@ def test_arithmetic_of_a_step_by_hand():
 
 
 def test_peers_train_the_same_network_with_kerass_own_layers():
-    generator, discriminator = benchmark.keras_networks(svhn_dcgan.EXPERIMENT)
-    assert generator.count_params() == 4_936_963
-    assert discriminator.count_params() == 1_034_881
-    for network in (generator, discriminator):
-        assert not any(isinstance(layer, BatchNormalization) for layer in network.layers)
+    networks = keras_networks(svhn_dcgan.EXPERIMENT)
+    assert tuple(network.count_params() for network in networks) == PARAMETERS
+    for network in networks:
+        assert not any(type(layer).__module__.startswith("gan_core") for layer in network.layers)
         assert any(isinstance(layer, layers.BatchNormalization) for layer in network.layers)
 
 
+def test_networks_in_pytorch_have_the_same_sizes():
+    torch = pytest.importorskip("torch")
+    from experiments.benchmark.torch_peers import torch_network
+
+    for name in ("svhn_dcgan", "rock_paper_scissors_dcgan", "mnist_dcgan", "dog_gan"):
+        for network in keras_networks(contestants.load_experiment(name)):
+            translated = torch_network(network)
+            trainable = sum(p.numel() for p in translated.parameters())
+            assert trainable == sum(np.prod(v.shape) for v in network.trainable_variables)
+            shape = network.input_shape[1:]
+            inputs = torch.zeros(2, *(shape if len(shape) == 1 else (shape[2], *shape[:2])))
+            outputs = network.output_shape[1:]
+            expected = outputs if len(outputs) == 1 else (outputs[2], *outputs[:2])
+            assert tuple(translated(inputs).shape) == (2, *expected)
+
+
+def test_the_dcgan_of_32_pixels_is_that_of_svhn():
+    experiment = dcgan(32)
+    networks = (experiment.build_generator(100), experiment.build_discriminator())
+    assert tuple(network.count_params() for network in networks) == PARAMETERS
+    assert dcgan(128).build_generator(100).output_shape == (None, 128, 128, 3)
+
+
+@pytest.mark.parametrize("name", ["dcgan_48", "dcgan_0", "no_such_experiment"])
+def test_an_unknown_network_is_refused(name):
+    with pytest.raises(gan_core.ArgumentError, match="experiment"):
+        contestants.load_experiment(name)
+
+
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed:UserWarning")
-@pytest.mark.parametrize("make", [benchmark.make_engine, *benchmark._MAKERS.values()])
-def test_each_contestant_trains(make):
-    images = np.random.default_rng(0).integers(0, 256, (16, 32, 32, 3), np.uint8)
-    contestant = make(svhn_dcgan.EXPERIMENT, images, 4, "float32")
-    results = benchmark.measure([contestant], turns=2, steps_a_turn=1)
-    [result] = results.values()
-    assert len(result["step_seconds"]) == 2
-    assert min(result["step_seconds"]) > 0
-    if contestant.name == "gan_core":
-        text = benchmark.table("svhn_dcgan", 4, results, {"float32": 1e12}, 10**9)
-        assert "| gan_core | float32 |" in text
-        assert benchmark.chart({"svhn_dcgan": results}).startswith(b"\x89PNG")
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("name", EAGER)
+def test_each_contestant_trains(name, precision, monkeypatch):
+    if name.startswith("torch"):
+        pytest.importorskip("torch")
+    monkeypatch.setattr(contestants, "_MOST_IMAGES", 16)
+    contestant = contestants.maker_of(name)(Task("fashion_mnist_dcgan", 4, precision))
+    waited = contestant.run_steps(2)
+    assert waited is None if name == "fit" else waited >= 0
+
+
+def test_contestants_take_turns_in_processes_of_their_own():
+    engine, rival = Task("fashion_mnist_gan", 4, "float32"), Task("fashion_mnist_gan", 8, "float32")
+    results = turns.measure(
+        [engine], [("tutorial", rival)], engine_name="gan_core", turns=2, seconds_a_turn=0.0
+    )
+    assert [result.title for result in results] == ["gan_core", "TensorFlow tutorial"]
+    for result in results:
+        assert len(result.step_seconds) == len(result.others_seconds) == 2
+        assert min(result.step_seconds) > 0
+        assert 0 < result.memory_gib < 4
+        assert 0 <= result.waiting_share <= 1
+    assert [t["float32"] for t in results[1].others_seconds] == results[0].step_seconds
+
+
+def test_a_contestant_that_dies_is_told():
+    with pytest.raises(RuntimeError, match="process ended"):
+        turns.ContestantProcess("gan_core", Task("no_such_experiment", 4, "float32"))
+
+
+def test_the_report_by_hand():
+    engine_turns = [{"float32": 0.2, "mixed_bfloat16": seconds} for seconds in (0.1, 0.1, 0.2)]
+    engine = turns.Result("gan_core", "mixed_bfloat16", 3.0, [0.1, 0.1, 0.2], 0.01, 1.5)
+    rival = turns.Result("rival", "float32", 2.0, [0.4, 0.2, 0.2], None, 2.5)
+    engine.others_seconds = rival.others_seconds = engine_turns
+    assert report.ratio(rival) == 2.0
+    assert report.ratio(rival, "float32") == 1.0
+
+    comparison = report.Comparison("svhn_dcgan", 10, int(2e9), [engine, rival])
+    text = report.table(comparison, {"float32": 2e10, "mixed_bfloat16": 4e10})
+    assert (
+        "| rival | float32 | 200 (200 to 400) | 50 | 2.00 | 1.00 | 50% |  | 2.50 GiB | 2.0 s |"
+        in text.splitlines()
+    )
+    assert report.cost_table([comparison]).splitlines()[2:] == [
+        "| svhn_dcgan | 10 | mixed_bfloat16 | 100 | 100 | 0.20 | 20 | 1.50 GiB |"
+    ]
+    assert tf.io.decode_png(report.chart([comparison])).shape[-1] == 4

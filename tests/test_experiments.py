@@ -27,9 +27,9 @@ PARAMETERS = {
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
 SHARED = {
-    "__init__", "benchmark", "crash_test", "exit_codes", "experiment", "flags", "launcher",
+    "__init__", "crash_test", "exit_codes", "experiment", "flags", "launcher",
     "networks", "parts", "quiet_startup", "run_folder", "run_outputs", "runner",
-    "step_arithmetic", "training",
+    "training",
 }  # fmt: skip
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 SMALL = [

@@ -1,11 +1,16 @@
-"""How much arithmetic a training step holds, counted layer by layer."""
+"""The arithmetic of a training step, counted, and how fast this machine multiplies, measured."""
 
 from __future__ import annotations
 
+import math
+import time
+
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
+_CEILING_SIZE = 4096
 _KERNEL_LAYERS = (layers.Dense, layers.Conv2D, layers.Conv2DTranspose)
 
 
@@ -22,6 +27,20 @@ def step_flops(generator: keras.Model, discriminator: keras.Model, batch_size: i
     total = sum(3 * products for products in generator_layers) - generator_layers[0]
     total += sum(7 * products for products in discriminator_layers) - 2 * discriminator_layers[0]
     return 2 * total * batch_size
+
+
+def measure_ceiling(precision: str) -> float:
+    """FLOP/s of a large matrix product in a policy's compute type; the best of several."""
+    dtype = tf.bfloat16 if "bfloat16" in precision else tf.float32
+    matrix = tf.cast(tf.random.normal([_CEILING_SIZE, _CEILING_SIZE]), dtype)
+    multiply = tf.function(lambda: tf.reduce_sum(tf.cast(matrix @ matrix, tf.float32)))
+    multiply()
+    best = math.inf
+    for _ in range(5):
+        start = time.perf_counter()
+        multiply().numpy()
+        best = min(best, time.perf_counter() - start)
+    return 2.0 * _CEILING_SIZE**3 / best
 
 
 def gradient_bytes(*networks: keras.Model) -> int:

@@ -1,0 +1,1 @@
+"""The engine's step against what a user would write instead: `python -m experiments.benchmark`."""

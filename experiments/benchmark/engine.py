@@ -1,0 +1,38 @@
+"""The engine as a contestant: the loop that `gan_core.train` runs, as the experiments build it."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+import gan_core
+from experiments import flags, parts
+from experiments.benchmark.contestants import Contestant, Task, random_images
+
+
+def _make(task: Task) -> Contestant:
+    """A turn is one call."""
+    if task.virtual_devices > 1:
+        gan_core.make_virtual_devices(task.virtual_devices)
+    experiment = task.load()
+    settings = flags.parse(
+        [f"--precision={task.precision}", f"--global_batch_size={task.batch_size}"],
+        experiment.defaults,
+    )
+    strategy = tf.distribute.get_strategy()
+    if task.strategy != "none":
+        strategy = gan_core.make_strategy(task.strategy)
+    gan = parts.build_gan(experiment, settings, strategy)
+    images = random_images(task)
+    source = gan_core.ImageSource("noise", images, np.zeros(len(images), np.int64))
+    batches = gan_core.image_batches(source, global_batch_size=task.batch_size, strategy=strategy)
+    run_in_graph = gan_core.make_step_loop(gan, gan_core.simultaneous())
+
+    def run_steps(num_steps: int) -> float:
+        metrics, _, _ = run_in_graph(batches, tf.constant(num_steps))
+        return num_steps * float(metrics["data_wait_seconds"])
+
+    return Contestant("gan_core", run_steps)
+
+
+MAKERS = {"gan_core": _make}
