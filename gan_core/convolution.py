@@ -107,24 +107,21 @@ def convolve_upsampled(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
       kernel: [K, L, C, F], of that type or a wider one, in which taps are then summed.
     """
     channels, filters = kernel.shape[2:]
-    rows, columns = (_taps_of_phases(size) for size in kernel.shape[:2])
-    paddings, matrices = zip(rows, columns, strict=True)
-    kernels = tf.einsum(
-        "adt,beu,tucf->decabf", *(tf.constant(m, kernel.dtype) for m in matrices), kernel
-    )
+    rows, columns = (tf.constant(_taps_of_phases(k), kernel.dtype) for k in kernel.shape[:2])
+    kernels = tf.einsum("adt,beu,tucf->decabf", rows, columns, kernel)
     kernels = tf.reshape(kernels, [*kernels.shape[:2], channels, 4 * filters])
     kernels = tf.cast(kernels, images.dtype)
-    phases = tf.nn.conv2d(images, kernels, 1, [[0, 0], *paddings, [0, 0]])
-    return tf.nn.depth_to_space(phases, 2)
+    return tf.nn.depth_to_space(convolve(images, kernels, 1), 2)
 
 
-def _taps_of_phases(size: int) -> tuple[list[int], np.ndarray]:
-    """Along one side: padding, and [phase, place, tap], 1 where a phase's tap meets a place."""
+def _taps_of_phases(size: int) -> np.ndarray:
+    """Along one side: [phase, place, tap], 1 where a phase's tap meets a place.
+
+    The places are those of a SAME convolution with as large a kernel as there are places.
+    """
     before = (size - 1) // 2
     places = np.array([[(phase + tap - before) // 2 for tap in range(size)] for phase in (0, 1)])
-    first, last = places.min(), places.max()
-    matrix = places[:, None, :] == np.arange(first, last + 1)[None, :, None]
-    return [-int(first), int(last)], matrix
+    return places[:, None, :] == np.arange(places.min(), places.max() + 1)[None, :, None]
 
 
 def _phases_are_faster(
