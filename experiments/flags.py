@@ -141,7 +141,7 @@ class Settings:
     )
     jit_compile: bool = _flag(
         False,
-        "Compile each update with XLA. It pays on a GPU; on CPUs convolutions become many times "
+        "Compile each update with XLA. It is meant for GPUs; on CPUs convolutions are many times "
         "slower. One device only; other latents are drawn than without it.",
         changes=IF_ALLOWED,
     )

@@ -66,11 +66,12 @@ def _wait(workers: list[subprocess.Popen], signals: gan_core.StopSignals) -> int
             for worker in workers:
                 worker.send_signal(signals.received)
         time.sleep(_POLL_SECONDS)
-    # One that is still running is ended now, and counts as killed.
-    codes = [-signal.SIGKILL if w.poll() is None else w.returncode for w in workers]
-    for index, code in enumerate(codes):
+    # Those that still run are ended now: what counts before that is who failed.
+    ended = [(index, w.returncode) for index, w in enumerate(workers) if w.poll() is not None]
+    running = [(index, -signal.SIGKILL) for index, w in enumerate(workers) if w.poll() is None]
+    for index, code in [*ended, *running]:
         if code:
-            if index:  # the chief speaks for itself
+            if index or code < 0:  # otherwise the chief has said why
                 print(f"worker {index} ended with exit code {code}", file=sys.stderr)
             return code if code > 0 else 128 - code
     return exit_codes.DONE

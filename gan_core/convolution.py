@@ -12,7 +12,8 @@ arguments, and the derivatives of each are the other two:
 | correlate(fine, coarse) | transpose(coarse, .) | convolve(fine, .) |
 
 So derivatives of every order, as gradient penalties need them, are as fast as the first.
-Which way is the fastest was measured with oneDNN on x86 (AVX-512, 2 cores), and is used there.
+Which way is the fastest was measured with oneDNN on x86 with AVX-512 BF16, 2 cores; it is used on
+all x86 processors.
 """
 
 from __future__ import annotations
@@ -38,12 +39,14 @@ def convolve(fine: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     @tf.custom_gradient
     def run(fine: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            upstream = tf.ensure_shape(upstream, coarse.shape)
             return (
                 transpose(upstream, kernel, stride, fine.shape[1:3]),
                 correlate(fine, upstream, stride, kernel.shape[:2]),
             )
 
-        return tf.nn.conv2d(fine, kernel, stride, "SAME"), gradient
+        coarse = tf.nn.conv2d(fine, kernel, stride, "SAME")
+        return coarse, gradient
 
     return run(fine, kernel)
 
@@ -56,15 +59,18 @@ def transpose(
     @tf.custom_gradient
     def run(coarse: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            upstream = tf.ensure_shape(upstream, fine.shape)
             return (
                 convolve(upstream, kernel, stride),
                 correlate(upstream, coarse, stride, kernel.shape[:2]),
             )
 
         if _phases_are_faster(coarse, kernel, stride, fine_size):
-            return _transpose_by_phases(coarse, kernel, stride), gradient
-        shape = [tf.shape(coarse)[0], *fine_size, kernel.shape[2]]
-        return tf.nn.conv2d_transpose(coarse, kernel, shape, stride, "SAME"), gradient
+            fine = _transpose_by_phases(coarse, kernel, stride)
+        else:
+            shape = [tf.shape(coarse)[0], *fine_size, kernel.shape[2]]
+            fine = tf.nn.conv2d_transpose(coarse, kernel, shape, stride, "SAME")
+        return fine, gradient
 
     return run(coarse, kernel)
 
@@ -77,38 +83,44 @@ def correlate(
     @tf.custom_gradient
     def run(fine: tf.Tensor, coarse: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            upstream = tf.ensure_shape(upstream, kernel.shape)
             return (
                 transpose(coarse, upstream, stride, fine.shape[1:3]),
                 convolve(fine, upstream, stride),
             )
 
         if _exchanged_roles_are_faster(fine, coarse, stride, kernel_size):
-            return _correlate_by_exchanged_roles(fine, coarse, stride, kernel_size), gradient
-        kernel = tf.raw_ops.Conv2DBackpropFilter(
-            input=fine,
-            filter_sizes=[*kernel_size, fine.shape[3], coarse.shape[3]],
-            out_backprop=coarse,
-            strides=[1, stride, stride, 1],
-            padding="SAME",
-        )
+            kernel = _correlate_by_exchanged_roles(fine, coarse, stride, kernel_size)
+        else:
+            kernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=fine,
+                filter_sizes=[*kernel_size, fine.shape[3], coarse.shape[3]],
+                out_backprop=coarse,
+                strides=[1, stride, stride, 1],
+                padding="SAME",
+            )
         return kernel, gradient
 
     return run(fine, coarse)
+
+
+def has_fewer_taps_before_upsampling(kernel_size: tuple[int, int]) -> bool:
+    """Whether `convolve_upsampled` has fewer products than upsampling and a convolution."""
+    return any(_taps_of_phases(size).shape[1] < size for size in kernel_size)
 
 
 def convolve_upsampled(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """SAME convolution of images upsampled by 2 (nearest): [B, H, W, C] -> [B, 2H, 2W, F].
 
     Equal pixels meet sums of taps: each of the four phases of the result is a convolution of the
-    images themselves by a kernel of half the side. At 5x5 that is 36 products instead of 100.
+    images themselves by a smaller kernel, 3x3 for 5x5: 36 products a pixel instead of 100.
 
-    Args:
-      images: Of the type to compute in.
-      kernel: [K, L, C, F], of that type or a wider one, in which taps are then summed.
+    The kernel is [K, L, C, F]; its taps are summed in float32 at least, and rounded once.
     """
     channels, filters = kernel.shape[2:]
-    rows, columns = (tf.constant(_taps_of_phases(k), kernel.dtype) for k in kernel.shape[:2])
-    kernels = tf.einsum("adt,beu,tucf->decabf", rows, columns, kernel)
+    wide = kernel.dtype if kernel.dtype.size > 2 else tf.float32
+    rows, columns = (tf.constant(_taps_of_phases(size), wide) for size in kernel.shape[:2])
+    kernels = tf.einsum("adt,beu,tucf->decabf", rows, columns, tf.cast(kernel, wide))
     kernels = tf.reshape(kernels, [*kernels.shape[:2], channels, 4 * filters])
     kernels = tf.cast(kernels, images.dtype)
     return tf.nn.depth_to_space(convolve(images, kernels, 1), 2)
@@ -160,16 +172,17 @@ def _transpose_by_phases(coarse: tf.Tensor, kernel: tf.Tensor, stride: int) -> t
 def _exchanged_roles_are_faster(
     fine: tf.Tensor, coarse: tf.Tensor, stride: int, kernel_size: tuple[int, int]
 ) -> bool:
-    """In bfloat16 1.1 to 4.9 times as fast on maps up to 8x8, in float32 1.0 to 1.5 up to 4x4.
-
-    It is slower on larger maps and where there are few channels.
+    """In bfloat16 1.0 to 4.9 times as fast on maps up to 8x8; in float32 1.0 to 1.5 times up to 4x4
+    where there is a stride. It is slower on larger maps and where there are few channels.
     """
     area = coarse.shape[1] * coarse.shape[2]
     channels = min(fine.shape[3], coarse.shape[3])
     if min(kernel_size) < stride:
         return False
     if fine.dtype == tf.bfloat16:
-        return area <= 64 and channels >= 64
+        # TensorFlow leaves taps that meet nothing but padding uninitialized.
+        tiny = any(2 * s <= k for s, k in zip(fine.shape[1:3], kernel_size, strict=True))
+        return tiny or (area <= 64 and channels >= 64)
     return fine.dtype == tf.float32 and area <= 16 and channels >= 128 and stride > 1
 
 

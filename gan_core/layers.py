@@ -58,10 +58,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("gan_core")
 class Conv2D(keras.layers.Conv2D):
-    """Convolution by `gan_core.convolution`, whose gradients are faster on CPUs.
+    """Convolution by `gan_core.convolution`, whose gradients are faster on x86 CPUs.
 
-    Anything but images [B, H, W, C] with "same" padding and one stride goes to Keras, and so does
-    everything on GPUs. Arguments, variables and saved files are those of `keras.layers.Conv2D`.
+    Anything but images [B, H, W, C] of known size with "same" padding and one stride goes to Keras,
+    and so does everything on GPUs and other processors. Arguments, variables and saved files are
+    those of `keras.layers.Conv2D`.
     """
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
@@ -73,7 +74,7 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable("gan_core")
 class Conv2DTranspose(keras.layers.Conv2DTranspose):
-    """Transposed convolution by `gan_core.convolution`, faster on CPUs; see `Conv2D`."""
+    """Transposed convolution by `gan_core.convolution`, faster on x86 CPUs; see `Conv2D`."""
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] -> [B, H * stride, W * stride, F]."""
@@ -90,19 +91,22 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable("gan_core")
 class UpSamplingConv2D(keras.layers.Conv2D):
-    """`UpSampling2D(2)` and a "same" `Conv2D` after it, as one layer with a third of the products.
+    """`UpSampling2D(2)` and a "same" `Conv2D` after it in one; at 5x5 a third of the products.
 
-    See `gan_core.convolution.convolve_upsampled`. On GPUs Keras does both. Arguments and variables
-    are those of `keras.layers.Conv2D`; strides are 1.
+    See `gan_core.convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing
+    is saved (up to 3x3), it upsamples and goes to Keras. Arguments and variables are those of
+    `keras.layers.Conv2D`; strides are 1.
 
     Raises:
-      ArgumentError: If `strides`, `padding`, `dilation_rate` or `groups` is given another value.
+      ArgumentError: If `strides`, `padding`, `dilation_rate`, `groups` or `data_format` is given
+        another value than 1, "same", 1, 1 and "channels_last".
     """
 
     def __init__(self, filters: int, kernel_size: int | tuple[int, int], **arguments: object):
-        super().__init__(filters, kernel_size, **{"padding": "same"} | arguments)
-        fixed = {"strides": (1, 1), "padding": "same", "dilation_rate": (1, 1), "groups": 1}
-        for name, value in {**fixed, "data_format": "channels_last"}.items():
+        usual = {"padding": "same", "data_format": "channels_last"}
+        super().__init__(filters, kernel_size, **usual | arguments)
+        fixed = {"strides": (1, 1), "dilation_rate": (1, 1), "groups": 1}
+        for name, value in (usual | fixed).items():
             if getattr(self, name) != value:
                 raise ArgumentError(name, getattr(self, name), f"must be {value}", "leave it out")
 
@@ -113,8 +117,9 @@ class UpSamplingConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] -> [B, 2H, 2W, F], without bias."""
-        if convolution.has_faster_ways():
-            return convolution.convolve_upsampled(inputs, self.kernel.value)
+        cheaper = convolution.has_fewer_taps_before_upsampling(self.kernel_size)
+        if cheaper and _is_plain(self, inputs):
+            return convolution.convolve_upsampled(inputs, tf.convert_to_tensor(kernel))
         upsampled = tf.repeat(tf.repeat(inputs, 2, axis=1), 2, axis=2)
         return super().convolution_op(upsampled, kernel)
 

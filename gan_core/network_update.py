@@ -21,7 +21,8 @@ def apply_gradients(
       optimizer: By what.
 
     Returns:
-      float32 scalar: 0 if all of this replica's gradients are finite, NaN otherwise.
+      float32 scalar: 0 if all of this replica's gradients are finite, NaN otherwise. With loss
+      scaling, which skips such updates itself, always 0.
     """
     variables = network.trainable_variables
     # Loss scaling multiplies all gradients by one number: it is what the loss's own starts from.
@@ -56,7 +57,7 @@ def average_over_replicas(*networks: keras.Model) -> None:
         variable.assign(mean)
 
 
-def _spread_overflow(gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+def _spread_overflow(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:
     """Makes gradients non-finite on all replicas where they are on one.
 
     Loss scaling skips such updates, but Keras looks at the first replica alone.

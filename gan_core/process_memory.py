@@ -26,4 +26,4 @@ def _kernels_figure(name: str) -> float | None:
     if not _STATUS.exists():
         return None
     lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(lines[name].split()[0]) / 2**20
+    return int(lines[name].split()[0]) / 2**20 if name in lines else None

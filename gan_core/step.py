@@ -98,7 +98,7 @@ class GanStep(tf.Module):
           value_range: The range of the generator's outputs, to which uint8 images are scaled.
           seed: Seed of all latents.
           jit_compile: Whether XLA compiles each update into one program, on one replica only.
-            It pays on GPUs; on CPUs its convolutions are many times slower. XLA makes other
+            It is meant for GPUs; on CPUs its convolutions are many times slower. XLA makes other
             numbers of the same seeds: latents differ from those of a run without it.
 
         Raises:
@@ -125,6 +125,7 @@ class GanStep(tf.Module):
                 "train on one device, or leave it out",
             )
         self._jit_compile = jit_compile
+        self._compiled: dict[str, Callable[..., Metrics]] = {}
         self.global_batch_size = global_batch_size
         self.loss = loss or losses.non_saturating()
         self.regularizers = tuple(regularizers)
@@ -386,14 +387,15 @@ class GanStep(tf.Module):
     def _on_replicas(self, update: Callable[..., Metrics], *arguments: object) -> Metrics:
         """Runs an update on every replica; its metrics are summed in one message."""
         names: list[str] = []
+        if self._jit_compile:
+            name = update.__name__
+            update = self._compiled.setdefault(name, tf.function(update, jit_compile=True))
 
         def replica_run(*arguments: object) -> tf.Tensor:
             metrics = update(*arguments)
             names[:] = metrics
             return tf.stack(list(metrics.values()))
 
-        if self._jit_compile:
-            replica_run = tf.function(replica_run, jit_compile=True)
         per_replica = self._strategy.run(replica_run, args=arguments)
         sums = self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
         return dict(zip(names, tf.unstack(sums, num=len(names)), strict=True))

@@ -66,13 +66,13 @@ def test_networks_in_pytorch_have_the_same_sizes():
 
 
 def test_the_dcgan_of_32_pixels_is_that_of_svhn():
-    experiment = dcgan(32)
+    experiment = dcgan("32")
     networks = (experiment.build_generator(100), experiment.build_discriminator())
     assert tuple(network.count_params() for network in networks) == PARAMETERS
-    assert dcgan(128).build_generator(100).output_shape == (None, 128, 128, 3)
+    assert dcgan("128").build_generator(100).output_shape == (None, 128, 128, 3)
 
 
-@pytest.mark.parametrize("name", ["dcgan_48", "dcgan_0", "no_such_experiment"])
+@pytest.mark.parametrize("name", ["dcgan_48", "dcgan_0", "dcgan_x", "no_such_experiment", "parts"])
 def test_an_unknown_network_is_refused(name):
     with pytest.raises(gan_core.ArgumentError, match="experiment"):
         contestants.load_experiment(name)
@@ -86,26 +86,33 @@ def test_each_contestant_trains(name, precision, monkeypatch):
         pytest.importorskip("torch")
     monkeypatch.setattr(contestants, "_MOST_IMAGES", 16)
     contestant = contestants.maker_of(name)(Task("fashion_mnist_dcgan", 4, precision))
+    before = contestant.weights()
     waited = contestant.run_steps(2)
     assert waited is None if name == "fit" else waited >= 0
+    after = contestant.weights()
+    assert sum(weights.size for weights in after) == 840_321 + 212_865
+    for old, new in zip(before, after, strict=True):
+        assert np.isfinite(new).all()
+        assert not np.array_equal(old, new)
 
 
-def test_contestants_take_turns_in_processes_of_their_own():
+def test_contestants_take_turns_in_processes_of_their_own(capsys):
     engine, rival = Task("fashion_mnist_gan", 4, "float32"), Task("fashion_mnist_gan", 8, "float32")
-    results = turns.measure(
-        [engine], [("tutorial", rival)], engine_name="gan_core", turns=2, seconds_a_turn=0.0
-    )
+    broken = Task("no_such_experiment", 4, "float32")
+    peers = [("tutorial", rival), ("fit", broken)]
+    results = turns.measure([engine], peers, engine_name="gan_core", turns=2, seconds_a_turn=0.0)
+    assert "left out: the process of fit, float32, of no_such_exp" in capsys.readouterr().out
     assert [result.title for result in results] == ["gan_core", "TensorFlow tutorial"]
     for result in results:
-        assert len(result.step_seconds) == len(result.others_seconds) == 2
+        assert len(result.step_seconds) == len(result.engine_seconds) >= 2
         assert min(result.step_seconds) > 0
         assert 0 < result.memory_gib < 4
         assert 0 <= result.waiting_share <= 1
-    assert [t["float32"] for t in results[1].others_seconds] == results[0].step_seconds
+    assert [t["float32"] for t in results[1].engine_seconds] == results[0].step_seconds[:2]
 
 
 def test_a_contestant_that_dies_is_told():
-    with pytest.raises(RuntimeError, match="process ended"):
+    with pytest.raises(RuntimeError, match="process of gan_core, float32, of no_such"):
         turns.ContestantProcess("gan_core", Task("no_such_experiment", 4, "float32"))
 
 
@@ -113,7 +120,7 @@ def test_the_report_by_hand():
     engine_turns = [{"float32": 0.2, "mixed_bfloat16": seconds} for seconds in (0.1, 0.1, 0.2)]
     engine = turns.Result("gan_core", "mixed_bfloat16", 3.0, [0.1, 0.1, 0.2], 0.01, 1.5)
     rival = turns.Result("rival", "float32", 2.0, [0.4, 0.2, 0.2], None, 2.5)
-    engine.others_seconds = rival.others_seconds = engine_turns
+    engine.engine_seconds = rival.engine_seconds = engine_turns
     assert report.ratio(rival) == 2.0
     assert report.ratio(rival, "float32") == 1.0
 

@@ -35,14 +35,28 @@ def test_a_correlation_by_exchanged_roles_equals_tensorflow(stride, dtype):
             coarse_size = [-(-side // stride) for side in fine_size]
             coarse = random(6, *coarse_size, 7, seed=1, dtype=dtype)
             found = convolution._correlate_by_exchanged_roles(fine, coarse, stride, kernel_size)
+            # In bfloat16 TensorFlow leaves taps that meet nothing but padding uninitialized.
             expected = tf.raw_ops.Conv2DBackpropFilter(
-                input=fine,
+                input=tf.cast(fine, tf.float32),
                 filter_sizes=[*kernel_size, 5, 7],
-                out_backprop=coarse,
+                out_backprop=tf.cast(coarse, tf.float32),
                 strides=[1, stride, stride, 1],
                 padding="SAME",
             )
             assert_close(found, expected, dtype)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+def test_taps_that_meet_only_padding_have_no_gradient(side, stride):
+    fine, coarse_side = random(4, side, side, 3, dtype=tf.bfloat16), -(-side // stride)
+    coarse = random(4, coarse_side, coarse_side, 2, seed=1, dtype=tf.bfloat16)
+    for kernel_size in [*KERNELS, (7, 6)]:
+        found = convolution.correlate(fine, coarse, stride, kernel_size)
+        expected = convolution.correlate(
+            tf.cast(fine, tf.float32), tf.cast(coarse, tf.float32), stride, kernel_size
+        )
+        assert_close(found, expected, tf.bfloat16)
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16], ids=["float32", "bfloat16"])

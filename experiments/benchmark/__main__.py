@@ -5,10 +5,14 @@
 All train the same networks with the same batch on noise, each in a process of its own. They take
 turns (engine, peer, engine, peer, ...) after a warm-up; what counts is the median over the turns of
 a step's time, and of its ratio to the engine's in the same turn. It also measures the largest
-matrix product that this machine can do in the same precision and counts the step's arithmetic,
-which gives the share of that ceiling (padding counts as if it were computed, and good kernels leave
-it out: the share can exceed 100%). PyTorch takes part where it is installed. Several batch sizes,
-and `dcgan_<resolution>` as experiments, give a table of cost against size.
+matrix product that this machine can do in the same precision and counts the arithmetic of one
+update of both networks from a shared pass with plain layers, which gives the share of that ceiling.
+It can exceed 100%: padding counts as if it were computed, and upsampled images as if each of their
+pixels were. Peers do more arithmetic than is counted where their loops run a network once more
+(PyTorch's the discriminator, `train_on_batch` and `fit` the generator). Memory is what a process
+holds beyond its imported libraries; peers hold the noise as floats, as people do, the engine as
+bytes. PyTorch takes part where it is installed. Several batch sizes, and `dcgan_<resolution>` as
+experiments, give a table of cost against size.
 
 It prints the tables and writes them, `benchmark.json` and `benchmark.png`.
 """
@@ -21,6 +25,7 @@ import importlib.util
 import json
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,9 +33,10 @@ import keras
 from absl import app, flags
 
 import gan_core
+from experiments import exit_codes
 from experiments import flags as experiment_flags
 from experiments.benchmark import contestants, report, turns
-from experiments.benchmark.arithmetic import measure_ceiling, step_flops
+from experiments.benchmark.arithmetic import CEILING_SIZE, measure_ceiling, step_flops
 from experiments.benchmark.contestants import ENGINE, PEERS, Task
 from experiments.benchmark.keras_peers import keras_networks
 
@@ -52,23 +58,37 @@ def _define_flags() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the benchmark."""
+    """Runs the benchmark; returns the exit code."""
     del arguments
-    chosen = flags.FLAGS
+    try:
+        _compare(flags.FLAGS)
+    except gan_core.ArgumentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return exit_codes.USAGE
+    return exit_codes.DONE
+
+
+def _compare(chosen: flags.FlagValues) -> None:
     _check_choices("peers", chosen.peers, PEERS)
     _check_choices("precision", chosen.precision, _PRECISIONS)
-    machine = _describe_machine()
-    print(machine)
+    if not chosen.precision:
+        raise gan_core.ArgumentError("precision", "", "must name one", "leave it out for both")
+    batch_sizes = [_batch_size(text) for text in chosen.global_batch_size]
     ceilings = {precision: measure_ceiling(precision) for precision in chosen.precision}
-    for precision, ceiling in ceilings.items():
-        print(f"largest matrix product, {precision}: {ceiling / 1e9:.0f} GFLOP/s", flush=True)
+    speeds = [f"{speed / 1e9:.0f} GFLOP/s in {name}" for name, speed in ceilings.items()]
+    command = " ".join(["python -m experiments.benchmark", *sys.argv[1:]])
+    heading = (
+        f"`{command}`\n\n{_describe_machine()}; a product of two matrices of "
+        f"{CEILING_SIZE}x{CEILING_SIZE}, the ceiling: {', '.join(speeds)}"
+    )
+    print(heading, flush=True)
     comparisons = []
     for name in chosen.experiment:
         experiment = contestants.load_experiment(name)
         default = experiment_flags.parse([], experiment.defaults).global_batch_size
         flops_an_image = step_flops(*keras_networks(experiment), 1)
         keras.backend.clear_session()
-        for batch_size in [int(size) for size in chosen.global_batch_size] or [default]:
+        for batch_size in batch_sizes or [default]:
             engines = [
                 Task(name, batch_size, precision, chosen.strategy, chosen.virtual_devices)
                 for precision in chosen.precision
@@ -83,30 +103,38 @@ def main(arguments: list[str]) -> int:
             flops = batch_size * flops_an_image
             comparisons.append(report.Comparison(name, batch_size, flops, results))
             print("\n" + report.table(comparisons[-1], ceilings), flush=True)
-    _write(Path(chosen.output), machine, ceilings, comparisons)
-    return 0
+            _write(Path(chosen.output), heading, ceilings, comparisons)
+    if len(comparisons) > 1:
+        print("\n" + report.cost_table(comparisons))
+    print(f"\nwritten to {chosen.output}")
 
 
 def _write(
     folder: Path,
-    machine: str,
+    heading: str,
     ceilings: dict[str, float],
     comparisons: Sequence[report.Comparison],
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    texts = [machine, *(report.table(comparison, ceilings) for comparison in comparisons)]
+    texts = [heading, *(report.table(comparison, ceilings) for comparison in comparisons)]
     if len(comparisons) > 1:
         texts.append(report.cost_table(comparisons))
-        print("\n" + texts[-1])
     record = {
-        "machine": machine,
+        "heading": heading,
         "ceilings": ceilings,
         "comparisons": [dataclasses.asdict(comparison) for comparison in comparisons],
     }
     (folder / "benchmark.json").write_text(json.dumps(record, indent=2) + "\n")
     (folder / "benchmark.md").write_text("\n\n".join(texts) + "\n")
     (folder / "benchmark.png").write_bytes(report.chart(comparisons))
-    print(f"\nwritten to {folder}")
+
+
+def _batch_size(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise gan_core.ArgumentError(
+            "global_batch_size", text, "must be a number of images", "write 32,128, say"
+        )
+    return int(text)
 
 
 def _installed_peers() -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-_CEILING_SIZE = 4096
+CEILING_SIZE = 4096
 _KERNEL_LAYERS = (layers.Dense, layers.Conv2D, layers.Conv2DTranspose)
 
 
@@ -32,7 +32,7 @@ def step_flops(generator: keras.Model, discriminator: keras.Model, batch_size: i
 def measure_ceiling(precision: str) -> float:
     """FLOP/s of a large matrix product in a policy's compute type; the best of several."""
     dtype = tf.bfloat16 if "bfloat16" in precision else tf.float32
-    matrix = tf.cast(tf.random.normal([_CEILING_SIZE, _CEILING_SIZE]), dtype)
+    matrix = tf.cast(tf.random.normal([CEILING_SIZE, CEILING_SIZE]), dtype)
     multiply = tf.function(lambda: tf.reduce_sum(tf.cast(matrix @ matrix, tf.float32)))
     multiply()
     best = math.inf
@@ -40,7 +40,7 @@ def measure_ceiling(precision: str) -> float:
         start = time.perf_counter()
         multiply().numpy()
         best = min(best, time.perf_counter() - start)
-    return 2.0 * _CEILING_SIZE**3 / best
+    return 2.0 * CEILING_SIZE**3 / best
 
 
 def gradient_bytes(*networks: keras.Model) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -60,10 +61,12 @@ class Contestant:
       title: What it is, for people.
       run_steps: Runs so many steps, returns when they are done; the seconds that it waited for
         data meanwhile, or None if it cannot tell.
+      weights: All weights that it trains.
     """
 
     title: str
     run_steps: Callable[[int], float | None]
+    weights: Callable[[], list[np.ndarray]]
 
 
 def load_experiment(name: str) -> Experiment:
@@ -71,13 +74,15 @@ def load_experiment(name: str) -> Experiment:
     if name.startswith("dcgan_"):
         from experiments.benchmark.dcgan import dcgan
 
-        return dcgan(int(name.removeprefix("dcgan_")))
-    try:
-        return importlib.import_module(f"experiments.{name}").EXPERIMENT
-    except (ImportError, AttributeError):
-        raise ArgumentError(
-            "experiment", name, "must be an experiment", "use svhn_dcgan or dcgan_64, say"
-        ) from None
+        return dcgan(name.removeprefix("dcgan_"))
+    module = f"experiments.{name}"
+    if importlib.util.find_spec(module) is not None:
+        experiment = getattr(importlib.import_module(module), "EXPERIMENT", None)
+        if experiment is not None:
+            return experiment
+    raise ArgumentError(
+        "experiment", name, "must be an experiment", "use svhn_dcgan or dcgan_64, say"
+    )
 
 
 def maker_of(name: str) -> Callable[[Task], Contestant]:

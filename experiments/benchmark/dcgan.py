@@ -10,23 +10,23 @@ from keras import layers
 from experiments.experiment import Experiment
 from gan_core import ArgumentError, BatchNormalization, Conv2D, Conv2DTranspose, NormalLatents
 
-_SMALLEST, _LARGEST = 16, 512
+_SIDES = ("16", "32", "64", "128", "256", "512")
 _CHANNELS_AT_OUTPUT = 64
 
 
-def dcgan(resolution: int) -> Experiment:
-    """Twice the channels for each halving of the map, 512 at most (Radford et al. 2016, figure 1).
+def dcgan(side: str) -> Experiment:
+    """Networks for images of `side` pixels, a power of two.
+
+    Twice the channels for each halving of the map, 512 at most (Radford et al. 2016, figure 1).
 
     At 32 these are the networks of svhn_dcgan.
     """
-    halvings = int(math.log2(max(resolution, 1))) - 2
-    if not _SMALLEST <= resolution <= _LARGEST or 4 * 2**halvings != resolution:
+    if side not in _SIDES:
         raise ArgumentError(
-            "experiment",
-            f"dcgan_{resolution}",
-            f"must name a power of two from {_SMALLEST} to {_LARGEST}",
-            "use dcgan_64, say",
+            "experiment", f"dcgan_{side}", f"must name a side of {', '.join(_SIDES)}", "choose one"
         )
+    resolution = int(side)
+    halvings = int(math.log2(resolution)) - 2
     widths = [min(_CHANNELS_AT_OUTPUT * 2**level, 512) for level in range(halvings)]
 
     def build_generator(latent_size: int) -> keras.Model:

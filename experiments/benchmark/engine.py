@@ -16,7 +16,11 @@ def _make(task: Task) -> Contestant:
         gan_core.make_virtual_devices(task.virtual_devices)
     experiment = task.load()
     settings = flags.parse(
-        [f"--precision={task.precision}", f"--global_batch_size={task.batch_size}"],
+        [
+            f"--precision={task.precision}",
+            f"--global_batch_size={task.batch_size}",
+            "--optimizer=adam",  # the experiment's own would be another than the peers'
+        ],
         experiment.defaults,
     )
     strategy = tf.distribute.get_strategy()
@@ -32,7 +36,13 @@ def _make(task: Task) -> Contestant:
         metrics, _, _ = run_in_graph(batches, tf.constant(num_steps))
         return num_steps * float(metrics["data_wait_seconds"])
 
-    return Contestant("gan_core", run_steps)
+    return Contestant(
+        "gan_core",
+        run_steps,
+        lambda: [
+            v.numpy() for n in (gan.generator, gan.discriminator) for v in n.trainable_weights
+        ],
+    )
 
 
 MAKERS = {"gan_core": _make}

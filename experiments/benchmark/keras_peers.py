@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -47,7 +47,7 @@ def _make_train_on_batch(task: Task) -> Contestant:
             both.train_on_batch(tf.random.normal(latents_shape), ones)
         return batches.read()
 
-    return Contestant("Keras train_on_batch", run_steps)
+    return Contestant("Keras train_on_batch", run_steps, _weights(generator, discriminator))
 
 
 class _FitGan(keras.Model):
@@ -87,7 +87,7 @@ class _FitGan(keras.Model):
 
 
 def _make_fit(task: Task) -> Contestant:
-    """Keras `fit` with an overridden `train_step`; a turn is one epoch of so many steps."""
+    """Keras `fit` with an overridden `train_step`; a turn is one call, its start included."""
     gan = _FitGan(*_networks(task), task.load().latents.size)
     gan.compile()
     dataset = _float_dataset(task)
@@ -95,7 +95,7 @@ def _make_fit(task: Task) -> Contestant:
     def run_steps(num_steps: int) -> None:
         gan.fit(dataset, epochs=1, steps_per_epoch=num_steps, verbose=0)
 
-    return Contestant("Keras fit, train_step", run_steps)
+    return Contestant("Keras fit, train_step", run_steps, _weights(gan))
 
 
 def _make_tutorial(task: Task) -> Contestant:
@@ -130,7 +130,7 @@ def _make_tutorial(task: Task) -> Contestant:
         loss.numpy()
         return batches.read()
 
-    return Contestant("TensorFlow tutorial", run_steps)
+    return Contestant("TensorFlow tutorial", run_steps, _weights(generator, discriminator))
 
 
 MAKERS = {"train_on_batch": _make_train_on_batch, "fit": _make_fit, "tutorial": _make_tutorial}
@@ -139,6 +139,12 @@ MAKERS = {"train_on_batch": _make_train_on_batch, "fit": _make_fit, "tutorial": 
 def _networks(task: Task) -> tuple[keras.Model, keras.Model]:
     keras.config.set_dtype_policy(task.precision)
     return keras_networks(task.load())
+
+
+def _weights(*models: keras.Model) -> Callable[[], list[np.ndarray]]:
+    # Not the trainable ones: a frozen discriminator's are trained all the same.
+    variables = [v for model in models for v in model.weights if "moving_" not in v.name]
+    return lambda: [v.numpy() for v in variables if "seed" not in v.name]
 
 
 def _adam() -> keras.optimizers.Optimizer:

@@ -41,7 +41,7 @@ def ratio(result: Result, precision: str | None = None) -> float:
       result: Whose.
       precision: The engine's; its fastest when None.
     """
-    pairs = zip(result.step_seconds, result.others_seconds, strict=True)
+    pairs = zip(result.step_seconds, result.engine_seconds, strict=True)
     return float(
         np.median(
             [
@@ -57,8 +57,8 @@ def table(comparison: Comparison, ceilings: dict[str, float]) -> str:
     lines = [
         f"### {comparison.title}: {comparison.flops / 1e9:.1f} GFLOP a step",
         "",
-        "| | precision | ms a step, median (min to max) | images/s | time, of gan_core's | of "
-        "gan_core's at the same precision | share of the ceiling | waiting for data | memory "
+        "| | precision | ms a step, median (min to max) | images/s | time, of gan_core's fastest "
+        "| of gan_core's at the same precision | share of the ceiling | waiting for data | memory "
         "| first step |",
         "| --- " * 10 + "|",
     ]

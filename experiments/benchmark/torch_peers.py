@@ -56,6 +56,8 @@ def _modules(layer: keras.layers.Layer) -> Iterator[nn.Module]:
         raise TypeError(f"{type(layer).__name__} has no counterpart here yet")
     activation = getattr(layer, "activation", keras.activations.linear)
     if activation is not keras.activations.linear:
+        if activation.__name__ not in _ACTIVATIONS:
+            raise TypeError(f"{activation.__name__} has no counterpart here yet")
         yield _ACTIVATIONS[activation.__name__]()
 
 
@@ -97,7 +99,8 @@ def _make(task: Task, title: str, compiled: bool, channels_last: bool) -> Contes
             step()
         return batches.read()
 
-    return Contestant(title, run_steps)
+    parameters = [parameter for network in networks for parameter in network.parameters()]
+    return Contestant(title, run_steps, lambda: [p.detach().numpy().copy() for p in parameters])
 
 
 def _batches(task: Task, layout: torch.memory_format) -> Iterator[torch.Tensor]:

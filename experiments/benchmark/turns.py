@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import multiprocessing
+import statistics
 import time
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
@@ -29,7 +30,7 @@ class Result:
       step_seconds: Seconds a step, of each turn.
       waiting_share: Share of the turns that it waited for data; None if it cannot tell.
       memory_gib: What it took at most beyond the imported libraries.
-      others_seconds: For each turn, seconds a step of the engine in that turn, by precision.
+      engine_seconds: For each turn, seconds a step of the engine in that turn, by precision.
     """
 
     title: str
@@ -38,7 +39,7 @@ class Result:
     step_seconds: list[float] = dataclasses.field(default_factory=list)
     waiting_share: float | None = None
     memory_gib: float = 0.0
-    others_seconds: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    engine_seconds: list[dict[str, float]] = dataclasses.field(default_factory=list)
 
 
 class ContestantProcess:
@@ -49,34 +50,53 @@ class ContestantProcess:
         self._connection, other_end = context.Pipe()
         self._process = context.Process(target=_serve, args=(other_end, name, task), daemon=True)
         self._process.start()
+        self._name = f"{name}, {task.precision}, of {task.experiment}"
         other_end.close()
         title, first_step_seconds = self._receive()
         self.result = Result(title, task.precision, first_step_seconds)
         self._seconds = self._waited = 0.0
 
+    def warm_up(self, num_steps: int) -> float:
+        """Seconds a step, which do not count."""
+        seconds, _ = self._run(num_steps)
+        return seconds / num_steps
+
     def take_turn(self, num_steps: int) -> float:
         """Seconds a step."""
-        time.sleep(_SETTLING_SECONDS)
-        self._connection.send(num_steps)
-        seconds, waited = self._receive()
+        seconds, waited = self._run(num_steps)
         self._seconds += seconds
         self._waited = None if waited is None or self._waited is None else self._waited + waited
+        self.result.step_seconds.append(seconds / num_steps)
         return seconds / num_steps
 
     def close(self) -> Result:
         """Ends the process and returns what was measured."""
-        self._connection.send(None)
+        self._send(None)
         self.result.memory_gib = self._receive()
         self._process.join()
         if self._waited is not None and self._seconds:
             self.result.waiting_share = self._waited / self._seconds
         return self.result
 
+    def _run(self, num_steps: int) -> tuple[float, float | None]:
+        time.sleep(_SETTLING_SECONDS)
+        self._send(num_steps)
+        return self._receive()
+
+    def _send(self, message: int | None) -> None:
+        try:
+            self._connection.send(message)
+        except OSError:
+            raise self._ended() from None
+
     def _receive(self) -> Any:
         try:
             return self._connection.recv()
-        except EOFError:
-            raise RuntimeError("a contestant's process ended; what it said is above") from None
+        except (EOFError, OSError):
+            raise self._ended() from None
+
+    def _ended(self) -> RuntimeError:
+        return RuntimeError(f"the process of {self._name} ended; what it said is above")
 
 
 def measure(
@@ -89,27 +109,35 @@ def measure(
 ) -> list[Result]:
     """Lets each peer in turn with the engine, which runs in all given precisions all the time.
 
-    A turn has as many steps as the first of the engines does in `seconds_a_turn`.
+    A turn has as many steps as the first of the engines does in `seconds_a_turn`. A peer that
+    cannot start is left out, and that is said.
     """
     running = [ContestantProcess(engine_name, task) for task in engines]
-    steps = max(1, round(seconds_a_turn / running[0].take_turn(2)))
+    steps = max(1, round(seconds_a_turn / running[0].warm_up(2)))
     results = []
     progress = tqdm(peers or [None], unit=" peers", disable=None)
     for peer in progress:
         progress.set_description(" ".join([peer[0], peer[1].precision]) if peer else engine_name)
-        rival = ContestantProcess(*peer) if peer else None
+        rival = None
+        if peer:
+            try:
+                rival = ContestantProcess(*peer)
+            except RuntimeError as error:  # no compiler for PyTorch, say
+                progress.write(f"left out: {error}")
         for contestant in [*running, *([rival] if rival else [])]:
-            contestant.take_turn(max(2, steps // 2))  # warm-up, not counted
+            contestant.warm_up(max(2, steps // 2))
         for _ in range(turns):
             taken = {engine.result.precision: engine.take_turn(steps) for engine in running}
-            for engine in running:
-                engine.result.step_seconds.append(taken[engine.result.precision])
-                engine.result.others_seconds.append(taken)
             if rival:
-                rival.result.step_seconds.append(rival.take_turn(steps))
-                rival.result.others_seconds.append(taken)
+                rival.take_turn(steps)
+            for contestant in [*running, *([rival] if rival else [])]:
+                contestant.result.engine_seconds.append(taken)
         if rival:
             results.append(rival.close())
+            milliseconds = 1e3 * statistics.median(rival.result.step_seconds)
+            progress.write(
+                f"{rival.result.title}, {rival.result.precision}: {milliseconds:.1f} ms a step"
+            )
     return [*(engine.close() for engine in running), *results]
 
 

@@ -93,7 +93,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     if not _is_online():
         raise ArgumentError(
             "data_dir",
-            builder.data_root if data_dir is None else data_dir,
+            builder.data_dir_root if data_dir is None else data_dir,
             f"must hold a prepared `{name}` where there is no network to download it",
             "point it to one, or use --dataset=drawn_digits",
         )

@@ -121,8 +121,10 @@ def test_unknown_split_lists_those_there_are(tiny_set, tmp_path):
 
 def test_missing_data_without_network_fails_at_once_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds_source, "_is_online", lambda: False)
-    with pytest.raises(ArgumentError, match=r"`data_dir` .* must hold a prepared `mnist` where"):
-        read("mnist", tmp_path, tmp_path)
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path))
+    for data_dir in (str(tmp_path), None):
+        with pytest.raises(ArgumentError, match=rf"`data_dir` \({tmp_path}\) must hold a prepared"):
+            gan_core.tfds_images("mnist", data_dir=data_dir, cache_dir=tmp_path / "cache")
     assert not list(tmp_path.iterdir())
 
 
