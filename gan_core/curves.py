@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 from pathlib import Path
@@ -31,6 +32,19 @@ def curves_png(metrics: list[dict[str, float]], title: str) -> bytes:
       metrics: Lines as `read_metrics` gives them; curves without values are left out.
       title: What was trained, on which data.
     """
+    # A figure is a ring of references around megabytes of pixels. Kept young, it is found at once;
+    # grown old, it would wait for a full collection, and more of its kind with it.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _draw(metrics, title)
+    finally:
+        gc.collect(0)
+        if collecting:
+            gc.enable()
+
+
+def _draw(metrics: list[dict[str, float]], title: str) -> bytes:
     # Matplotlib is slow to import, and not needed before the first curves.
     from matplotlib.figure import Figure
 

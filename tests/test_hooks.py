@@ -128,3 +128,16 @@ def test_curves_are_drawn_from_the_metrics_file(tmp_path):
     draw(20, {})
     picture = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+
+
+def test_drawing_curves_again_and_again_takes_no_memory(tmp_path):
+    writer = gan_core.JsonLinesWriter(tmp_path / "metrics.jsonl", last_line=0)
+    writer.write_scalars(10, {"generator/loss": 2.0})
+    writer.close()
+    draw = gan_core.CurvesPicture(tmp_path, "drawn_digits")
+    for step in range(3):
+        draw(step, {})
+    before = gan_core.resident_gib()
+    for step in range(10):
+        draw(step, {})
+    assert gan_core.resident_gib() - before < 0.01
