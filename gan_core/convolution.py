@@ -25,7 +25,7 @@ import numpy as np
 import tensorflow as tf
 
 _FEW_CHANNELS = 4
-_Gradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+_Operation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 def has_faster_ways() -> bool:
@@ -35,20 +35,14 @@ def has_faster_ways() -> bool:
 
 def convolve(fine: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     """The coarse map: [B, H, W, C], [K, L, C, F] -> [B, ceil(H / stride), ceil(W / stride), F]."""
-
-    @tf.custom_gradient
-    def run(fine: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            upstream = tf.ensure_shape(upstream, coarse.shape)
-            return (
-                transpose(upstream, kernel, stride, fine.shape[1:3]),
-                correlate(fine, upstream, stride, kernel.shape[:2]),
-            )
-
-        coarse = tf.nn.conv2d(fine, kernel, stride, "SAME")
-        return coarse, gradient
-
-    return run(fine, kernel)
+    fine_size, kernel_size = fine.shape[1:3], kernel.shape[:2]
+    return _bilinear(
+        lambda fine, kernel: tf.nn.conv2d(fine, kernel, stride, "SAME"),
+        fine,
+        kernel,
+        by_first=lambda upstream, kernel: transpose(upstream, kernel, stride, fine_size),
+        by_second=lambda upstream, fine: correlate(fine, upstream, stride, kernel_size),
+    )
 
 
 def transpose(
@@ -56,23 +50,20 @@ def transpose(
 ) -> tf.Tensor:
     """The fine map: [B, h, w, F], [K, L, C, F] -> [B, *fine_size, C]."""
 
-    @tf.custom_gradient
-    def run(coarse: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            upstream = tf.ensure_shape(upstream, fine.shape)
-            return (
-                convolve(upstream, kernel, stride),
-                correlate(upstream, coarse, stride, kernel.shape[:2]),
-            )
-
+    def run(coarse: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         if _phases_are_faster(coarse, kernel, stride, fine_size):
-            fine = _transpose_by_phases(coarse, kernel, stride)
-        else:
-            shape = [tf.shape(coarse)[0], *fine_size, kernel.shape[2]]
-            fine = tf.nn.conv2d_transpose(coarse, kernel, shape, stride, "SAME")
-        return fine, gradient
+            return _transpose_by_phases(coarse, kernel, stride)
+        shape = [tf.shape(coarse)[0], *fine_size, kernel.shape[2]]
+        return tf.nn.conv2d_transpose(coarse, kernel, shape, stride, "SAME")
 
-    return run(coarse, kernel)
+    kernel_size = kernel.shape[:2]
+    return _bilinear(
+        run,
+        coarse,
+        kernel,
+        by_first=lambda upstream, kernel: convolve(upstream, kernel, stride),
+        by_second=lambda upstream, coarse: correlate(upstream, coarse, stride, kernel_size),
+    )
 
 
 def correlate(
@@ -80,28 +71,48 @@ def correlate(
 ) -> tf.Tensor:
     """The kernel: [B, H, W, C], [B, h, w, F] -> [*kernel_size, C, F], summed over the batch."""
 
-    @tf.custom_gradient
-    def run(fine: tf.Tensor, coarse: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
-        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            upstream = tf.ensure_shape(upstream, kernel.shape)
-            return (
-                transpose(coarse, upstream, stride, fine.shape[1:3]),
-                convolve(fine, upstream, stride),
-            )
-
+    def run(fine: tf.Tensor, coarse: tf.Tensor) -> tf.Tensor:
         if _exchanged_roles_are_faster(fine, coarse, stride, kernel_size):
-            kernel = _correlate_by_exchanged_roles(fine, coarse, stride, kernel_size)
-        else:
-            kernel = tf.raw_ops.Conv2DBackpropFilter(
-                input=fine,
-                filter_sizes=[*kernel_size, fine.shape[3], coarse.shape[3]],
-                out_backprop=coarse,
-                strides=[1, stride, stride, 1],
-                padding="SAME",
-            )
-        return kernel, gradient
+            return _correlate_by_exchanged_roles(fine, coarse, stride, kernel_size)
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=fine,
+            filter_sizes=[*kernel_size, fine.shape[3], coarse.shape[3]],
+            out_backprop=coarse,
+            strides=[1, stride, stride, 1],
+            padding="SAME",
+        )
 
-    return run(fine, coarse)
+    fine_size = fine.shape[1:3]
+    return _bilinear(
+        run,
+        fine,
+        coarse,
+        by_first=lambda upstream, coarse: transpose(coarse, upstream, stride, fine_size),
+        by_second=lambda upstream, fine: convolve(fine, upstream, stride),
+    )
+
+
+def _bilinear(
+    function: _Operation,
+    first: tf.Tensor,
+    second: tf.Tensor,
+    *,
+    by_first: _Operation,
+    by_second: _Operation,
+) -> tf.Tensor:
+    """function(first, second), linear in each: a derivative by one is of upstream and the other."""
+
+    @tf.custom_gradient
+    def run(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        result = function(first, second)
+
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            upstream = tf.ensure_shape(upstream, result.shape)
+            return by_first(upstream, second), by_second(upstream, first)
+
+        return result, gradient
+
+    return run(first, second)
 
 
 def has_fewer_taps_before_upsampling(kernel_size: tuple[int, int]) -> bool:

@@ -90,12 +90,12 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 
 @keras.saving.register_keras_serializable("gan_core")
-class UpSamplingConv2D(keras.layers.Conv2D):
+class UpSamplingConv2D(Conv2D):
     """`UpSampling2D(2)` and a "same" `Conv2D` after it in one; at 5x5 a third of the products.
 
     See `gan_core.convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing
-    is saved (up to 3x3), it upsamples and goes to Keras. Arguments and variables are those of
-    `keras.layers.Conv2D`; strides are 1.
+    is saved (up to 3x3), it upsamples and does as `Conv2D` does. Arguments and variables are those
+    of `keras.layers.Conv2D`; strides are 1.
 
     Raises:
       ArgumentError: If `strides`, `padding`, `dilation_rate`, `groups` or `data_format` is given

@@ -389,7 +389,9 @@ class GanStep(tf.Module):
         names: list[str] = []
         if self._jit_compile:
             name = update.__name__
-            update = self._compiled.setdefault(name, tf.function(update, jit_compile=True))
+            if name not in self._compiled:
+                self._compiled[name] = tf.function(update, jit_compile=True)
+            update = self._compiled[name]
 
         def replica_run(*arguments: object) -> tf.Tensor:
             metrics = update(*arguments)

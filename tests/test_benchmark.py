@@ -100,7 +100,7 @@ def test_contestants_take_turns_in_processes_of_their_own(capsys):
     engine, rival = Task("fashion_mnist_gan", 4, "float32"), Task("fashion_mnist_gan", 8, "float32")
     broken = Task("no_such_experiment", 4, "float32")
     peers = [("tutorial", rival), ("fit", broken)]
-    results = turns.measure([engine], peers, engine_name="gan_core", turns=2, seconds_a_turn=0.0)
+    results = turns.measure([engine], peers, turns=2, seconds_a_turn=0.0)
     assert "left out: the process of fit, float32, of no_such_exp" in capsys.readouterr().out
     assert [result.title for result in results] == ["gan_core", "TensorFlow tutorial"]
     for result in results:

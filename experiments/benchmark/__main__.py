@@ -37,7 +37,7 @@ from experiments import exit_codes
 from experiments import flags as experiment_flags
 from experiments.benchmark import contestants, report, turns
 from experiments.benchmark.arithmetic import CEILING_SIZE, measure_ceiling, step_flops
-from experiments.benchmark.contestants import ENGINE, PEERS, Task
+from experiments.benchmark.contestants import PEERS, Task
 from experiments.benchmark.keras_peers import keras_networks
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
@@ -96,7 +96,6 @@ def _compare(chosen: flags.FlagValues) -> None:
             results = turns.measure(
                 engines,
                 [(peer, task) for task in engines for peer in chosen.peers],
-                engine_name=ENGINE,
                 turns=chosen.turns,
                 seconds_a_turn=chosen.seconds_a_turn,
             )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
 import numpy as np
 
 from experiments.experiment import Experiment
@@ -90,10 +91,15 @@ def maker_of(name: str) -> Callable[[Task], Contestant]:
     return importlib.import_module(f"experiments.benchmark.{_MODULES[name]}").MAKERS[name]
 
 
-def random_images(task: Task) -> np.ndarray:
+def weights_of(*networks: keras.Model) -> Callable[[], list[np.ndarray]]:
+    """What reads the weights that are trainable now."""
+    variables = [variable for network in networks for variable in network.trainable_variables]
+    return lambda: [variable.numpy() for variable in variables]
+
+
+def random_images(task: Task, generator: keras.Model) -> np.ndarray:
     """Noise, uint8 [N, H, W, C]; as many as a small data set has, or fit in memory as floats."""
-    experiment = task.load()
-    shape = experiment.build_generator(experiment.latents.size).output_shape[1:]
+    shape = generator.output_shape[1:]
     count = min(_MOST_IMAGES, max(2 * task.batch_size, _MOST_VALUES // int(np.prod(shape))))
     return np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
 

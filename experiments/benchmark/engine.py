@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import gan_core
 from experiments import flags, parts
-from experiments.benchmark.contestants import Contestant, Task, random_images
+from experiments.benchmark.contestants import Contestant, Task, random_images, weights_of
 
 
 def _make(task: Task) -> Contestant:
@@ -27,7 +27,7 @@ def _make(task: Task) -> Contestant:
     if task.strategy != "none":
         strategy = gan_core.make_strategy(task.strategy)
     gan = parts.build_gan(experiment, settings, strategy)
-    images = random_images(task)
+    images = random_images(task, gan.generator)
     source = gan_core.ImageSource("noise", images, np.zeros(len(images), np.int64))
     batches = gan_core.image_batches(source, global_batch_size=task.batch_size, strategy=strategy)
     run_in_graph = gan_core.make_step_loop(gan, gan_core.simultaneous())
@@ -36,13 +36,7 @@ def _make(task: Task) -> Contestant:
         metrics, _, _ = run_in_graph(batches, tf.constant(num_steps))
         return num_steps * float(metrics["data_wait_seconds"])
 
-    return Contestant(
-        "gan_core",
-        run_steps,
-        lambda: [
-            v.numpy() for n in (gan.generator, gan.discriminator) for v in n.trainable_weights
-        ],
-    )
+    return Contestant("gan_core", run_steps, weights_of(gan.generator, gan.discriminator))
 
 
 MAKERS = {"gan_core": _make}

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import gan_core
-from experiments.benchmark.contestants import Contestant, Task, WaitClock, random_images
+from experiments.benchmark.contestants import (
+    Contestant,
+    Task,
+    WaitClock,
+    random_images,
+    weights_of,
+)
 from experiments.experiment import Experiment
 
 
@@ -27,12 +33,13 @@ def _make_train_on_batch(task: Task) -> Contestant:
     the generator through the frozen discriminator.
     """
     generator, discriminator = _networks(task)
+    weights = weights_of(generator, discriminator)  # before one of them is frozen
     loss = keras.losses.BinaryCrossentropy(from_logits=True)
     discriminator.compile(_adam(), loss)
     discriminator.trainable = False
     both = keras.Sequential([generator, discriminator])
     both.compile(_adam(), loss)
-    batches = WaitClock(iter(_float_dataset(task)))
+    batches = WaitClock(iter(_float_dataset(task, generator)))
     labels = np.repeat([[0.0], [1.0]], task.batch_size, axis=0).astype(np.float32)
     ones = np.ones((task.batch_size, 1), np.float32)
     latents_shape = [task.batch_size, task.load().latents.size]
@@ -47,7 +54,7 @@ def _make_train_on_batch(task: Task) -> Contestant:
             both.train_on_batch(tf.random.normal(latents_shape), ones)
         return batches.read()
 
-    return Contestant("Keras train_on_batch", run_steps, _weights(generator, discriminator))
+    return Contestant("Keras train_on_batch", run_steps, weights)
 
 
 class _FitGan(keras.Model):
@@ -88,14 +95,15 @@ class _FitGan(keras.Model):
 
 def _make_fit(task: Task) -> Contestant:
     """Keras `fit` with an overridden `train_step`; a turn is one call, its start included."""
-    gan = _FitGan(*_networks(task), task.load().latents.size)
+    generator, discriminator = _networks(task)
+    gan = _FitGan(generator, discriminator, task.load().latents.size)
     gan.compile()
-    dataset = _float_dataset(task)
+    dataset = _float_dataset(task, generator)
 
     def run_steps(num_steps: int) -> None:
         gan.fit(dataset, epochs=1, steps_per_epoch=num_steps, verbose=0)
 
-    return Contestant("Keras fit, train_step", run_steps, _weights(gan))
+    return Contestant("Keras fit, train_step", run_steps, weights_of(generator, discriminator))
 
 
 def _make_tutorial(task: Task) -> Contestant:
@@ -103,7 +111,7 @@ def _make_tutorial(task: Task) -> Contestant:
     generator, discriminator = _networks(task)
     generator_optimizer, discriminator_optimizer = _adam(), _adam()
     entropy = keras.losses.BinaryCrossentropy(from_logits=True)
-    batches = WaitClock(iter(_float_dataset(task)))
+    batches = WaitClock(iter(_float_dataset(task, generator)))
     latents_shape = [task.batch_size, task.load().latents.size]
 
     @tf.function
@@ -130,7 +138,7 @@ def _make_tutorial(task: Task) -> Contestant:
         loss.numpy()
         return batches.read()
 
-    return Contestant("TensorFlow tutorial", run_steps, _weights(generator, discriminator))
+    return Contestant("TensorFlow tutorial", run_steps, weights_of(generator, discriminator))
 
 
 MAKERS = {"train_on_batch": _make_train_on_batch, "fit": _make_fit, "tutorial": _make_tutorial}
@@ -139,12 +147,6 @@ MAKERS = {"train_on_batch": _make_train_on_batch, "fit": _make_fit, "tutorial": 
 def _networks(task: Task) -> tuple[keras.Model, keras.Model]:
     keras.config.set_dtype_policy(task.precision)
     return keras_networks(task.load())
-
-
-def _weights(*models: keras.Model) -> Callable[[], list[np.ndarray]]:
-    # Not the trainable ones: a frozen discriminator's are trained all the same.
-    variables = [v for model in models for v in model.weights if "moving_" not in v.name]
-    return lambda: [v.numpy() for v in variables if "seed" not in v.name]
 
 
 def _adam() -> keras.optimizers.Optimizer:
@@ -164,8 +166,8 @@ def _with_keras_layers(network: keras.Sequential) -> keras.Sequential:
     return keras.Sequential([keras.Input(network.input_shape[1:]), *layers])
 
 
-def _float_dataset(task: Task) -> tf.data.Dataset:
-    images = random_images(task)
+def _float_dataset(task: Task, generator: keras.Model) -> tf.data.Dataset:
+    images = random_images(task, generator)
     low, high = task.load().value_range
     scaled = images.astype(np.float32) / 255.0 * (high - low) + low
     dataset = tf.data.Dataset.from_tensor_slices(scaled).shuffle(len(images)).repeat()

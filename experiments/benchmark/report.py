@@ -63,13 +63,13 @@ def table(comparison: Comparison, ceilings: dict[str, float]) -> str:
         "| --- " * 10 + "|",
     ]
     for result in comparison.results:
-        seconds = np.array(result.step_seconds)
-        median = float(np.median(seconds))
+        median = result.median_seconds
         share = comparison.flops / median / ceilings[result.precision]
         waiting = "" if result.waiting_share is None else f"{100 * result.waiting_share:.1f}%"
         lines.append(
             f"| {result.title} | {result.precision} | {_milliseconds(median)} "
-            f"({_milliseconds(seconds.min())} to {_milliseconds(seconds.max())}) "
+            f"({_milliseconds(min(result.step_seconds))} to "
+            f"{_milliseconds(max(result.step_seconds))}) "
             f"| {comparison.batch_size / median:,.0f} | {ratio(result):.2f} "
             f"| {ratio(result, result.precision):.2f} | {100 * share:.0f}% | {waiting} "
             f"| {result.memory_gib:.2f} GiB | {result.first_step_seconds:.1f} s |"
@@ -86,7 +86,7 @@ def cost_table(comparisons: Sequence[Comparison]) -> str:
     for comparison in comparisons:
         for result in comparison.results:
             if result.title == "gan_core":
-                median = float(np.median(result.step_seconds))
+                median = result.median_seconds
                 lines.append(
                     f"| {comparison.experiment} | {comparison.batch_size} | {result.precision} "
                     f"| {_milliseconds(median)} | {comparison.batch_size / median:,.0f} "
@@ -103,10 +103,15 @@ def chart(comparisons: Sequence[Comparison]) -> bytes:
     panels = figure.subplots(len(comparisons), 1, squeeze=False, height_ratios=heights)[:, 0]
     for panel, comparison in zip(panels, comparisons, strict=True):
         names = [f"{result.title}, {result.precision}" for result in comparison.results]
-        times = [1e3 * np.array(result.step_seconds) for result in comparison.results]
-        medians = np.array([np.median(milliseconds) for milliseconds in times])
-        least = np.array([milliseconds.min() for milliseconds in times])
-        most = np.array([milliseconds.max() for milliseconds in times])
+        least, medians, most = (
+            1e3
+            * np.array(
+                [
+                    (min(result.step_seconds), result.median_seconds, max(result.step_seconds))
+                    for result in comparison.results
+                ]
+            ).T
+        )
         colours = ["tab:orange" if name.startswith("gan_core") else "tab:blue" for name in names]
         panel.barh(names, medians, xerr=[medians - least, most - medians], color=colours)
         panel.invert_yaxis()

@@ -65,12 +65,13 @@ def _make(task: Task, title: str, compiled: bool, channels_last: bool) -> Contes
     """The loop of PyTorch's DCGAN tutorial; in bfloat16 by autocast."""
     experiment = task.load()
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    networks = [torch_network(n).to(memory_format=layout) for n in keras_networks(experiment)]
+    described = keras_networks(experiment)
+    networks = [torch_network(network).to(memory_format=layout) for network in described]
     generator, discriminator = map(torch.compile, networks) if compiled else networks
     optimizers = [torch.optim.Adam(n.parameters(), 2e-4, betas=(0.5, 0.999)) for n in networks]
     generator_optimizer, discriminator_optimizer = optimizers
     entropy = nn.BCEWithLogitsLoss()
-    batches = WaitClock(_batches(task, layout))
+    batches = WaitClock(_batches(task, random_images(task, described[0]), layout))
     use_bfloat16 = "bfloat16" in task.precision
 
     def logits_of(images: torch.Tensor) -> torch.Tensor:
@@ -103,9 +104,9 @@ def _make(task: Task, title: str, compiled: bool, channels_last: bool) -> Contes
     return Contestant(title, run_steps, lambda: [p.detach().numpy().copy() for p in parameters])
 
 
-def _batches(task: Task, layout: torch.memory_format) -> Iterator[torch.Tensor]:
+def _batches(task: Task, images: np.ndarray, layout: torch.memory_format) -> Iterator[torch.Tensor]:
     low, high = task.load().value_range
-    images = random_images(task).transpose(0, 3, 1, 2).astype(np.float32) / 255.0
+    images = images.transpose(0, 3, 1, 2).astype(np.float32) / 255.0
     dataset = torch.utils.data.TensorDataset(torch.from_numpy(images * (high - low) + low))
     loader = torch.utils.data.DataLoader(dataset, task.batch_size, shuffle=True, drop_last=True)
     while True:

@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 import gan_core
-from experiments.benchmark.contestants import Task, maker_of
+from experiments.benchmark.contestants import ENGINE, Task, maker_of
 
 _SETTLING_SECONDS = 0.2
 """Between two turns: threads that wait for work by spinning, as OpenMP's do, have given up then."""
@@ -40,6 +40,11 @@ class Result:
     waiting_share: float | None = None
     memory_gib: float = 0.0
     engine_seconds: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    @property
+    def median_seconds(self) -> float:
+        """Seconds a step, the median over the turns."""
+        return statistics.median(self.step_seconds)
 
 
 class ContestantProcess:
@@ -103,7 +108,6 @@ def measure(
     engines: Sequence[Task],
     peers: Sequence[tuple[str, Task]],
     *,
-    engine_name: str,
     turns: int,
     seconds_a_turn: float,
 ) -> list[Result]:
@@ -112,32 +116,32 @@ def measure(
     A turn has as many steps as the first of the engines does in `seconds_a_turn`. A peer that
     cannot start is left out, and that is said.
     """
-    running = [ContestantProcess(engine_name, task) for task in engines]
+    running = [ContestantProcess(ENGINE, task) for task in engines]
     steps = max(1, round(seconds_a_turn / running[0].warm_up(2)))
     results = []
     progress = tqdm(peers or [None], unit=" peers", disable=None)
     for peer in progress:
-        progress.set_description(" ".join([peer[0], peer[1].precision]) if peer else engine_name)
+        progress.set_description(" ".join([peer[0], peer[1].precision]) if peer else ENGINE)
         rival = None
         if peer:
             try:
                 rival = ContestantProcess(*peer)
             except RuntimeError as error:  # no compiler for PyTorch, say
                 progress.write(f"left out: {error}")
-        for contestant in [*running, *([rival] if rival else [])]:
+        contestants = [*running, rival] if rival else running
+        for contestant in contestants:
             contestant.warm_up(max(2, steps // 2))
         for _ in range(turns):
             taken = {engine.result.precision: engine.take_turn(steps) for engine in running}
             if rival:
                 rival.take_turn(steps)
-            for contestant in [*running, *([rival] if rival else [])]:
+            for contestant in contestants:
                 contestant.result.engine_seconds.append(taken)
         if rival:
             results.append(rival.close())
-            milliseconds = 1e3 * statistics.median(rival.result.step_seconds)
-            progress.write(
-                f"{rival.result.title}, {rival.result.precision}: {milliseconds:.1f} ms a step"
-            )
+            done = rival.result
+            milliseconds = 1e3 * done.median_seconds
+            progress.write(f"{done.title}, {done.precision}: {milliseconds:.1f} ms a step")
     return [*(engine.close() for engine in running), *results]
 
 
