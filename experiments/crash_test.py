@@ -23,12 +23,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from absl import app, flags
+from etils import epy
 from tqdm import tqdm
 
 import gan_core
 from experiments import exit_codes
+from experiments.quiet_startup import import_tensorflow_quietly
+
+with epy.lazy_imports():
+    import tensorflow as tf
 
 _STEPS_PER_CALL = 2
 _LOG_EVERY = 4
@@ -161,7 +165,7 @@ def _start_and_kill(
             if kind == "start":
                 _wait(process, choose.uniform(0.0, 6.0))
             else:
-                _wait(process, _PATIENCE_SECONDS, lambda: "Tracing" in log.read_text())
+                _wait(process, _PATIENCE_SECONDS, lambda: "compiling" in log.read_text())
                 for _ in range(choose.randint(1, 2)):
                     before = _newest(workdir)
                     _wait(process, _PATIENCE_SECONDS, lambda old=before: _newest(workdir) != old)
@@ -251,6 +255,7 @@ def _define_flags() -> None:
 def main(arguments: list[str]) -> int:
     """Runs the test; exit code 1 if anything differs."""
     del arguments
+    import_tensorflow_quietly()
     chosen = flags.FLAGS
     plan = Plan(
         experiment=chosen.experiment,

@@ -6,9 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
+from etils import epy
 
 import gan_core
+
+with epy.lazy_imports():
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)

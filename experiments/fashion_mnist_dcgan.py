@@ -1,11 +1,16 @@
 """A DCGAN (Radford et al. 2016) on Fashion-MNIST, 28x28x1."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
+from etils import epy
+
+import gan_core
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, Conv2DTranspose, NormalLatents
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -15,10 +20,10 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(7 * 7 * 128),
             layers.Reshape((7, 7, 128)),
-            BatchNormalization(),
-            Conv2DTranspose(64, 5, 2, "same", activation="selu"),
-            BatchNormalization(),
-            Conv2DTranspose(1, 5, 2, "same"),
+            gan_core.BatchNormalization(),
+            gan_core.Conv2DTranspose(64, 5, 2, "same", activation="selu"),
+            gan_core.BatchNormalization(),
+            gan_core.Conv2DTranspose(1, 5, 2, "same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",
@@ -29,7 +34,7 @@ EXPERIMENT = Experiment(
     name="fashion_mnist_dcgan",
     build_generator=build_generator,
     build_discriminator=lambda: networks.build_dropout_discriminator((28, 28, 1)),
-    latents=NormalLatents(100),
+    latents=gan_core.NormalLatents(100),
     defaults={"dataset": "fashion_mnist", "global_batch_size": 32, "optimizer": "rmsprop"},
 )
 

@@ -1,11 +1,16 @@
 """A feed-forward GAN on Fashion-MNIST, 28x28x1, with images in [0, 1]."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
+from etils import epy
+
+import gan_core
 from experiments import runner
 from experiments.experiment import Experiment
-from gan_core import NormalLatents
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -43,7 +48,7 @@ EXPERIMENT = Experiment(
     name="fashion_mnist_gan",
     build_generator=build_generator,
     build_discriminator=build_discriminator,
-    latents=NormalLatents(30),
+    latents=gan_core.NormalLatents(30),
     value_range=(0.0, 1.0),
     defaults={"dataset": "fashion_mnist", "global_batch_size": 32, "optimizer": "rmsprop"},
 )

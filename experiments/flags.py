@@ -7,17 +7,22 @@ import os
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags as absl_flags
 
+from experiments.flag_hints import flags_meant
 from gan_core import BAD_IMAGES, CROPS, PRECISIONS, STRATEGIES, ArgumentError, check_divides
 
 MODES = ("train", "generate", "info")
+EFFECTIVE_FLAGS = "effective.flags"
 _PATHS = ("workdir", "dataset", "data_dir", "cache_dir", "output")
+_DEVICES = {"strategy", "virtual_devices"}
 OPTIMIZERS = ("adam", "rmsprop")
 BATCH_NORMS = ("per_replica", "synchronized")
 ON_NAN = ("stop", "rollback")
+EACH_START, EACH_MACHINE = "each start", "each machine"
 FREELY, IF_ALLOWED, NEVER = "freely", "if allowed", "never"
 
 
@@ -27,11 +32,14 @@ def _flag(
     *,
     choices: Sequence[str] = (),
     above: float | None = None,
-    changes: str = FREELY,
+    changes: str,
 ) -> Any:
     """A flag: `choices` lists what may be given; a number must be above `above`.
 
-    `changes` says whether a run may go on with another value than it was started with.
+    `changes` says whether a run may go on with another value than it was started with. EACH_START
+    is no setting of the run: a later start does not read it from the run's folder. EACH_MACHINE
+    may also differ between workers; in all others the workers must agree. FREELY: without a
+    question. IF_ALLOWED: with --allow_changes. NEVER: that is another run.
     """
     metadata = {"help": help_text, "choices": choices, "above": above, "changes": changes}
     return dataclasses.field(default=default, metadata=metadata)
@@ -50,21 +58,26 @@ class Settings:
         "train: train, or go on where the run in --workdir stopped. generate: pictures from its "
         "newest checkpoint. info: print networks, data, devices and settings.",
         choices=MODES,
+        changes=EACH_START,
     )
     workdir: str = _flag(
-        "", "Folder of the run: all it writes goes there. runs/<experiment> if empty."
+        "",
+        "Folder of the run: all it writes goes there. runs/<experiment> if empty. Where it holds a "
+        "run, flags that are not given are read from that run's effective.flags.",
+        changes=EACH_START,
     )
     dataset: str = _flag(
         "drawn_digits",
-        "drawn_digits (drawn by the program; needs no data and no network), folder (of pictures, "
-        "named by --data_dir), a .npy or .npz file of images, or the name of a TensorFlow Datasets "
-        "set of images, for example svhn_cropped.",
+        "drawn_digits (drawn by the program; needs no data and no network), the path of a folder "
+        "of pictures (or folder, and its path as --data_dir), a .npy or .npz file of images, or "
+        "the name of a TensorFlow Datasets set of images, for example svhn_cropped.",
         changes=NEVER,
     )
     data_dir: str = _flag(
         "",
         "With --dataset=folder the folder of pictures; otherwise the TensorFlow Datasets "
         "directory, to which missing sets are downloaded, ~/tensorflow_datasets if empty.",
+        changes=EACH_MACHINE,
     )
     split: str = _flag(
         "train",
@@ -84,13 +97,22 @@ class Settings:
         "What to do with files of a folder that are no whole pictures. error: stop and name the "
         "first. skip: leave them out, and say how many and which.",
         choices=BAD_IMAGES,
+        changes=EACH_MACHINE,
     )
-    cache_dir: str = _flag("~/.cache/gan_core", "Where images are kept that had to be decoded.")
+    cache_dir: str = _flag(
+        "~/.cache/gan_core", "Where decoded images are kept.", changes=EACH_MACHINE
+    )
     memory_limit_gib: float = _flag(
-        4.0, "Images that take more memory than this are read from --cache_dir instead.", above=0
+        4.0,
+        "Images that take more memory than this are read from --cache_dir instead.",
+        above=0,
+        changes=EACH_MACHINE,
     )
     total_steps: int = _flag(
-        3000, "Train until this step, counted from the run's start.", above=-1, changes=IF_ALLOWED
+        3000,
+        "Train until this step, counted from the run's start. A larger one goes on with a run.",
+        above=-1,
+        changes=FREELY,
     )
     global_batch_size: int = _flag(
         128, "Images in one step, over all devices together.", above=0, changes=NEVER
@@ -122,7 +144,7 @@ class Settings:
         1,
         "Start so many processes on this machine with --strategy=multi_worker, to try it.",
         above=0,
-        changes=IF_ALLOWED,
+        changes=EACH_START,
     )
     batch_norm: str = _flag(
         "per_replica",
@@ -190,8 +212,9 @@ class Settings:
         "When a loss or a gradient is NaN or infinite. stop: save the batch and end. rollback: "
         "save the batch and go back to the newest checkpoint, with other random numbers.",
         choices=ON_NAN,
+        changes=FREELY,
     )
-    maximum_rollbacks: int = _flag(3, "How often a run may go back.", above=0)
+    maximum_rollbacks: int = _flag(3, "How often a run may go back.", above=0, changes=FREELY)
     deterministic: bool = _flag(
         False,
         "Only deterministic kernels, slower on GPUs; there a run that was stopped goes on bit for "
@@ -199,28 +222,39 @@ class Settings:
         changes=IF_ALLOWED,
     )
     allow_changes: bool = _flag(
-        False, "Go on with changed intervals, total_steps, devices, precision or learning rates."
+        False,
+        "Go on with changed intervals, devices, precision or learning rates.",
+        changes=EACH_START,
     )
     log_every_steps: int = _flag(
         100, "Steps between two status lines.", above=0, changes=IF_ALLOWED
     )
     sample_every_steps: int = _flag(
-        500, "Steps between two grids of samples.", above=0, changes=IF_ALLOWED
+        500,
+        "Steps between two grids of samples; the first come at steps 10, 25, 50 and 100.",
+        above=0,
+        changes=IF_ALLOWED,
     )
     checkpoint_every_steps: int = _flag(
         500, "Steps between two checkpoints.", above=0, changes=IF_ALLOWED
     )
-    keep_checkpoints: int = _flag(3, "How many of the newest checkpoints to keep.", above=0)
+    keep_checkpoints: int = _flag(
+        3, "How many of the newest checkpoints to keep.", above=0, changes=FREELY
+    )
     dry_run: bool = _flag(
         False,
         "Check everything, the data included (it is downloaded and decoded where it must be), and "
         "print what would be done, without training or touching --workdir.",
+        changes=EACH_START,
     )
-    num_images: int = _flag(64, "How many pictures --mode=generate makes.", above=0)
+    num_images: int = _flag(
+        64, "How many pictures --mode=generate makes.", above=0, changes=EACH_START
+    )
     output: str = _flag(
         "",
         "Where --mode=generate writes: one grid if it ends in .png, a folder of pictures "
         "otherwise. <workdir>/generated.png if empty.",
+        changes=EACH_START,
     )
 
     def __post_init__(self) -> None:
@@ -245,14 +279,15 @@ class Settings:
             was = before.get(field.name, now)
             if field.name == "precision" and "mixed_float16" in (was, now):
                 rule = NEVER  # loss scaling is part of the checkpoint
-            if rule != FREELY and was != now:
+            if rule in changes and was != now:
                 changes[rule].append(f"{field.name}: was {was}, now {now}")
         return changes
 
     def of_the_run(self) -> dict[str, Any]:
         """The settings in which all workers of a run must agree."""
         fields = dataclasses.fields(self)
-        names = [field.name for field in fields if field.metadata["changes"] != FREELY]
+        rules = (FREELY, IF_ALLOWED, NEVER)
+        names = [field.name for field in fields if field.metadata["changes"] in rules]
         return {name: getattr(self, name) for name in names}
 
     def as_dict(self) -> dict[str, Any]:
@@ -268,11 +303,11 @@ class Settings:
 
 
 def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | None:
-    """Settings from, each over the one before: the flags' defaults, `defaults`, flagfiles, flags.
+    """Settings from, each over the one before: defaults, the run in the workdir, flagfiles, flags.
 
     Args:
       arguments: The command line after the program's name.
-      defaults: The experiment's own defaults, by flag.
+      defaults: The experiment's own defaults, by flag, over those of the flags.
 
     Returns:
       The settings; None if help was asked for.
@@ -280,6 +315,17 @@ def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | N
     Raises:
       ArgumentError: If a flag is unknown or its value cannot work.
     """
+    values = _parse_values(arguments, defaults)
+    if values is None:
+        return None
+    before = Path(values["workdir"]) / EFFECTIVE_FLAGS
+    if values["workdir"] and os.path.isfile(before):
+        values = _parse_values(arguments, {**defaults, **_settings_of_run(before, values["mode"])})
+    return Settings(**_with_folder_as_dataset(values))
+
+
+def _parse_values(arguments: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Values by flag; None if help was asked for."""
     values = absl_flags.FlagValues()
     for field in dataclasses.fields(Settings):
         _define(field, defaults.get(field.name, field.default), values)
@@ -297,7 +343,42 @@ def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | N
     # The shell expands ~ only at the start of a word, and flagfiles never see a shell.
     for name in _PATHS:
         settings[name] = os.path.expanduser(settings[name])
-    return Settings(**settings)
+    return settings
+
+
+def _settings_of_run(flagfile: Path, mode: str) -> dict[str, Any]:
+    """What a run was last started with, but for what belongs to that start alone."""
+    try:
+        values = _parse_values([f"--flagfile={flagfile}"], {})
+    except ArgumentError as error:
+        raise ArgumentError(
+            "workdir", flagfile.parent, f"holds settings that cannot be read: {error}", "mend them"
+        ) from error
+    names = {f.name for f in dataclasses.fields(Settings) if f.metadata["changes"] != EACH_START}
+    if mode != "train":
+        names -= _DEVICES
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _with_folder_as_dataset(values: dict[str, Any]) -> dict[str, Any]:
+    """A path as --dataset means a folder of pictures, or a file."""
+    dataset = values["dataset"]
+    if not re.match(r"[./~]", dataset) and os.sep not in dataset:
+        return values
+    if os.path.isdir(dataset):
+        if values["data_dir"] not in ("", dataset):
+            raise ArgumentError(
+                "data_dir",
+                values["data_dir"],
+                f"must not name another folder than `dataset` ({dataset})",
+                "leave one of them out",
+            )
+        return values | {"dataset": "folder", "data_dir": dataset}
+    if dataset[0] in "./~" and not os.path.exists(dataset):
+        raise ArgumentError(
+            "dataset", dataset, "must be a folder of pictures or a file", "check the path"
+        )
+    return values
 
 
 def help_text(defaults: Mapping[str, Any]) -> str:
@@ -314,13 +395,38 @@ def help_text(defaults: Mapping[str, Any]) -> str:
 
 
 def _define(field: dataclasses.Field, default: Any, values: absl_flags.FlagValues) -> None:
+    help_words, kind = field.metadata["help"], type(field.default)
+    if kind is int:
+        absl_flags.DEFINE(_WholeNumberParser(), field.name, default, help_words, flag_values=values)
+        return
     define = {
         bool: absl_flags.DEFINE_boolean,
-        int: absl_flags.DEFINE_integer,
         float: absl_flags.DEFINE_float,
         str: absl_flags.DEFINE_string,
-    }[type(field.default)]
-    define(field.name, default, field.metadata["help"], flag_values=values)
+    }[kind]
+    define(field.name, default, help_words, flag_values=values)
+
+
+class _WholeNumberParser(absl_flags.ArgumentParser):
+    """Reads `1000`, and `1e3` too; says what is wrong with anything else."""
+
+    def parse(self, argument: str | int) -> int:
+        """The number, or a `ValueError` that absl passes on."""
+        try:
+            return int(argument)
+        except ValueError:
+            pass
+        try:
+            number = float(argument)
+        except ValueError:
+            number = float("nan")
+        if not number.is_integer():
+            raise ValueError("must be a whole number")
+        return int(number)
+
+    def flag_type(self) -> str:
+        """What the flag takes."""
+        return "int"
 
 
 def _check(field: dataclasses.Field, value: Any) -> None:
@@ -351,9 +457,13 @@ def _flagfiles_first(arguments: Sequence[str]) -> list[str]:
 def _as_argument_error(error: absl_flags.Error) -> ArgumentError:
     """An error of absl's in this project's form."""
     if isinstance(error, absl_flags.UnrecognizedFlagError):
-        hint = re.search(r"Did you mean: (.*?)\s*\?", str(error))
-        remedy = f"did you mean --{hint.group(1)}?" if hint else "see --help"
+        known = ["flagfile", *(field.name for field in dataclasses.fields(Settings))]
+        meant = [f"--{name}" for name in flags_meant(error.flagname, known)]
+        remedy = f"did you mean {' or '.join(meant)}?" if meant else "see --help"
         argument = error.flagvalue or f"--{error.flagname}"
         return ArgumentError("flag", argument, "is not known", remedy)
+    value = re.match(r"flag --(\w+)=(.*): (must be a whole number)", str(error))
+    if value:
+        return ArgumentError(*value.groups(), "write 1000 or 1e3, say")
     text = " ".join(str(error).split())
     return ArgumentError("flags", text, "cannot be read", "see --help")

@@ -1,11 +1,16 @@
 """A GAN on any folder of pictures, 64x64x3."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
+from etils import epy
+
+import gan_core
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, NormalLatents, UpSamplingConv2D
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -15,12 +20,12 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(1024, activation="tanh"),
             layers.Dense(8 * 8 * 128),
-            BatchNormalization(),
+            gan_core.BatchNormalization(),
             layers.Activation("tanh"),
             layers.Reshape((8, 8, 128)),
-            UpSamplingConv2D(128, 5, activation="tanh"),
-            UpSamplingConv2D(128, 5, activation="tanh"),
-            UpSamplingConv2D(3, 5),
+            gan_core.UpSamplingConv2D(128, 5, activation="tanh"),
+            gan_core.UpSamplingConv2D(128, 5, activation="tanh"),
+            gan_core.UpSamplingConv2D(3, 5),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",
@@ -31,7 +36,7 @@ EXPERIMENT = Experiment(
     name="image_folder_gan",
     build_generator=build_generator,
     build_discriminator=networks.build_tanh_discriminator,
-    latents=NormalLatents(100),
+    latents=gan_core.NormalLatents(100),
     defaults={"dataset": "folder", "global_batch_size": 128},
 )
 

@@ -1,11 +1,16 @@
 """A convolutional GAN on MNIST, 28x28x1, whose generator ends in a dense layer."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
+from etils import epy
+
+import gan_core
 from experiments import runner
 from experiments.experiment import Experiment
-from gan_core import Conv2D, NormalLatents, UpSamplingConv2D
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -15,9 +20,9 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(5 * 5 * 128, activation="tanh"),
             layers.Reshape((5, 5, 128)),
-            UpSamplingConv2D(64, 5, activation="tanh"),
-            UpSamplingConv2D(32, 5, activation="tanh"),
-            UpSamplingConv2D(16, 5, activation="tanh"),
+            gan_core.UpSamplingConv2D(64, 5, activation="tanh"),
+            gan_core.UpSamplingConv2D(32, 5, activation="tanh"),
+            gan_core.UpSamplingConv2D(16, 5, activation="tanh"),
             layers.Flatten(),
             layers.Dense(28 * 28),
             layers.Activation("tanh", dtype="float32"),
@@ -32,7 +37,7 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            Conv2D(64, 5, padding="same", activation="tanh"),
+            gan_core.Conv2D(64, 5, padding="same", activation="tanh"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(1, dtype="float32"),
@@ -45,7 +50,7 @@ EXPERIMENT = Experiment(
     name="mnist_dcgan",
     build_generator=build_generator,
     build_discriminator=build_discriminator,
-    latents=NormalLatents(256),
+    latents=gan_core.NormalLatents(256),
     defaults={"dataset": "mnist", "global_batch_size": 128},
 )
 

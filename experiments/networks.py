@@ -1,9 +1,14 @@
 """Networks that several experiments share."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
-from gan_core import Conv2D
+from etils import epy
+
+import gan_core
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
 
 
 def build_dropout_discriminator(image_shape: tuple[int, int, int]) -> keras.Model:
@@ -14,10 +19,10 @@ def build_dropout_discriminator(image_shape: tuple[int, int, int]) -> keras.Mode
     return keras.Sequential(
         [
             keras.Input(image_shape),
-            Conv2D(64, 5, 2, "same"),
+            gan_core.Conv2D(64, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Dropout(0.4),
-            Conv2D(128, 5, 2, "same"),
+            gan_core.Conv2D(128, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Dropout(0.4),
             layers.Flatten(),
@@ -32,9 +37,9 @@ def build_tanh_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((64, 64, 3)),
-            Conv2D(64, 5, padding="same", activation="tanh"),
+            gan_core.Conv2D(64, 5, padding="same", activation="tanh"),
             layers.MaxPooling2D(2),
-            Conv2D(128, 5, padding="valid", activation="tanh"),
+            gan_core.Conv2D(128, 5, padding="valid", activation="tanh"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(1024, activation="tanh"),

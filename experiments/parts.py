@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import keras
 import tensorflow as tf
 
 import gan_core
+from experiments import run_folder
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from gan_core import ArgumentError
@@ -50,7 +52,7 @@ def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_co
         "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
     }
     if settings.dataset == "drawn_digits":
-        source = gan_core.drawn_digits(settings.split, **fitting)
+        source = gan_core.drawn_digits(settings.split, **fitting, **storage)
     elif settings.dataset == "folder":
         if not settings.data_dir:
             raise ArgumentError(
@@ -141,6 +143,32 @@ def set_learning_rates(gan: gan_core.GanStep, settings: Settings) -> None:
         (gan.discriminator_optimizer, settings.discriminator_learning_rate),
     ):
         getattr(optimizer, "inner_optimizer", optimizer).learning_rate = rate
+
+
+def describe_disk_use(gan: gan_core.GanStep, settings: Settings) -> str:
+    """How much room the run's checkpoints take, and how much there is."""
+    owners = (
+        gan.generator,
+        gan.discriminator,
+        gan.generator_optimizer,
+        gan.discriminator_optimizer,
+    )
+    one = sum(v.numpy().nbytes for owner in owners for v in owner.variables)
+    one += sum(value.numpy().nbytes for value in getattr(gan.generator_average, "values", []))
+    # One more than is kept while the newest is being written, and the best.
+    most = one * (settings.keep_checkpoints + 1)
+    free = shutil.disk_usage(run_folder.nearest_existing(Path(settings.workdir))).free
+    if free < most:
+        warnings.warn(
+            f"--workdir={settings.workdir} has {free / 2**20:,.0f} MiB of room, and checkpoints "
+            f"take up to {most / 2**20:,.0f} MiB: make room, or keep fewer with --keep_checkpoints",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return (
+        f"{one / 2**20:,.0f} MiB a checkpoint, up to {most / 2**20:,.0f} MiB in all; "
+        f"{free / 2**30:,.1f} GiB are free"
+    )
 
 
 def image_shape(gan: gan_core.GanStep) -> tuple[int, int, int]:

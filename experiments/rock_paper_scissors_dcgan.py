@@ -1,11 +1,16 @@
 """A DCGAN (Radford et al. 2016) on rock_paper_scissors at 256x256x3."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
+from etils import epy
+
+import gan_core
 from experiments import networks, runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, Conv2DTranspose, NormalLatents
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -15,12 +20,12 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(32 * 32 * 256),
             layers.Reshape((32, 32, 256)),
-            BatchNormalization(),
-            Conv2DTranspose(128, 5, 2, "same", activation="selu"),
-            BatchNormalization(),
-            Conv2DTranspose(64, 5, 2, "same", activation="selu"),
-            BatchNormalization(),
-            Conv2DTranspose(3, 5, 2, "same"),
+            gan_core.BatchNormalization(),
+            gan_core.Conv2DTranspose(128, 5, 2, "same", activation="selu"),
+            gan_core.BatchNormalization(),
+            gan_core.Conv2DTranspose(64, 5, 2, "same", activation="selu"),
+            gan_core.BatchNormalization(),
+            gan_core.Conv2DTranspose(3, 5, 2, "same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",
@@ -31,7 +36,7 @@ EXPERIMENT = Experiment(
     name="rock_paper_scissors_dcgan",
     build_generator=build_generator,
     build_discriminator=lambda: networks.build_dropout_discriminator((256, 256, 3)),
-    latents=NormalLatents(100),
+    latents=gan_core.NormalLatents(100),
     defaults={"dataset": "rock_paper_scissors", "global_batch_size": 32},
 )
 

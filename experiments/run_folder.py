@@ -5,26 +5,35 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import imageio.v3 as imageio
-import numpy as np
+from etils import epy
 
 import gan_core
 from gan_core import ArgumentError
+
+with epy.lazy_imports():
+    import imageio.v3 as imageio
+    import numpy as np
 
 _MAXIMUM_GIF_FRAMES = 120
 
 
 def check_writable(name: str, folder: Path) -> None:
     """Raises `ArgumentError` where a folder cannot be made or written to; writes nothing."""
-    existing = folder.absolute()
-    while not os.path.lexists(existing):
-        existing = existing.parent
+    existing = nearest_existing(folder)
     if not existing.is_dir():
         raise ArgumentError(name, folder, f"must be a folder, but {existing} is a file", "move it")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ArgumentError(
             name, folder, f"must be writable, but {existing} is not", "choose another"
         )
+
+
+def nearest_existing(folder: Path) -> Path:
+    """The folder itself, or the nearest above it that is there."""
+    existing = folder.absolute()
+    while not os.path.lexists(existing):
+        existing = existing.parent
+    return existing
 
 
 def make_folder(name: str, folder: Path) -> None:

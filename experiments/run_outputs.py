@@ -13,6 +13,7 @@ from experiments import parts, run_folder
 from experiments.flags import Settings
 
 _GRID_COLUMNS = 8
+_EARLY_SAMPLES = (10, 25, 50, 100)
 _GRID_WIDTH = 1024
 
 
@@ -72,11 +73,14 @@ class RunOutputs:
         self._window = gan_core.MetricsWindow(gan, self._writer, checkpoints)
         draw_samples = gan_core.SampleGrid(gan, self._writer, caption, self._num_grid_images())
         draw_curves = gan_core.CurvesPicture(self._workdir, caption)
-        self._intervals = [
-            (settings.log_every_steps, "metrics", self._window.write),
-            (settings.sample_every_steps, "samples", draw_samples),
-            (settings.sample_every_steps, "curves", draw_curves),
-        ]
+        interval = settings.sample_every_steps
+        # What training does in its first minute is worth more looks.
+        early = [step for step in _EARLY_SAMPLES if step < interval]
+        self._due = {
+            "metrics": gan_core.Every(settings.log_every_steps, self._window.write),
+            "samples": gan_core.Every(interval, draw_samples, early),
+            "curves": gan_core.Every(interval, draw_curves, early),
+        }
         if restored:
             self._window.restore(before["metrics_window"])
         else:
@@ -86,8 +90,7 @@ class RunOutputs:
     def state(self) -> dict[str, object]:
         """What a run that goes on from here needs to know, as JSON."""
         step = int(self._gan.step.numpy())
-        on_the_grid = step - step % self._settings.sample_every_steps
-        last_picture = max(self._last_picture, on_the_grid)
+        last_picture = max(self._last_picture, self._due["samples"].last_due(step))
         return {"metrics_window": self._window.state(), "last_picture": last_picture}
 
     def hooks(self) -> list[gan_core.Hook]:
@@ -96,16 +99,16 @@ class RunOutputs:
             self._window.add,
             lambda step, metrics: self._status.advance(step),
             *(
-                gan_core.Every(interval, gan_core.KeepTrying(name, hook))
-                for interval, name, hook in self._intervals
+                gan_core.Every(due.every_steps, gan_core.KeepTrying(name, due.hook), due.also_at)
+                for name, due in self._due.items()
             ),
         ]
 
     def write_last(self, step: int) -> None:
         """Writes what is due at the last step, off the intervals too, and the film."""
-        for interval, _, hook in self._intervals:
-            if step % interval:
-                hook(step, {})
+        for due in self._due.values():
+            if not due.is_due(step):
+                due.hook(step, {})
         run_folder.write_gif(self._workdir / "samples", self._workdir / "training.gif")
 
     def save_diagnosis(self, error: gan_core.NotFiniteError) -> str:

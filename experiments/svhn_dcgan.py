@@ -1,11 +1,16 @@
 """DCGAN (Radford et al. 2016) on street view house numbers, 32x32x3."""
 
-import keras
-from keras import layers
+from __future__ import annotations
 
+from etils import epy
+
+import gan_core
 from experiments import runner
 from experiments.experiment import Experiment
-from gan_core import BatchNormalization, Conv2D, Conv2DTranspose, NormalLatents
+
+with epy.lazy_imports():
+    import keras
+    from keras import layers
 
 
 def build_generator(latent_size: int) -> keras.Model:
@@ -15,15 +20,15 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(4 * 4 * 512),
             layers.Reshape((4, 4, 512)),
-            BatchNormalization(),
+            gan_core.BatchNormalization(),
             layers.LeakyReLU(0.2),
-            Conv2DTranspose(256, 5, 2, "same"),
-            BatchNormalization(),
+            gan_core.Conv2DTranspose(256, 5, 2, "same"),
+            gan_core.BatchNormalization(),
             layers.LeakyReLU(0.2),
-            Conv2DTranspose(128, 5, 2, "same"),
-            BatchNormalization(),
+            gan_core.Conv2DTranspose(128, 5, 2, "same"),
+            gan_core.BatchNormalization(),
             layers.LeakyReLU(0.2),
-            Conv2DTranspose(3, 5, 2, "same"),
+            gan_core.Conv2DTranspose(3, 5, 2, "same"),
             layers.Activation("tanh", dtype="float32"),
         ],
         name="generator",
@@ -35,13 +40,13 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((32, 32, 3)),
-            Conv2D(64, 5, 2, "same"),
+            gan_core.Conv2D(64, 5, 2, "same"),
             layers.LeakyReLU(0.2),
-            Conv2D(128, 5, 2, "same"),
-            BatchNormalization(),
+            gan_core.Conv2D(128, 5, 2, "same"),
+            gan_core.BatchNormalization(),
             layers.LeakyReLU(0.2),
-            Conv2D(256, 5, 2, "same"),
-            BatchNormalization(),
+            gan_core.Conv2D(256, 5, 2, "same"),
+            gan_core.BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Flatten(),
             layers.Dense(1, dtype="float32"),
@@ -54,7 +59,7 @@ EXPERIMENT = Experiment(
     name="svhn_dcgan",
     build_generator=build_generator,
     build_discriminator=build_discriminator,
-    latents=NormalLatents(100),
+    latents=gan_core.NormalLatents(100),
     defaults={"dataset": "svhn_cropped", "global_batch_size": 128},
 )
 

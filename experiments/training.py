@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 import gan_core
-from experiments import exit_codes, flags, parts, run_folder
+from experiments import exit_codes, parts, preflight, run_folder, startup
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from experiments.run_outputs import RunOutputs
@@ -29,20 +29,21 @@ class _StoppedError(Exception):
     """A signal asked for a stop, between two calls of steps."""
 
 
-def train(experiment: Experiment, settings: Settings) -> int:
+def run(experiment: Experiment, settings: Settings) -> int:
     """Trains, or goes on where the run in the workdir stopped; returns the exit code.
 
     Of several workers only the chief writes; what ends a run, a signal to any of them included,
     is agreed on between two calls of steps.
     """
     workdir = Path(settings.workdir)
-    run_folder.check_writable("workdir", workdir)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = parts.make_strategy(settings)
     settings, precision_facts = parts.choose_precision(settings)
     gan = parts.build_gan(experiment, settings, strategy)
+    startup.lap("networks")
     source = parts.open_source(settings, parts.image_shape(gan))
+    startup.lap("data")
     run = _Run(experiment, settings, strategy, gan, source)
     with contextlib.ExitStack() as stack:
         if run.is_chief and not settings.dry_run:
@@ -56,6 +57,7 @@ def train(experiment: Experiment, settings: Settings) -> int:
             run.say(f"{parts.describe_strategy(settings, strategy)}, {precision_facts}")
             step = int(gan.step.numpy())
             run.say(f"from step {step:,} to {settings.total_steps:,}, workdir {workdir}")
+            run.say(f"disk: {parts.describe_disk_use(gan, settings)}")
             if settings.dry_run:
                 run.say("dry run: everything fits; nothing was trained or written")
                 return exit_codes.DONE
@@ -92,11 +94,9 @@ class _Run:
         self._workdir = Path(settings.workdir)
         self._caption = f"{experiment.name}, {source.name}"
         self._identity = {
-            "experiment": experiment.name,
+            **preflight.identity_of(experiment),
             "data": source.name,
             "number of images": len(source.images),
-            "latents": str(experiment.latents),
-            "value range": list(experiment.value_range),
         }
         self._checkpoints = gan_core.Checkpoints(
             self._workdir / "checkpoints", gan, settings.keep_checkpoints
@@ -151,8 +151,7 @@ class _Run:
         step = int(self._gan.step.numpy())
         if self._restored and step >= settings.total_steps:
             self.say(
-                f"nothing to do: step {step:,} is reached; to go on give a larger --total_steps "
-                "and --allow_changes"
+                f"nothing to do: step {step:,} is reached; to go on give a larger --total_steps"
             )
             return exit_codes.DONE
         try:
@@ -216,16 +215,23 @@ class _Run:
                 hooks += [gan_core.Every(settings.checkpoint_every_steps, self._unless_full(save))]
                 if settings.on_nan == "rollback" and not self._restored:
                     self._save(0, {})
-            self.say("Tracing the step (first call) ...")
+            startup.lap("folder")
+            self.say("compiling the training step (2 to 60 s)")
+            first_step = gan_core.At([int(gan.step.numpy()) + 1], self._say_first_step)
             gan_core.train(
                 gan,
                 parts.make_batches(gan, self._source, settings, self._strategy),
                 total_steps=settings.total_steps,
                 steps_per_call=settings.steps_per_call,
                 schedule=parts.make_schedule(settings),
-                hooks=[*hooks, lambda step, metrics: self._stop_together(step, signals)],
+                hooks=[
+                    first_step,
+                    *hooks,
+                    lambda step, metrics: self._stop_together(step, signals),
+                ],
             )
             if self.is_chief:
+                self.say("writing the last grid, the curves, the film and a checkpoint")
                 # As it is before the last lines where those are off their grid: a run that goes on
                 # from here writes the lines that it would have written without the end. Saved
                 # after them: with the last checkpoint everything is there.
@@ -233,6 +239,11 @@ class _Run:
                 self._outputs.write_last(settings.total_steps)
                 self._checkpoints.save(facts)
                 self._checkpoints.wait()
+
+    def _say_first_step(self, step: int, metrics: gan_core.Metrics) -> None:
+        if not self._rollbacks:
+            startup.lap("compiling and the first step")
+            self.say(startup.describe())
 
     def _save(self, step: int, metrics: gan_core.Metrics) -> None:
         del step, metrics
@@ -261,29 +272,22 @@ class _Run:
             raise self._disk_error or OSError("the chief reports it")
         if asked and step < self._settings.total_steps:
             if self.is_chief:
-                self._save(step, {})
-                self._checkpoints.wait()
+                self._save_stopped(step)
             raise _StoppedError
+
+    def _save_stopped(self, step: int) -> None:
+        """Leaves the files that an end leaves; the checkpoint first: time may be short."""
+        self.say("writing a checkpoint, the last grid, the curves and the film")
+        self._save(step, {})
+        self._checkpoints.wait()
+        try:
+            self._outputs.write_last(step)
+        except OSError as error:
+            self.say(f"the last grid, curves and film could not be written ({error})")
 
     def _check_same_run(self, facts: gan_core.Facts) -> None:
         """Raises `ArgumentError` with a list of what differs from the run in the workdir."""
-        other = [
-            f"{name}: was {facts.get(name)}, now {value}"
-            for name, value in self._identity.items()
-            if facts.get(name) != value
-        ]
-        changes = self._settings.changes_from(facts["settings"])
-        other += changes[flags.NEVER]
-        allowed = changes[flags.IF_ALLOWED]
-        if other:
-            rule = f"holds a run with other settings ({'; '.join(other + allowed)})"
-            remedy = "go on with the settings of the run, or start another in an empty folder"
-            raise ArgumentError("workdir", self._workdir, rule, remedy)
-        if allowed and not self._settings.allow_changes:
-            rule = f"holds a run with other settings ({'; '.join(allowed)})"
-            remedy = "go on with the settings of the run, or give --allow_changes"
-            raise ArgumentError("workdir", self._workdir, rule, remedy)
-        for change in allowed:
+        for change in preflight.check_same_run(self._identity, facts, self._settings):
             self.say(f"changed: {change}")
 
     def _explain_disk(self, error: OSError) -> str:

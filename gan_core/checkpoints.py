@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import threading
 import time
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
 
-from gan_core.durable_files import checksum, sync
+from gan_core.checkpoint_files import (
+    Facts,
+    newest_undamaged,
+    read_facts,
+    score_of,
+    step_paths,
+    write_manifest,
+)
+from gan_core.durable_files import sync
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.step import GanStep
-
-Facts = dict[str, object]
-"""What is kept beside the variables, as JSON: the experiment and its data, say."""
 
 _OTHER_RUN = "go on with the settings of the run, or start another in an empty workdir"
 
@@ -120,10 +123,10 @@ class Checkpoints:
         Raises:
           ArgumentError: If the checkpoint does not fit these networks and optimizers.
         """
-        path = _newest_undamaged(self._folder, rename_damaged=for_training and not read_only)
+        path = newest_undamaged(self._folder, rename_damaged=for_training and not read_only)
         if path is None:
             return None
-        facts = _read_facts(path)
+        facts = read_facts(path)
         if check:
             check(facts)
         try:
@@ -162,7 +165,7 @@ class Checkpoints:
             (partial / "facts.json").write_text(
                 json.dumps({"step": step, **facts}, indent=2) + "\n", encoding="utf-8"
             )
-            _write_manifest(partial)
+            write_manifest(partial)
             partial.rename(path)
             sync(self._folder)
             for old in self._superfluous():
@@ -174,7 +177,7 @@ class Checkpoints:
 
     def _superfluous(self) -> list[Path]:
         paths = self.paths()
-        scores = {path: _score(path) for path in paths}
+        scores = {path: score_of(path) for path in paths}
         scored = [path for path in paths if scores[path] is not None]
         best = min(scored, key=scores.get, default=None)
         return [path for path in paths[: -self._keep] if path != best]
@@ -184,80 +187,3 @@ class Checkpoints:
         names = ("generator", "discriminator", "generator_average", "step")
         parts = {name: getattr(gan, name) for name in names if getattr(gan, name) is not None}
         return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))
-
-
-def step_paths(folder: Path, ending: str = "") -> list[Path]:
-    """What a folder holds under names `step_<step><ending>`, in the order of the steps."""
-    name = re.compile(rf"step_\d+{re.escape(ending)}")
-    return sorted((p for p in folder.glob("step_*") if name.fullmatch(p.name)), key=step_of)
-
-
-def step_of(path: Path) -> int:
-    """The number in the name of a file or folder `step_<step>`."""
-    return int(path.stem.removeprefix("step_"))
-
-
-def latest_facts(folder: Path) -> Facts | None:
-    """The facts of the newest undamaged checkpoint of a folder; None where there is none."""
-    path = _newest_undamaged(folder, rename_damaged=False)
-    return _read_facts(path) if path else None
-
-
-def find_damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint's files, by its manifest; None if all is well."""
-    try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
-        for name, expected in manifest.items():
-            file = path / name
-            if not file.is_file():
-                return f"{name} is missing"
-            if file.stat().st_size != expected["bytes"]:
-                return f"{name} has {file.stat().st_size} bytes instead of {expected['bytes']}"
-            if checksum(file) != expected["sha256"]:
-                return f"{name} has another checksum"
-    except FileNotFoundError:
-        return "manifest.json is missing"
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
-        return f"its files cannot be read: {error}"
-    return None
-
-
-def _newest_undamaged(folder: Path, rename_damaged: bool) -> Path | None:
-    for path in reversed(step_paths(folder)):
-        damage = find_damage(path)
-        if damage is None:
-            return path
-        fate = "passed over"
-        if rename_damaged:
-            set_aside = path.with_name(f"damaged_{path.name}")
-            shutil.rmtree(set_aside, ignore_errors=True)
-            path.rename(set_aside)
-            fate = f"set aside as {set_aside}"
-        warnings.warn(
-            f"checkpoint {path.name} is damaged ({damage}): it is {fate}, and the one before "
-            "it is looked for",
-            RuntimeWarning,
-            stacklevel=3,
-        )
-    return None
-
-
-def _write_manifest(folder: Path) -> None:
-    """Lists all files of a folder with their sizes and checksums, and syncs them all."""
-    files = sorted(folder.iterdir())
-    manifest = {f.name: {"bytes": f.stat().st_size, "sha256": checksum(f)} for f in files}
-    path = folder / "manifest.json"
-    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    for file in (*files, path, folder):
-        sync(file)
-
-
-def _score(path: Path) -> float | None:
-    try:
-        return _read_facts(path).get("score")
-    except (OSError, ValueError):
-        return None
-
-
-def _read_facts(path: Path) -> Facts:
-    return json.loads((path / "facts.json").read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -29,7 +29,9 @@ _WAIT = "data_wait_seconds"
 
 @dataclasses.dataclass(frozen=True)
 class Every:
-    """Calls a hook at the multiples of `every_steps`, and at `last_step` in any case.
+    """Calls a hook at the multiples of `every_steps`, and at the steps `also_at`.
+
+    `train` ends a call of steps at each of them, so that none is passed over.
 
     Raises:
       ArgumentError: If `every_steps` is not above 0.
@@ -37,14 +39,36 @@ class Every:
 
     every_steps: int
     hook: Hook
-    last_step: int | None = None
+    also_at: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         check_positive("every_steps", self.every_steps)
 
     def __call__(self, step: int, metrics: Metrics) -> None:
         """Passes on what is due."""
-        if step % self.every_steps == 0 or step == self.last_step:
+        if self.is_due(step):
+            self.hook(step, metrics)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the hook is called at `step`."""
+        return step % self.every_steps == 0 or step in self.also_at
+
+    def last_due(self, step: int) -> int:
+        """The last step up to `step` at which the hook is called; 0 where there is none."""
+        early = [due for due in self.also_at if due <= step]
+        return max([step - step % self.every_steps, *early])
+
+
+@dataclasses.dataclass(frozen=True)
+class At:
+    """Calls a hook at some steps; `train` ends a call of steps at each of them."""
+
+    steps: Sequence[int]
+    hook: Hook
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Passes on what is due."""
+        if step in self.steps:
             self.hook(step, metrics)
 
 
@@ -85,10 +109,11 @@ class MetricsWindow:
     """Collects the metrics of each call, and writes their means since the last time.
 
     Use `add` after every call and `write` at an interval. Beside the means it writes
-    `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1),
-    `seconds` of training in the whole run, `checkpoint_pause` (seconds since the last time) and
-    `memory_gib`. The rates leave out the first call, in which TensorFlow traces and optimises the
-    graph. `state` and `restore` carry what is collected over a stop between two lines.
+    `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1; not
+    under op determinism, which refuses TensorFlow's clock), `seconds` of training in the whole
+    run, `checkpoint_pause` (seconds since the last time) and `memory_gib`. The rates leave out the
+    first call, in which TensorFlow traces and optimises the graph. `state` and `restore` carry what
+    is collected over a stop between two lines.
 
     Args:
       gan: What is trained.
@@ -113,7 +138,7 @@ class MetricsWindow:
         self._started = clock()
         self._pause_before = checkpoints.pause_seconds if checkpoints else 0.0
         self._sums: Metrics = {}
-        self._waited: tf.Tensor | float = 0.0
+        self._waited: tf.Tensor | float | None = None
         self._rate_start: tuple[float, int, int] | None = None
 
     def state(self) -> dict[str, object]:
@@ -136,7 +161,7 @@ class MetricsWindow:
         self._last_step = step
         for name, mean in metrics.items():
             if name == _WAIT:
-                self._waited += mean * num_steps
+                self._waited = (self._waited or 0.0) + mean * num_steps
             elif not name.endswith(GRADIENT_CHECK):
                 self._sums[name] = self._sums.get(name, 0.0) + mean * num_steps
         if self._rate_start is None:
@@ -156,7 +181,8 @@ class MetricsWindow:
             duration = max(now - start, 1e-9)
             timing["images_per_sec"] = (images_seen - start_images) / duration
             timing["steps_per_sec"] = (step - start_step) / duration
-            timing["data_wait"] = float(self._waited) / duration
+            if self._waited is not None:
+                timing["data_wait"] = float(self._waited) / duration
         if self._checkpoints:
             timing["checkpoint_pause"] = self._checkpoints.pause_seconds - self._pause_before
             self._pause_before = self._checkpoints.pause_seconds
@@ -168,7 +194,7 @@ class MetricsWindow:
 
     def _start_rate(self) -> None:
         images_seen = int(self._gan.images_seen.numpy())
-        self._waited = 0.0
+        self._waited = None
         self._rate_start = (self._clock(), self._last_step, images_seen)
 
 

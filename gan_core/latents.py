@@ -5,9 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import Protocol
 
-import tensorflow as tf
+from etils import epy
 
 from gan_core.errors import ArgumentError, check_positive
+
+with epy.lazy_imports():
+    import tensorflow as tf
 
 
 class LatentDistribution(Protocol):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import tensorflow as tf
 
 from gan_core.errors import check_divides, check_positive
-from gan_core.hooks import Every, Hook
+from gan_core.hooks import At, Every, Hook
 from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
 from gan_core.update_schedules import Schedule, simultaneous
@@ -51,7 +51,9 @@ def train(
       steps_per_call: Steps in one call into the graph; hooks run between calls.
       schedule: Which updates make one step; `simultaneous()` when None.
       hooks: Called in turn after each call as hook(step, metrics); metrics are the means over
-        the call's steps, still on the device, and `data_wait_seconds` a step.
+        the call's steps, still on the device, and `data_wait_seconds` a step (not under op
+        determinism, which refuses TensorFlow's clock). A call also ends at each step that an `At`
+        or `Every.also_at` names.
 
     Raises:
       ArgumentError: If `steps_per_call` is not positive or does not divide a hook's interval.
@@ -60,14 +62,20 @@ def train(
     """
     hooks = tuple(hooks)
     check_positive("steps_per_call", steps_per_call)
+    stops: set[int] = set()
     for hook in hooks:
         if isinstance(hook, Every):
             check_divides("steps_per_call", steps_per_call, "every_steps", hook.every_steps)
+            stops.update(hook.also_at)
+        elif isinstance(hook, At):
+            stops.update(hook.steps)
     run_steps = make_step_loop(gan, schedule or simultaneous())
     step = int(gan.step.numpy())
     while step < total_steps:
         # A step count off the grid, from another `steps_per_call` say, gets back onto it.
-        num_steps = min(steps_per_call - step % steps_per_call, total_steps - step)
+        on_the_grid = step - step % steps_per_call + steps_per_call
+        stop = min([on_the_grid, total_steps, *(s for s in stops if s > step)])
+        num_steps = stop - step
         metrics, finite_steps, failed = run_steps(batches, tf.constant(num_steps))
         finite_steps = int(finite_steps)
         if finite_steps < num_steps:
@@ -93,29 +101,39 @@ def make_step_loop(
     or making a variable on the way, which traces it twice too, would double the start-up.
     """
     names: list[str] = []
+    has_clock = _has_clock()
+
+    def run_step(batches: Iterator[Batch]) -> tf.Tensor:
+        """One step; its metrics, padded to the room that there is."""
+        timed = _TimedIterator(batches, after=gan.step.read_value()) if has_clock else None
+        metrics = schedule(gan, timed or batches)
+        if timed:
+            metrics |= {"data_wait_seconds": timed.waited_seconds()}
+        names[:] = metrics
+        values = tf.stack([tf.cast(metrics[name], tf.float32) for name in names])
+        with tf.control_dependencies(_stateful_operations_so_far()):
+            gan.step.assign_add(1)
+        return tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
 
     def run_steps(
         batches: Iterator[Batch], num_steps: tf.Tensor
     ) -> tuple[Metrics, tf.Tensor, Metrics]:
-        sums = tf.zeros([_MAXIMUM_METRICS])
-        failed = tf.zeros([_MAXIMUM_METRICS])
-        finite_steps = tf.constant(0)
-        for _ in tf.range(num_steps):
-            # One iteration at a time, so that the clock reads waiting, not computing.
-            tf.autograph.experimental.set_loop_options(parallel_iterations=1)
-            timed_batches = _TimedIterator(batches, after=gan.step.read_value())
-            metrics = schedule(gan, timed_batches)
-            metrics |= {"data_wait_seconds": timed_batches.waited_seconds()}
-            names[:] = metrics
-            values = tf.stack([tf.cast(metrics[name], tf.float32) for name in names])
-            values = tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
-            sums += values
+        def body(
+            done: tf.Tensor, sums: tf.Tensor, failed: tf.Tensor, finite_steps: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            values = run_step(batches)
             failed_before = ~tf.reduce_all(tf.math.is_finite(failed))
             failed = tf.where(failed_before, failed, values)
             failed_now = ~tf.reduce_all(tf.math.is_finite(failed))
-            finite_steps += tf.cast(~failed_now, tf.int32)
-            with tf.control_dependencies(_stateful_operations_so_far()):
-                gan.step.assign_add(1)
+            return done + 1, sums + values, failed, finite_steps + tf.cast(~failed_now, tf.int32)
+
+        _, sums, failed, finite_steps = tf.while_loop(
+            lambda done, *_: done < num_steps,
+            body,
+            (0, tf.zeros([_MAXIMUM_METRICS]), tf.zeros([_MAXIMUM_METRICS]), 0),
+            # One iteration at a time, so that the clock reads waiting, not computing.
+            parallel_iterations=1,
+        )
         means = tf.unstack(sums / tf.cast(num_steps, tf.float32))
         return (
             dict(zip(names, means, strict=False)),
@@ -123,7 +141,17 @@ def make_step_loop(
             dict(zip(names, tf.unstack(failed), strict=False)),
         )
 
-    return tf.function(run_steps, reduce_retracing=True)
+    # AutoGraph would take twice as long to read the engine as tracing takes.
+    return tf.function(run_steps, reduce_retracing=True, autograph=False)
+
+
+def _has_clock() -> bool:
+    """Whether TensorFlow tells the time: under op determinism it refuses to."""
+    try:
+        tf.timestamp()
+    except tf.errors.FailedPreconditionError:
+        return False
+    return True
 
 
 class _TimedIterator:

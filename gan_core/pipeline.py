@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import tensorflow as tf
 
+from gan_core.autotune import without_autotune
 from gan_core.datasets.source import ImageSource, shape_text
 from gan_core.errors import ArgumentError
 from gan_core.types import Batch
 
 _LARGEST_NUMBER = 2**62 - 1
 _ROUNDS = 16
+_PREFETCHED_BATCHES = 4
 _ORDER_STREAM, _TOP_STREAM, _LEFT_STREAM, _FLIP_STREAM = range(4)
 
 
@@ -56,6 +59,7 @@ def image_batches(
         first_replica = context.input_pipeline_id * pipeline_replicas
         replica_batch_size = context.get_per_replica_batch_size(global_batch_size)
 
+        @tf.autograph.experimental.do_not_convert  # which takes half a second of each start
         def read(element: tf.Tensor) -> Batch:
             # The elements of one pipeline go to its replicas in turn.
             replica = first_replica + element % pipeline_replicas
@@ -64,10 +68,15 @@ def image_batches(
             numbers += tf.range(replica_batch_size, dtype=tf.int64)
             return read_images(source, numbers, seed=seed, image_shape=image_shape, flip=flip)
 
-        dataset = tf.data.Dataset.counter().map(read, num_parallel_calls=tf.data.AUTOTUNE)
-        return dataset.prefetch(4)
+        dataset = tf.data.Dataset.counter().map(read, num_parallel_calls=_parallel_reads())
+        return without_autotune(dataset.prefetch(_PREFETCHED_BATCHES))
 
     return iter(strategy.distribute_datasets_from_function(make_dataset))
+
+
+def _parallel_reads() -> int:
+    """How many batches are put together at a time: more would only wait for the same cores."""
+    return max(1, min(os.cpu_count() or 1, _PREFETCHED_BATCHES))
 
 
 def read_images(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from gan_core.choices import PRECISIONS
 from gan_core.errors import ArgumentError
 
-PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 _FIRST_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 

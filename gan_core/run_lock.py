@@ -27,9 +27,8 @@ class RunLock:
     """
 
     def __init__(self, folder: Path):
-        path = folder / "run.lock"
         try:
-            self._file = path.open("a+", encoding="utf-8")
+            self._file = _path(folder).open("a+", encoding="utf-8")
         except OSError as error:
             raise ArgumentError(
                 "workdir", folder, f"must be writable, but {error}", "choose another folder"
@@ -37,14 +36,8 @@ class RunLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            holder = path.read_text(encoding="utf-8").strip() or "another process"
             self._file.close()
-            raise ArgumentError(
-                "workdir",
-                folder,
-                f"must not be in use, but a run holds it: {holder}",
-                "wait for it, stop it, or choose another folder",
-            ) from None
+            raise _in_use(folder) from None
         except OSError as error:
             warnings.warn(
                 f"{folder} cannot be locked ({error}): see to it that no other run uses it",
@@ -57,6 +50,21 @@ class RunLock:
             self._file.write(json.dumps(holder) + "\n")
             self._file.flush()
 
+    @staticmethod
+    def check_free(folder: Path) -> None:
+        """Asks whether the folder could be held now, and leaves it as it is.
+
+        Raises:
+          ArgumentError: If another process holds it; names its host and process id.
+        """
+        with contextlib.suppress(FileNotFoundError, PermissionError), _path(folder).open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _in_use(folder) from None
+            except OSError:
+                return  # a file system without locks: whoever trains there is warned then
+
     def close(self) -> None:
         """Lets go of the folder."""
         self._file.close()
@@ -66,3 +74,17 @@ class RunLock:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _path(folder: Path) -> Path:
+    return folder / "run.lock"
+
+
+def _in_use(folder: Path) -> ArgumentError:
+    holder = _path(folder).read_text(encoding="utf-8").strip() or "another process"
+    return ArgumentError(
+        "workdir",
+        folder,
+        f"must not be in use, but a run holds it: {holder}",
+        "wait for it, stop it, or choose another folder",
+    )

@@ -1,4 +1,4 @@
-"""What a run says on the screen: one status line an interval, and a bar on a terminal."""
+"""What a run says on the screen: a table that grows by a line an interval, and a bar below it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,30 @@ from tqdm import tqdm
 
 from gan_core.writers import Scalars, Writer
 
+_LINES_BETWEEN_HEADINGS = 20
+_NEW_SHARE = 0.3
+"""Share of the newest interval in the smoothed time a step, from which the time left follows."""
+
+_WIDTHS = {
+    "step": 9,
+    "done": 5,
+    "ETA": 9,
+    "images/s": 9,
+    "wait": 7,
+    "d_loss": 8,
+    "g_loss": 8,
+    "D(real)": 9,
+    "D(fake)": 9,
+    "GiB": 6,
+}
+"""Columns and their widths: 79 characters, so that a line fits into a terminal of 80."""
+
 
 class StatusWriter(Writer):
-    """Prints the scalars of a run as one line, and keeps a progress bar below on a terminal.
+    """Prints the scalars of a run as lines of a table, and keeps a bar below it on a terminal.
+
+    A line has at most 79 characters. The time left (ETA) is that of the steps to come at the
+    smoothed speed of those before; compiling, which the speed leaves out, is no part of it.
 
     Args:
       total_steps: Steps of the whole run.
@@ -22,14 +43,16 @@ class StatusWriter(Writer):
     def __init__(self, total_steps: int, first_step: int = 0, stream: TextIO | None = None):
         self._total_steps = total_steps
         self._stream = stream or sys.stdout
+        self._num_lines = 0
+        self._seconds_a_step: float | None = None
         self._bar = tqdm(
             total=total_steps,
             initial=first_step,
             file=self._stream,
-            unit=" steps",
             disable=None,
             leave=False,
             dynamic_ncols=True,
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps",
         )
 
     def advance(self, step: int) -> None:
@@ -37,37 +60,65 @@ class StatusWriter(Writer):
         self._bar.update(step - self._bar.n)
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
-        """Prints the status line."""
-        self._bar.write(status_line(step, self._total_steps, scalars), file=self._stream)
+        """Prints a line, below a heading where it is time for one."""
+        lines = [status_line(step, self._total_steps, scalars, self._seconds_left(step, scalars))]
+        if self._num_lines % _LINES_BETWEEN_HEADINGS == 0:
+            lines.insert(0, status_heading())
+        self._num_lines += 1
+        self._bar.write("\n".join(lines), file=self._stream)
         self._stream.flush()
 
     def close(self) -> None:
         """Takes the bar off the screen."""
         self._bar.close()
 
+    def _seconds_left(self, step: int, scalars: Scalars) -> float | None:
+        if scalars.get("steps_per_sec"):
+            newest = 1.0 / scalars["steps_per_sec"]
+            before = self._seconds_a_step or newest
+            self._seconds_a_step = before + _NEW_SHARE * (newest - before)
+        if self._seconds_a_step is None:
+            return None
+        return (self._total_steps - step) * self._seconds_a_step
 
-def status_line(step: int, total_steps: int, scalars: Scalars) -> str:
-    """One line for people from what `hooks.MetricsWindow` writes; missing parts are left out."""
-    parts = [f"step {step:,}/{total_steps:,} ({100 * step / max(total_steps, 1):.0f}%)"]
-    if "images_seen" in scalars:
-        parts.append(f"{scalars['images_seen']:,.0f} images")
-    if scalars.get("images_per_sec"):
-        parts.append(f"{scalars['images_per_sec']:,.0f} images/s")
-    if "data_wait" in scalars:
-        parts.append(f"data wait {100 * scalars['data_wait']:.1f}%")
-    if scalars.get("steps_per_sec"):
-        parts.append(f"ETA {duration((total_steps - step) / scalars['steps_per_sec'])}")
-    for label, name in (
-        ("d_loss", "discriminator/loss"),
-        ("g_loss", "generator/loss"),
-        ("D(real)", "discriminator/real_probability"),
-        ("D(fake)", "discriminator/fake_probability"),
-    ):
-        if name in scalars:
-            parts.append(f"{label} {scalars[name]:.3f}")
-    if "memory_gib" in scalars:
-        parts.append(f"{scalars['memory_gib']:.2f} GiB")
-    return " | ".join(parts)
+
+def status_heading() -> str:
+    """The names of the columns, above their figures."""
+    return "".join(f"{name:>{width}}" for name, width in _WIDTHS.items())
+
+
+def status_line(
+    step: int, total_steps: int, scalars: Scalars, seconds_left: float | None = None
+) -> str:
+    """One line of the table from what `hooks.MetricsWindow` writes; what is not known is a dash.
+
+    Args:
+      step: Of how many steps the run has done,
+      total_steps: out of how many.
+      scalars: Means since the line before; `data_wait` is a share of the time, 0 to 1.
+      seconds_left: Until the last step; None where that is not known.
+    """
+    figures = {
+        "step": f"{step:,}",
+        "done": f"{100 * step / max(total_steps, 1):.0f}%",
+        "ETA": None if seconds_left is None else duration(seconds_left),
+        "images/s": _number(scalars.get("images_per_sec"), 0),
+        "wait": _number(scalars.get("data_wait"), 1, 100, "%"),
+        "d_loss": _number(scalars.get("discriminator/loss"), 3),
+        "g_loss": _number(scalars.get("generator/loss"), 3),
+        "D(real)": _number(scalars.get("discriminator/real_probability"), 3),
+        "D(fake)": _number(scalars.get("discriminator/fake_probability"), 3),
+        "GiB": _number(scalars.get("memory_gib"), 2),
+    }
+    return "".join(f"{figures[name] or '-':>{width}}" for name, width in _WIDTHS.items())
+
+
+def _number(value: float | None, decimals: int, factor: float = 1.0, unit: str = "") -> str | None:
+    """A figure of at most 7 characters."""
+    if value is None:
+        return None
+    text = f"{factor * value:,.{decimals}f}{unit}"
+    return text if len(text) < 8 else f"{factor * value:.0e}{unit}"
 
 
 def duration(seconds: float) -> str:

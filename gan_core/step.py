@@ -211,7 +211,7 @@ class GanStep(tf.Module):
         self._count_generator_update()
         return metrics
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def sample(self, latents: tf.Tensor) -> tf.Tensor:
         """Generates images in inference mode: float32 [B, H, W, C] in `value_range`.
 

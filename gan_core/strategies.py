@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
+from gan_core.choices import STRATEGIES
 from gan_core.errors import ArgumentError
 
-STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 _NOT_SUPPORTED = ("tpu", "parameter_server", "central_storage")
 
 

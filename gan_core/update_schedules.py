@@ -11,7 +11,11 @@ from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
 
 Schedule = Callable[[GanStep, Iterator[Batch]], Metrics]
-"""One step: takes the batches it needs and returns the metrics of its updates, as traced."""
+"""One step: takes the batches it needs and returns the metrics of its updates, as traced.
+
+Choices that depend on tensors are made with `tf.cond`, or in a `tf.function` of one's own: as in
+Keras, AutoGraph does not rewrite what is traced.
+"""
 
 
 def simultaneous() -> Schedule:

@@ -1,12 +1,14 @@
 """What the tests share: quiet TensorFlow, two logical CPUs, one strategy of each kind."""
 
+import gc
 import os
 
 import pytest
 
-import experiments  # noqa: F401  (imports TensorFlow without its notices)
 import gan_core
+from experiments.quiet_startup import import_tensorflow_quietly
 
+import_tensorflow_quietly()
 gan_core.make_virtual_devices(4)
 
 
@@ -23,6 +25,16 @@ def one_device():
     import tensorflow as tf
 
     return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+@pytest.fixture
+def forget_networks():
+    """Frees what a test has trained: networks lie in rings of references, found late if at all."""
+    yield
+    import keras
+
+    keras.backend.clear_session()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

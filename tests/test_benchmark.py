@@ -6,11 +6,13 @@ from keras import layers
 
 import gan_core
 from experiments import svhn_dcgan
-from experiments.benchmark import contestants, report, turns
+from experiments.benchmark import contestants, report, starts, turns
 from experiments.benchmark.arithmetic import gradient_bytes, step_flops
 from experiments.benchmark.contestants import Task
 from experiments.benchmark.dcgan import dcgan
 from experiments.benchmark.keras_peers import keras_networks
+
+pytestmark = pytest.mark.usefixtures("forget_networks")
 
 EAGER = [name for name in contestants._MODULES if "compiled" not in name]
 PARAMETERS = (4_936_963, 1_034_881)
@@ -134,3 +136,22 @@ def test_the_report_by_hand():
         "| svhn_dcgan | 10 | mixed_bfloat16 | 100 | 100 | 0.20 | 20 | 1.50 GiB |"
     ]
     assert tf.io.decode_png(report.chart([comparison])).shape[-1] == 4
+
+
+def test_parts_of_a_start_add_up_to_it():
+    [start] = starts.measure("fashion_mnist_gan", 1)
+    *parts, total = start.values()
+    assert set(start) >= {"interpreter", "TensorFlow", "networks", "data"}
+    assert all(seconds >= 0 for seconds in parts)
+    assert sum(parts) == pytest.approx(total)
+    assert f"| {list(start)[-1]} | {total:.1f} ({total:.1f} to {total:.1f}) |" in starts.table(
+        [start]
+    )
+
+
+def test_a_start_that_fails_is_told(capfd):
+    with pytest.raises(
+        gan_core.ArgumentError, match=r"`experiment` \(none\) must come to its first step"
+    ):
+        starts.measure("none", 1)
+    assert "No module named experiments.none" in capfd.readouterr().err

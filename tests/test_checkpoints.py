@@ -8,7 +8,7 @@ import tensorflow as tf
 import tiny_gan
 
 import gan_core
-from gan_core.checkpoints import step_of
+from gan_core.checkpoint_files import step_of
 from gan_core.errors import ArgumentError
 
 
@@ -207,7 +207,7 @@ def test_what_cannot_be_written_in_the_background_is_tried_again(one_device, tmp
         if failing[0]:
             raise OSError("No space left on device")
 
-    monkeypatch.setattr("gan_core.checkpoints.sync", sync)
+    monkeypatch.setattr("gan_core.checkpoint_files.sync", sync)
     gan.step.assign(1)
     checkpoints.save({})
     with pytest.raises(OSError, match="No space left"):

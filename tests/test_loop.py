@@ -46,12 +46,14 @@ def test_hooks_get_the_means_over_each_call(one_device):
     assert 0 <= means["data_wait_seconds"] < 60
 
 
-def test_intervals_are_met_and_the_last_step_too(one_device):
+def test_intervals_are_met_and_single_steps_within_a_call_too(one_device):
     gan = tiny_gan.build_gan(one_device)
     due = []
-    hook = gan_core.Every(4, lambda step, metrics: due.append(step), last_step=10)
-    run(gan, one_device, total_steps=10, steps_per_call=2, hooks=[hook])
-    assert due == [4, 8, 10]
+    hook = gan_core.Every(4, lambda step, metrics: due.append(step), also_at=(1, 9, 10))
+    at = gan_core.At([3], lambda step, metrics: due.append(-step))
+    run(gan, one_device, total_steps=10, steps_per_call=2, hooks=[hook, at])
+    assert due == [1, -3, 4, 8, 9, 10]
+    assert [hook.last_due(step) for step in (0, 2, 4, 7, 9, 11)] == [0, 1, 4, 4, 9, 10]
 
 
 def test_a_step_off_the_grid_gets_back_onto_it(one_device):

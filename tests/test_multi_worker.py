@@ -80,6 +80,7 @@ def test_two_workers_equal_two_devices_equal_one(two_workers, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_every_kind_of_layer_and_update_on_two_workers_as_on_two_devices(tmp_path):
     """Dropout, synchronized batch norm, two discriminator updates, lazy R1, an average.
 

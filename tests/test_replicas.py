@@ -1,5 +1,6 @@
 """Several replicas follow the trajectory of one: R1, two discriminator updates, an average."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,16 @@ import pytest
 PROGRAM = Path(__file__).parent / "replicas_program.py"
 
 
+NUMBERS = [2, pytest.param(4, marks=pytest.mark.slow)]
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Arrays [replicas, ...] after 20 steps, by `kind/part/number`, for 1, 2 and 4 replicas."""
+    """Arrays [replicas, ...] after 20 steps, by `kind/part/number`, for a number of replicas."""
     folder = tmp_path_factory.mktemp("replicas")
-    results = {}
-    for replicas in (1, 2, 4):
+
+    @functools.cache
+    def train(replicas):
         output = folder / f"{replicas}.npz"
         done = subprocess.run(
             [sys.executable, str(PROGRAM), str(replicas), str(output)],
@@ -23,39 +28,40 @@ def trained(tmp_path_factory):
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         with np.load(output) as saved:
-            results[replicas] = {name: saved[name].astype(np.float64) for name in saved}
-    return results
+            return {name: saved[name].astype(np.float64) for name in saved}
+
+    return train
 
 
 def relative_differences(trained, kind, replicas):
     """|a - b| / |a| of each network, of the average and of the losses, as one vector each."""
     squares = {}
-    for name, value in trained[1].items():
+    for name, value in trained(1).items():
         if name.startswith(f"{kind}/"):
             group = squares.setdefault(name.split("/")[1], [0.0, 0.0])
-            group[0] += np.sum((value[0] - trained[replicas][name][0]) ** 2)
+            group[0] += np.sum((value[0] - trained(replicas)[name][0]) ** 2)
             group[1] += np.sum(value[0] ** 2)
     assert set(squares) == {"generator", "discriminator", "average", "metrics"}
     return {name: np.sqrt(difference / total) for name, (difference, total) in squares.items()}
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", NUMBERS)
 @pytest.mark.parametrize("kind", ["plain", "spectral", "synchronized"])
 def test_replicas_equal_one_device(trained, kind, replicas):
     differences = relative_differences(trained, kind, replicas)
     assert max(differences.values()) < 1e-5, differences
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", NUMBERS)
 def test_with_batch_norm_per_replica_they_come_near(trained, replicas):
     """Batches of 4 and 2 have other statistics than one of 8: documented, and not nothing."""
     differences = relative_differences(trained, "per_replica", replicas)
     assert 1e-5 < max(differences.values()) < 0.1, differences
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", NUMBERS)
 def test_all_replicas_hold_the_same(trained, replicas):
     """Weights, and what layers keep: moving averages are the mean over the replicas."""
-    for name, value in trained[replicas].items():
+    for name, value in trained(replicas).items():
         for copy in value[1:]:
             np.testing.assert_array_equal(copy, value[0], err_msg=name)

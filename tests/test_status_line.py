@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from gan_core.status_line import StatusWriter, duration, status_line
+from gan_core.status_line import StatusWriter, duration, status_heading, status_line
 
 SCALARS = {
     "images_seen": 153_600,
@@ -18,23 +18,52 @@ SCALARS = {
 
 
 def test_status_line_says_all_a_user_asks_for():
-    assert status_line(1200, 3000, SCALARS) == (
-        "step 1,200/3,000 (40%) | 153,600 images | 231 images/s | data wait 0.1% | ETA 16m 40s | "
-        "d_loss 0.912 | g_loss 1.800 | D(real) 0.710 | D(fake) 0.280 | 2.10 GiB"
+    assert status_heading() == (
+        "     step done      ETA images/s   wait  d_loss  g_loss  D(real)  D(fake)   GiB"
+    )
+    assert status_line(1200, 3000, SCALARS, 1000) == (
+        "    1,200  40%  16m 40s      231   0.1%   0.912   1.800    0.710    0.280  2.10"
     )
 
 
-def test_status_line_leaves_out_what_is_not_known():
-    assert status_line(1, 10, {"generator/loss": 0.5}) == "step 1/10 (10%) | g_loss 0.500"
+def test_what_is_not_known_is_a_dash():
+    assert status_line(1, 10, {"generator/loss": 0.5}).split() == [
+        "1", "10%", "-", "-", "-", "-", "0.500", "-", "-", "-",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [-1.23456789, 123456.789, -1e300, 1e-9, 0.0, float("nan")])
+@pytest.mark.parametrize("step", [1, 999_999])
+def test_no_value_makes_a_line_too_long_for_a_terminal(value, step):
+    scalars = dict.fromkeys(SCALARS, value) | {"data_wait": 1.0, "memory_gib": 1999.0}
+    line = status_line(step, 999_999, scalars, 9e6)
+    assert len(line) <= 79
+    assert len(line.split()) == 11  # the time left is two words
 
 
 def test_lines_alone_where_there_is_no_terminal():
     stream = io.StringIO()
     status = StatusWriter(100, 0, stream)
-    status.advance(10)
-    status.write_scalars(10, {"generator/loss": 0.5})
+    for step in range(10, 40):
+        status.advance(step)
+        status.write_scalars(step, {"generator/loss": 0.5})
     status.close()
-    assert stream.getvalue() == "step 10/100 (10%) | g_loss 0.500\n"
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == lines[21] == status_heading()
+    assert lines[1] == status_line(10, 100, {"generator/loss": 0.5})
+    assert len(lines) == 30 + 2
+
+
+def test_one_smoothed_time_left():
+    """Ten steps a second, then one that was slow for another reason, then ten again."""
+    stream = io.StringIO()
+    status = StatusWriter(1000, 0, stream)
+    status.write_scalars(1, {})  # the first call alone: no speed is known yet
+    for step, speed in ((100, 10.0), (200, 5.0), (300, 10.0)):
+        status.write_scalars(step, {"steps_per_sec": speed})
+    left = [line.split("%")[1][:9].strip() for line in stream.getvalue().splitlines()[1:]]
+    # 0.1 s a step; 0.1 + 0.3 * 0.1; 0.13 - 0.3 * 0.03
+    assert left == ["-", "1m 30s", "1m 44s", "1m 25s"]
 
 
 def test_a_bar_on_a_terminal():
@@ -48,7 +77,7 @@ def test_a_bar_on_a_terminal():
     status.write_scalars(50, {})
     status.close()
     assert "50/100" in stream.getvalue()
-    assert "step 50/100 (50%)\n" in stream.getvalue()
+    assert status_line(50, 100, {}) + "\n" in stream.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from test_experiments import ROOT, SMALL, experiment_named, metrics
 import gan_core
 from experiments import crash_test, runner
 from gan_core import durable_files
+
+pytestmark = pytest.mark.usefixtures("forget_networks")
 
 FEATURES = [
     "--discriminator_updates=2",
@@ -60,7 +63,7 @@ def test_stops_between_two_lines_change_nothing(tmp_path):
     peaceful, stopped = tmp_path / "peaceful", tmp_path / "stopped"
     assert run(*options, "--total_steps=8", f"--workdir={peaceful}") == 0
     for total_steps in (3, 5, 8):
-        end = [f"--total_steps={total_steps}", "--allow_changes", f"--workdir={stopped}"]
+        end = [f"--total_steps={total_steps}", f"--workdir={stopped}"]
         assert run(*options, *end) == 0
     one, other = everything(peaceful, 8), everything(stopped, 8)
     assert one.keys() == other.keys()
@@ -89,11 +92,45 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
         process.wait()
     assert process.returncode == 75, errors
     step = max(gan_core.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*"))
+    for file in ("reals.png", "curves.png", "training.gif", f"samples/step_{step:07d}.png"):
+        assert (tmp_path / file).stat().st_size, file
     assert f"{number.name}: stopping after this call of steps; again to stop at once" in printed
     assert f"saved at step {step:,}; run the same command to go on" in printed
-    end = [f"--total_steps={step + 2}", "--allow_changes"]
-    assert run(*command, *end) == 0
+    assert run(*command, f"--total_steps={step + 2}") == 0
     assert [line["step"] for line in metrics(tmp_path)] == list(range(1, step + 3))
+
+
+def test_first_grids_come_early_and_once(tmp_path):
+    """Also where they lie within a call of steps, and where the run stops between them."""
+    options = ["--steps_per_call=20", "--log_every_steps=20", "--sample_every_steps=40"]
+    options += ["--checkpoint_every_steps=40", f"--workdir={tmp_path}"]
+    for total_steps in (17, 60):
+        assert run(*options, f"--total_steps={total_steps}", name="fashion_mnist_gan") == 0
+    steps = [gan_core.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
+    assert steps == [0, 10, 25, 40, 60]
+    assert [line["step"] for line in metrics(tmp_path)] == [20, 40, 60]
+
+
+def test_goes_on_with_the_settings_of_the_run_in_the_workdir(tmp_path, capsys):
+    workdir = f"--workdir={tmp_path}"
+    assert run("--seed=3", "--r1_weight=0.5", workdir) == 0
+    experiment = experiment_named("fashion_mnist_dcgan")
+    assert runner.run(experiment, ["--mode=info", workdir]) == 0
+    printed = capsys.readouterr().out
+    assert "--seed=3\n" in printed
+    assert "--split=test\n" in printed
+    assert runner.run(experiment, ["--mode=generate", workdir]) == 0
+    assert runner.run(experiment, ["--total_steps=4", workdir]) == 0
+    assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4]
+    assert runner.run(experiment_named("mnist_dcgan"), ["--mode=info", workdir]) == 2
+    assert "holds a run of fashion_mnist_dcgan; run that exp" in capsys.readouterr().err
+
+
+def test_says_where_there_is_no_room_for_the_checkpoints(tmp_path, monkeypatch):
+    usage = shutil._ntuple_diskusage(2**30, 2**30, 2**20)
+    monkeypatch.setattr("experiments.parts.shutil.disk_usage", lambda path: usage)
+    with pytest.warns(RuntimeWarning, match=r"has 1 MiB of room, and checkpoints take up to [1-9]"):
+        assert run("--mode=info", f"--workdir={tmp_path}") == 0
 
 
 def test_a_second_process_on_the_workdir_is_refused(tmp_path):
@@ -111,7 +148,7 @@ def test_a_second_process_on_the_workdir_is_refused(tmp_path):
     finally:
         process.kill()
         process.communicate()
-    assert run(f"--workdir={tmp_path}", "--total_steps=2", "--allow_changes") == 0
+    assert run(f"--workdir={tmp_path}", "--total_steps=2") == 0
 
 
 CHANGES = [
@@ -126,7 +163,7 @@ CHANGES = [
     (["--crop=random"], "crop: was centre, now random"),
     (["--flip"], "flip: was False, now True"),
     (["--precision=mixed_float16"], "precision: was float32, now mixed_float16"),
-    (["--split=train"], "data: was drawn_digits/test, now drawn_digits/train; number of images: w"),
+    (["--split=train"], "split: was test, now train"),
 ]
 
 
@@ -167,7 +204,8 @@ def test_safe_changes_are_listed_and_let_through_when_allowed(tmp_path, capsys):
     capsys.readouterr()
     assert run(workdir, *changes) == 2
     error = capsys.readouterr().err
-    assert "total_steps: was 2, now 6; steps_per_call: was 1, now 2" in error
+    assert "(steps_per_call: was 1, now 2; precision: was float32, now mixed_bf" in error
+    assert "total_steps" not in error
     assert "or give --allow_changes" in error
     assert run(workdir, *changes, "--allow_changes") == 0
     printed = capsys.readouterr().out
@@ -289,6 +327,7 @@ def fill_the_disk_after(monkeypatch, step, *, until=None):
 
     monkeypatch.setattr("gan_core.durable_files.sync", sync)
     monkeypatch.setattr("gan_core.checkpoints.sync", sync)
+    monkeypatch.setattr("gan_core.checkpoint_files.sync", sync)
     monkeypatch.setattr(gan_core.MetricsWindow, "add", add)
 
 
@@ -342,6 +381,7 @@ def test_a_real_full_disk_ends_with_its_exit_code(tmp_path):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_killed_five_times_it_ends_as_if_it_never_was(tmp_path):
     extra = ("--global_batch_size=4", *FEATURES)
     plan = crash_test.Plan("fashion_mnist_dcgan", extra, total_steps=40, kills=5)
@@ -351,6 +391,18 @@ def test_killed_five_times_it_ends_as_if_it_never_was(tmp_path):
     found, relative = crash_test.differences(plan, tmp_path / "in_peace", tmp_path / "killed")
     assert not found
     assert relative == 0.0
+
+
+def test_with_deterministic_kernels_alone_it_trains_and_goes_on_bit_for_bit(tmp_path):
+    """Killed while a checkpoint is written and between steps; TensorFlow's clock is refused."""
+    extra = ("--global_batch_size=4", "--deterministic", *FEATURES)
+    plan = crash_test.Plan("fashion_mnist_dcgan", extra, total_steps=16, kills=2)
+    crash_test.run_in_peace(plan, tmp_path / "in_peace")
+    crash_test.run_with_kills(plan, tmp_path / "killed")
+    found, relative = crash_test.differences(plan, tmp_path / "in_peace", tmp_path / "killed")
+    assert not found
+    assert relative == 0.0
+    assert not any("data_wait" in line for line in metrics(tmp_path / "killed"))
 
 
 def test_the_crash_test_sees_a_difference(tmp_path):

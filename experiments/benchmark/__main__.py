@@ -14,6 +14,8 @@ holds beyond its imported libraries; peers hold the noise as floats, as people d
 bytes. PyTorch takes part where it is installed. Several batch sizes, and `dcgan_<resolution>` as
 experiments, give a table of cost against size.
 
+`--starts=5` measures something else: what passes between the command and the first step.
+
 It prints the tables and writes them, `benchmark.json` and `benchmark.png`.
 """
 
@@ -35,7 +37,7 @@ from absl import app, flags
 import gan_core
 from experiments import exit_codes
 from experiments import flags as experiment_flags
-from experiments.benchmark import contestants, report, turns
+from experiments.benchmark import contestants, report, starts, turns
 from experiments.benchmark.arithmetic import CEILING_SIZE, measure_ceiling, step_flops
 from experiments.benchmark.contestants import PEERS, Task
 from experiments.benchmark.keras_peers import keras_networks
@@ -55,17 +57,31 @@ def _define_flags() -> None:
     flags.DEFINE_integer("turns", 10, "How often each has its turn.", lower_bound=1)
     flags.DEFINE_float("seconds_a_turn", 2.0, "What a turn of the engine takes.", lower_bound=0.0)
     flags.DEFINE_string("output", "runs/benchmark", "Folder of table, JSON and chart.")
+    flags.DEFINE_integer(
+        "starts", 0, "Show only where the seconds of so many starts go.", lower_bound=0
+    )
 
 
 def main(arguments: list[str]) -> int:
     """Runs the benchmark; returns the exit code."""
     del arguments
     try:
-        _compare(flags.FLAGS)
+        if flags.FLAGS.starts:
+            _show_starts(flags.FLAGS.experiment, flags.FLAGS.starts)
+        else:
+            _compare(flags.FLAGS)
     except gan_core.ArgumentError as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_codes.USAGE
     return exit_codes.DONE
+
+
+def _show_starts(experiments: Sequence[str], num_starts: int) -> None:
+    print(_describe_machine())
+    for name in experiments:
+        contestants.load_experiment(name)
+        print(f"\n{name}, drawn digits, {num_starts} starts on a warm disk", flush=True)
+        print(starts.table(starts.measure(name, num_starts)), flush=True)
 
 
 def _compare(chosen: flags.FlagValues) -> None:

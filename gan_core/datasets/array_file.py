@@ -13,8 +13,6 @@ from gan_core.datasets.resizing import ImageShape, fit_array, kept_shape
 from gan_core.datasets.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
 
-ENDINGS = (".npy", ".npz")
-
 
 def array_file_images(
     path: Path,

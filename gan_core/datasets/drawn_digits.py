@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from gan_core.datasets.cache import cached_images, with_progress
 from gan_core.datasets.resizing import ImageShape, fit_array, kept_shape
 from gan_core.datasets.source import ImageSource
+from gan_core.durable_files import checksum
 from gan_core.errors import ArgumentError
 
 SIZE = 32
@@ -23,6 +28,8 @@ def drawn_digits(
     seed: int = 0,
     image_shape: ImageShape | None = None,
     crop: str = "centre",
+    cache_dir: Path | None = None,
+    memory_limit_bytes: int = 4 * 2**30,
 ) -> ImageSource:
     """Street-number-like digits, drawn by the program: no data and no network needed.
 
@@ -31,6 +38,8 @@ def drawn_digits(
       seed: Which set of digits, 0 or above.
       image_shape: (H, W, C) wanted; 32x32x3, as they are drawn, when None.
       crop: How they are fitted to another: `centre`, `none` or `random`.
+      cache_dir: Where they are kept once drawn, which takes seconds; nowhere when None.
+      memory_limit_bytes: How much they may take in memory where there is a `cache_dir`.
 
     Raises:
       ArgumentError: If there is no such split.
@@ -39,10 +48,24 @@ def drawn_digits(
         raise ArgumentError(
             "split", split, "must be a split of `drawn_digits`", f"use one of {', '.join(SPLITS)}"
         )
-    images, labels = draw_digits(seed, SPLITS[split])
-    kept = kept_shape(image_shape or images.shape[1:], crop)
-    notes = "" if kept == images.shape[1:] else f"fitted from 32x32x3 (crop: {crop})"
-    images = np.stack([fit_array(image, kept, crop) for image in images])
+    own_shape = (SIZE, SIZE, 3)
+    kept = kept_shape(image_shape or own_shape, crop)
+    notes = "" if kept == own_shape else f"fitted from 32x32x3 (crop: {crop})"
+    indices = SPLITS[split]
+
+    def examples() -> Iterator[tuple[np.ndarray, int]]:
+        for index in with_progress(indices, "Drawing digits", len(indices)):
+            image, label = _draw_digit(np.random.default_rng((seed, index)))
+            yield fit_array(image, kept, crop), label
+
+    if cache_dir is None:
+        images, labels = map(np.array, zip(*examples(), strict=True))
+    else:
+        # This file and the libraries that it draws with decide what the digits look like.
+        key = {"drawn_digits": checksum(Path(__file__)), "split": split, "seed": seed}
+        key |= {"libraries": [PIL.__version__, np.__version__], "shape": kept, "crop": crop}
+        shape = (len(indices), *kept)
+        images, labels = cached_images(cache_dir, key, shape, examples(), memory_limit_bytes)
     class_names = tuple(map(str, range(NUM_CLASSES)))
     return ImageSource(f"drawn_digits/{split}", images, labels, class_names, notes)
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gan_core.choices import BAD_IMAGES
 from gan_core.datasets.cache import cached_images, with_progress
 from gan_core.datasets.resizing import ImageShape, fit, kept_shape
 from gan_core.datasets.source import UNKNOWN_LABEL, ImageSource
 from gan_core.errors import ArgumentError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
-BAD_IMAGES = ("error", "skip")
 _MAXIMUM_PIXELS = 100_000_000
 _NAMED_BAD_PICTURES = 10
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 from PIL import Image, ImageOps
 
-CROPS = ("centre", "none", "random")
 RANDOM_CROP_MARGIN = 1.125
 """How much larger than the network's images pictures are kept for `random` crops."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gan_core.autotune import without_autotune
 from gan_core.datasets.cache import cached_images, with_progress
 from gan_core.datasets.resizing import ImageShape, fit_array, kept_shape
 from gan_core.datasets.source import UNKNOWN_LABEL, ImageSource, shape_text
@@ -53,7 +54,7 @@ def tfds_images(
     full_name = f"{builder.name}/{split}"
 
     def read(title: str) -> Iterator[tuple[np.ndarray, int]]:
-        dataset = builder.as_dataset(split=split, shuffle_files=False)
+        dataset = without_autotune(builder.as_dataset(split=split, shuffle_files=False))
         for example in with_progress(dataset.as_numpy_iterator(), f"{title} {full_name}", count):
             yield example[image_key], int(example[label_key]) if label_key else UNKNOWN_LABEL
 

@@ -36,3 +36,14 @@ def test_fitted_to_another_size():
     source = drawn_digits("test", image_shape=(28, 24, 1))
     assert source.image_shape == (28, 24, 1)
     assert "fitted from 32x32x3" in source.facts()
+
+
+def test_drawn_once_and_then_read_the_same(tmp_path, monkeypatch):
+    drawn = drawn_digits("test", image_shape=(28, 28, 1))
+    first = drawn_digits("test", image_shape=(28, 28, 1), cache_dir=tmp_path)
+    monkeypatch.setattr("gan_core.datasets.drawn_digits._draw_digit", None)
+    again = drawn_digits("test", image_shape=(28, 28, 1), cache_dir=tmp_path)
+    for source in (first, again):
+        np.testing.assert_array_equal(source.images, drawn.images)
+        np.testing.assert_array_equal(source.labels, drawn.labels)
+        assert source.facts() == drawn.facts()

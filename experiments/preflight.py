@@ -1,0 +1,93 @@
+"""What can be answered before TensorFlow is imported or data is touched."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gan_core
+from experiments import flags, run_folder
+from experiments.experiment import Experiment
+from experiments.flags import Settings
+from gan_core import ArgumentError
+
+
+def check(experiment: Experiment, settings: Settings) -> None:
+    """Refuses what cannot work, by the settings and the files of the workdir alone.
+
+    Raises:
+      ArgumentError: If the folder cannot be written to, another process holds it, or it holds a
+        run of another experiment, a run with other settings (to train) or none (to generate).
+    """
+    workdir = Path(settings.workdir)
+    facts = gan_core.newest_facts(workdir / "checkpoints")
+    if settings.mode == "train":
+        run_folder.check_writable("workdir", workdir)
+        is_one_of_several = "TF_CONFIG" in os.environ and "multi_worker" in (
+            settings.strategy,
+            "multi_worker" if settings.workers > 1 else "",
+        )
+        if not (settings.dry_run or is_one_of_several):
+            gan_core.RunLock.check_free(workdir)
+        if facts:
+            if settings.precision == "auto":  # what it stands for here is found out later
+                precision = facts["settings"].get("precision", "auto")
+                settings = dataclasses.replace(settings, precision=precision)
+            check_same_run(identity_of(experiment), facts, settings)
+        return
+    if settings.mode == "generate" and not facts:
+        raise ArgumentError("workdir", workdir, "must hold a checkpoint", "train there first")
+    if facts and facts.get("experiment") != experiment.name:
+        raise ArgumentError(
+            "workdir",
+            workdir,
+            f"holds a run of {facts.get('experiment')}",
+            "run that experiment, or choose another folder",
+        )
+
+
+def identity_of(experiment: Experiment) -> dict[str, Any]:
+    """What makes a run that of an experiment, beside its settings and its data."""
+    return {
+        "experiment": experiment.name,
+        "latents": str(experiment.latents),
+        "value range": list(experiment.value_range),
+    }
+
+
+def check_same_run(
+    identity: Mapping[str, Any], facts: gan_core.Facts, settings: Settings
+) -> list[str]:
+    """Refuses to go on with a run that was another; returns the allowed changes.
+
+    Args:
+      identity: What must be as in `facts`, by name.
+      facts: Those of the run's checkpoint.
+      settings: Those of this start.
+
+    Returns:
+      What `--allow_changes` lets through, as `<name>: was <value>, now <value>`.
+
+    Raises:
+      ArgumentError: If something differs that may not; names it all.
+    """
+    other = [
+        f"{name}: was {facts.get(name)}, now {value}"
+        for name, value in identity.items()
+        if facts.get(name) != value
+    ]
+    changes = settings.changes_from(facts["settings"])
+    other += changes[flags.NEVER]
+    allowed = changes[flags.IF_ALLOWED]
+    if other:
+        rule = f"holds a run with other settings ({'; '.join(other + allowed)})"
+        remedy = "go on with the settings of the run, or start another in an empty folder"
+        raise ArgumentError("workdir", settings.workdir, rule, remedy)
+    if allowed and not settings.allow_changes:
+        rule = f"holds a run with other settings ({'; '.join(allowed)})"
+        remedy = "go on with the settings of the run, or give --allow_changes"
+        raise ArgumentError("workdir", settings.workdir, rule, remedy)
+    return allowed

@@ -1,0 +1,104 @@
+"""The files of checkpoints: their names, facts and manifests, read without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import warnings
+from pathlib import Path
+
+from gan_core.durable_files import checksum, sync
+
+Facts = dict[str, object]
+"""What is kept beside the variables, as JSON: the experiment and its data, say."""
+
+
+def step_paths(folder: Path, ending: str = "") -> list[Path]:
+    """What a folder holds under names `step_<step><ending>`, in the order of the steps."""
+    name = re.compile(rf"step_\d+{re.escape(ending)}")
+    return sorted((p for p in folder.glob("step_*") if name.fullmatch(p.name)), key=step_of)
+
+
+def step_of(path: Path) -> int:
+    """The number in the name of a file or folder `step_<step>`."""
+    return int(path.stem.removeprefix("step_"))
+
+
+def latest_facts(folder: Path) -> Facts | None:
+    """The facts of the newest undamaged checkpoint of a folder; None where there is none."""
+    path = newest_undamaged(folder, rename_damaged=False)
+    return read_facts(path) if path else None
+
+
+def newest_facts(folder: Path) -> Facts | None:
+    """The facts of the newest checkpoint that has any, its other files unseen: an early answer."""
+    for path in reversed(step_paths(folder)):
+        try:
+            return read_facts(path)
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+def find_damage(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, by its manifest; None if all is well."""
+    try:
+        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        for name, expected in manifest.items():
+            file = path / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if file.stat().st_size != expected["bytes"]:
+                return f"{name} has {file.stat().st_size} bytes instead of {expected['bytes']}"
+            if checksum(file) != expected["sha256"]:
+                return f"{name} has another checksum"
+    except FileNotFoundError:
+        return "manifest.json is missing"
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        return f"its files cannot be read: {error}"
+    return None
+
+
+def newest_undamaged(folder: Path, rename_damaged: bool) -> Path | None:
+    """The newest checkpoint of a folder whose files are as its manifest says; warns of others."""
+    for path in reversed(step_paths(folder)):
+        damage = find_damage(path)
+        if damage is None:
+            return path
+        fate = "passed over"
+        if rename_damaged:
+            set_aside = path.with_name(f"damaged_{path.name}")
+            shutil.rmtree(set_aside, ignore_errors=True)
+            path.rename(set_aside)
+            fate = f"set aside as {set_aside}"
+        warnings.warn(
+            f"checkpoint {path.name} is damaged ({damage}): it is {fate}, and the one before "
+            "it is looked for",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    return None
+
+
+def write_manifest(folder: Path) -> None:
+    """Lists all files of a folder with their sizes and checksums, and syncs them all."""
+    files = sorted(folder.iterdir())
+    manifest = {f.name: {"bytes": f.stat().st_size, "sha256": checksum(f)} for f in files}
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    for file in (*files, path, folder):
+        sync(file)
+
+
+def score_of(path: Path) -> float | None:
+    """How good a checkpoint is, as it was saved with it; None where that is not known."""
+    try:
+        return read_facts(path).get("score")
+    except (OSError, ValueError):
+        return None
+
+
+def read_facts(path: Path) -> Facts:
+    """The facts of one checkpoint, from its folder."""
+    return json.loads((path / "facts.json").read_text(encoding="utf-8"))

@@ -1,0 +1,109 @@
+"""What is answered before TensorFlow is imported, and what is said about the start."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiments import __main__ as listing
+from experiments import startup
+
+ROOT = Path(__file__).parent.parent
+MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
+"""Packages beside Python's own, until it is clear that there is something to train."""
+
+ANSWERS = """
+import contextlib, io, json, sys
+before = set(sys.modules)
+from experiments import fashion_mnist_dcgan, runner
+codes, texts = [], []
+for arguments in json.loads(sys.argv[1]):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        codes.append(runner.run(fashion_mnist_dcgan.EXPERIMENT, arguments))
+    texts.append(printed.getvalue())
+names = {name.split(".")[0] for name in set(sys.modules) - before}
+foreign = [n for n in names if n not in sys.stdlib_module_names and not n.startswith("_")]
+print(json.dumps([codes, texts, sorted(n for n in foreign if "editable" not in n)]))
+"""
+
+
+@pytest.fixture(scope="module")
+def run_before(tmp_path_factory):
+    """A folder with a run's settings and the facts of a checkpoint, and one that is held."""
+    folder = tmp_path_factory.mktemp("before")
+    checkpoint = folder / "run" / "checkpoints" / "step_0000010"
+    checkpoint.mkdir(parents=True)
+    facts = {
+        "experiment": "fashion_mnist_dcgan",
+        "latents": "NormalLatents(size=100)",
+        "value range": [-1.0, 1.0],
+        "settings": {"seed": 3, "sample_every_steps": 500, "precision": "float32"},
+    }
+    (checkpoint / "facts.json").write_text(json.dumps(facts))
+    (folder / "run" / "effective.flags").write_text("--seed=3\n")
+    (folder / "held").mkdir()
+    (folder / "file").write_text("")
+    return folder
+
+
+def test_help_and_refusals_come_before_tensorflow(run_before):
+    held = f"--workdir={run_before}/held"
+    run = f"--workdir={run_before}/run"
+    cases = [
+        (["--help"], 0, "--total_steps="),
+        (["--batch_size=3"], 2, "did you mean --global_batch_size?"),
+        (["--total_steps=many"], 2, "must be a whole number"),
+        (["--seed=-1"], 2, "`seed` (-1) must not be negative"),
+        ([f"--workdir={run_before}/file/run"], 2, "is a file; move it"),
+        (["--mode=generate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
+        ([held], 2, "must not be in use, but a run holds it"),
+        ([run, "--seed=4"], 2, "(seed: was 3, now 4)"),
+        ([run, "--sample_every_steps=100"], 2, "or give --allow_changes"),
+    ]
+    with (run_before / "held" / "run.lock").open("w") as lock:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            [sys.executable, "-c", ANSWERS, json.dumps([arguments for arguments, *_ in cases])],
+            cwd=ROOT, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    codes, texts, imported = json.loads(done.stdout)
+    assert codes == [code for _, code, _ in cases]
+    for text, (_, code, words) in zip(texts, cases, strict=True):
+        assert words in text
+        assert code == 0 or text.count("\n") == 1
+    assert set(imported) <= MAY_BE_IMPORTED
+
+
+def test_importing_the_engine_imports_nothing_heavy():
+    program = "import sys, gan_core; print({'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
+def test_all_experiments_and_programs_are_listed():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stdout == listing.overview() + "\n", done.stderr
+    words = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
+    flagfiles = {path.stem for path in (ROOT / "experiments/flagfiles").glob("*.flags")}
+    experiments = {path.stem for path in (ROOT / "experiments").glob("*.py")} & flagfiles
+    assert len(experiments) == 7
+    modes = {"--mode=train", "--mode=generate", "--mode=info"}
+    assert words - {"python"} == experiments | modes | {"crash_test", "benchmark"}
+
+
+def test_laps_add_up(monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr("experiments.startup.time.monotonic", lambda: now[0])
+    startup.begin()
+    for name, seconds in (("checks", 0.25), ("data", 2.0), ("data", 1.0)):
+        now[0] += seconds
+        startup.lap(name)
+    assert startup.describe() == "first step after 3.2 s: checks 0.2, data 3.0"
