@@ -32,7 +32,7 @@ def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
         for worker in workers:
             worker.kill()
 
-    with gan_core.StopSignals(announce=False, on_second=end_all) as signals:
+    with gan_core.StopSignals(on_second=end_all) as signals:
         try:
             for index in range(num_workers):
                 task = {"type": "worker", "index": index}

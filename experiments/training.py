@@ -61,7 +61,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
             if settings.dry_run:
                 run.say("dry run: everything fits; nothing was trained or written")
                 return exit_codes.DONE
-            signals = stack.enter_context(gan_core.StopSignals(announce=run.is_chief))
+            signals = stack.enter_context(gan_core.StopSignals(announce=run.say))
             return run.run(signals)
         except _PEER_LOST as error:
             if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -109,9 +109,7 @@ class _Run:
     def say(self, words: str) -> None:
         """Prints a line; workers other than the chief are silent."""
         if self.is_chief:
-            # Ctrl-C also ends the `tee` that one may print to.
-            with contextlib.suppress(BrokenPipeError):
-                print(words, flush=True)
+            gan_core.say(words)
 
     def restore(self) -> None:
         """Goes back to the newest good checkpoint, if there is one, together with all workers.

@@ -51,7 +51,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.process_memory import peak_resident_gib, resident_gib
     from gan_core.random_streams import stream_seed
     from gan_core.run_lock import RunLock
-    from gan_core.status_line import StatusWriter, duration
+    from gan_core.status_line import StatusWriter, duration, say
     from gan_core.step import GanStep, Outputs
     from gan_core.stop_signals import StopSignals
     from gan_core.strategies import (

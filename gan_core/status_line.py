@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import sys
+import textwrap
 from typing import TextIO
 
 from tqdm import tqdm
@@ -26,6 +29,25 @@ _WIDTHS = {
     "GiB": 6,
 }
 """Columns and their widths: 79 characters, so that a line fits into a terminal of 80."""
+
+
+def say(words: str, stream: TextIO | None = None) -> None:
+    """Prints a line above the bar, if there is one; on a terminal it is broken between words.
+
+    Args:
+      words: The line.
+      stream: Where to; standard output when None. One that nobody reads any more is no error:
+        Ctrl-C also ends the `tee` that one may print to.
+    """
+    stream = stream or sys.stdout
+    if stream.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        words = textwrap.fill(
+            words, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
+    with contextlib.suppress(BrokenPipeError):
+        tqdm.write(words, file=stream)
+        stream.flush()
 
 
 class StatusWriter(Writer):

@@ -20,14 +20,18 @@ class StopSignals:
     each to a socket that a thread reads. Use it in the main thread.
 
     Args:
-      announce: Whether the first is told on standard output.
+      announce: Called with a line for people when the first comes; nothing is said when None.
       on_second: Called before the second ends the process.
 
     Attributes:
       received: Number of the first signal; None before it.
     """
 
-    def __init__(self, announce: bool = True, on_second: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        announce: Callable[[str], None] | None = None,
+        on_second: Callable[[], None] = lambda: None,
+    ):
         self._announce = announce
         self._on_second = on_second
         self.received: int | None = None
@@ -64,7 +68,6 @@ class StopSignals:
                 self.received = numbers[0]
                 if self._announce:
                     name = signal.Signals(numbers[0]).name
-                    print(
-                        f"{name}: stopping after this call of steps; again to stop at once",
-                        flush=True,
+                    self._announce(
+                        f"{name}: stopping after this call of steps; again to stop at once"
                     )

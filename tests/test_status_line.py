@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from gan_core.status_line import StatusWriter, duration, status_heading, status_line
+from gan_core.status_line import StatusWriter, duration, say, status_heading, status_line
 
 SCALARS = {
     "images_seen": 153_600,
@@ -66,11 +66,37 @@ def test_one_smoothed_time_left():
     assert left == ["-", "1m 30s", "1m 44s", "1m 25s"]
 
 
-def test_a_bar_on_a_terminal():
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_what_is_said_is_broken_between_words_on_a_terminal_only(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    words = "data: a/path-of/more-than-thirty/characters and more words"
+    stream, terminal = io.StringIO(), Terminal()
+    say(words, stream)
+    say(words, terminal)
+    assert stream.getvalue() == words + "\n"
+    assert terminal.getvalue().splitlines() == [
+        "data:",
+        "  a/path-of/more-than-thirty/characters",
+        "  and more words",
+    ]
+
+
+def test_what_is_said_stands_above_the_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    status = StatusWriter(100, 20)
+    say("words")
+    status.close()
+    before, after = terminal.getvalue().split("words\n")
+    assert before.endswith("\r")
+    assert "20/100" in after
+
+
+def test_a_bar_on_a_terminal():
     stream = Terminal()
     status = StatusWriter(100, 20, stream)
     status.advance(50)

@@ -11,7 +11,7 @@ import gan_core
 BUSY = """
 import os, sys, time
 from gan_core.stop_signals import StopSignals
-with StopSignals() as signals:
+with StopSignals(announce=lambda words: print(words, flush=True)) as signals:
     print("ready", flush=True)
     # One call into C that holds signal handlers back, like a call of many steps.
     while signals.received is None:
