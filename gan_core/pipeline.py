@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -71,7 +71,35 @@ def image_batches(
         dataset = tf.data.Dataset.counter().map(read, num_parallel_calls=_parallel_reads())
         return without_autotune(dataset.prefetch(_PREFETCHED_BATCHES))
 
-    return iter(strategy.distribute_datasets_from_function(make_dataset))
+    return _distributed_iterator(strategy, make_dataset)
+
+
+def _distributed_iterator(
+    strategy: tf.distribute.Strategy,
+    make_dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
+) -> Iterator[Batch]:
+    """An iterator over global batches, without the device side that strategies put behind one.
+
+    That side is a dataset of its own with a tuning thread of its own, for which whoever drops the
+    iterator waits, and no option reaches it. Images are bytes: to copy them when they are used
+    takes no time that could be measured. Only several GPUs in each of several workers go that way.
+    """
+    datasets = []
+
+    def keep(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        datasets.append(make_dataset(context))
+        return datasets[-1]
+
+    options = None
+    if isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync > 1:
+        options = tf.distribute.InputOptions(
+            experimental_fetch_to_device=False,
+            experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
+        )
+    distributed = strategy.distribute_datasets_from_function(keep, options)
+    if len(strategy.extended.worker_devices) == 1:
+        return iter(datasets[0])
+    return iter(distributed)
 
 
 def _parallel_reads() -> int:

@@ -1,6 +1,7 @@
 import itertools
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -81,8 +82,9 @@ def test_several_input_pipelines_share_the_global_batch(one_device):
 
     class Recorder:
         num_replicas_in_sync = 4
+        extended = types.SimpleNamespace(worker_devices=["GPU:0", "GPU:1"])
 
-        def distribute_datasets_from_function(self, make_dataset):
+        def distribute_datasets_from_function(self, make_dataset, options):
             for pipeline in range(2):
                 context = tf.distribute.InputContext(2, pipeline, 4)
                 dataset = make_dataset(context)
@@ -151,6 +153,16 @@ print("not stuck")
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
     )
     assert done.stdout == "not stuck\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+def test_no_dataset_of_the_strategys_own_stands_behind_the_iterator(name, request):
+    """Its tuning thread would sleep for up to a minute when the iterator is dropped."""
+    strategy = request.getfixturevalue(name)
+    batches = gan_core.image_batches(tiny_gan.source(), global_batch_size=8, strategy=strategy)
+    kinds = [type(batches), *(type(part._iterator) for part in getattr(batches, "_iterators", []))]
+    assert len(kinds) == {"one_device": 1, "mirrored": 3}[name]
+    assert not any("MultiDevice" in kind.__name__ for kind in kinds)
 
 
 def test_images_are_read_where_they_are(one_device):
