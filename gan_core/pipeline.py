@@ -84,11 +84,12 @@ def _distributed_iterator(
     iterator waits, and no option reaches it. Images are bytes: to copy them when they are used
     takes no time that could be measured. Only several GPUs in each of several workers go that way.
     """
-    datasets = []
+    made: list[tuple[int, tf.data.Dataset]] = []
 
     def keep(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        datasets.append(make_dataset(context))
-        return datasets[-1]
+        num_replicas = context.num_replicas_in_sync // context.num_input_pipelines
+        made.append((num_replicas, make_dataset(context)))
+        return made[-1][1]
 
     options = None
     if isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync > 1:
@@ -97,8 +98,8 @@ def _distributed_iterator(
             experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
         )
     distributed = strategy.distribute_datasets_from_function(keep, options)
-    if len(strategy.extended.worker_devices) == 1:
-        return iter(datasets[0])
+    if len(made) == 1 and made[0][0] == 1:
+        return iter(made[0][1])
     return iter(distributed)
 
 

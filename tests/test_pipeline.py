@@ -1,7 +1,6 @@
 import itertools
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
@@ -82,7 +81,6 @@ def test_several_input_pipelines_share_the_global_batch(one_device):
 
     class Recorder:
         num_replicas_in_sync = 4
-        extended = types.SimpleNamespace(worker_devices=["GPU:0", "GPU:1"])
 
         def distribute_datasets_from_function(self, make_dataset, options):
             for pipeline in range(2):
