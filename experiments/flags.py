@@ -13,11 +13,20 @@ from typing import Any
 from absl import flags as absl_flags
 
 from experiments.flag_hints import flags_meant
-from gan_core import BAD_IMAGES, CROPS, PRECISIONS, STRATEGIES, ArgumentError, check_divides
+from gan_core import (
+    AUGMENTATIONS,
+    BAD_IMAGES,
+    CROPS,
+    LOSSES,
+    PRECISIONS,
+    STRATEGIES,
+    ArgumentError,
+    check_divides,
+)
 
 MODES = ("train", "generate", "info")
 EFFECTIVE_FLAGS = "effective.flags"
-_PATHS = ("workdir", "dataset", "data_dir", "cache_dir", "output")
+_PATHS = {"workdir", "dataset", "data_dir", "cache_dir", "output"}
 _DEVICES = {"strategy", "virtual_devices"}
 OPTIMIZERS = ("adam", "rmsprop")
 BATCH_NORMS = ("per_replica", "synchronized")
@@ -187,6 +196,19 @@ class Settings:
         above=0,
         changes=NEVER,
     )
+    loss: str = _flag(
+        "non_saturating",
+        "What the networks play for. relativistic compares each fake with a real image and is "
+        "played with R1 and R2; wasserstein needs --wgan_gp_weight.",
+        choices=LOSSES,
+        changes=NEVER,
+    )
+    augment: str = _flag(
+        "",
+        "What is done to all images that the discriminator sees, for few images: some of "
+        f"{', '.join(AUGMENTATIONS)}, with commas. For digits translation,cutout.",
+        changes=NEVER,
+    )
     r1_weight: float = _flag(
         0.0,
         "Weight of the R1 penalty on the discriminator's gradient at real images, half of the "
@@ -198,6 +220,19 @@ class Settings:
         1,
         "Discriminator updates from one R1 penalty to the next; so many times as strong.",
         above=0,
+        changes=NEVER,
+    )
+    r2_weight: float = _flag(
+        0.0,
+        "Weight of the R2 penalty, as R1 at fake images and as often; none if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    wgan_gp_weight: float = _flag(
+        0.0,
+        "Weight of WGAN-GP's penalty on the gradient between real and fake images, 10 in the "
+        "paper; none if 0.",
+        above=-1e-9,
         changes=NEVER,
     )
     average_half_life_images: float = _flag(
@@ -264,6 +299,10 @@ class Settings:
             raise ArgumentError("beta_1", self.beta_1, "must be below 1", "use 0.5")
         if self.seed >= 2**31:
             raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
+        for name in filter(None, self.augment.split(",")):
+            if name not in AUGMENTATIONS:
+                known = ", ".join(AUGMENTATIONS)
+                raise ArgumentError("augment", name, "must be one of the known", f"use {known}")
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
             check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
 
@@ -276,7 +315,8 @@ class Settings:
         changes: dict[str, list[str]] = {IF_ALLOWED: [], NEVER: []}
         for field in dataclasses.fields(self):
             now, rule = getattr(self, field.name), field.metadata["changes"]
-            was = before.get(field.name, now)
+            # What a run knew nothing of when it was saved was as it is by default.
+            was = before.get(field.name, field.default)
             if field.name == "precision" and "mixed_float16" in (was, now):
                 rule = NEVER  # loss scaling is part of the checkpoint
             if rule in changes and was != now:
@@ -324,8 +364,10 @@ def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | N
     return Settings(**_with_folder_as_dataset(values))
 
 
-def _parse_values(arguments: Sequence[str], defaults: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Values by flag; None if help was asked for."""
+def _parse_values(
+    arguments: Sequence[str], defaults: Mapping[str, Any], *, only_given: bool = False
+) -> dict[str, Any] | None:
+    """Values by flag, of all flags or only of those that are given; None if help was asked for."""
     values = absl_flags.FlagValues()
     for field in dataclasses.fields(Settings):
         _define(field, defaults.get(field.name, field.default), values)
@@ -338,10 +380,14 @@ def _parse_values(arguments: Sequence[str], defaults: Mapping[str, Any]) -> dict
         raise ArgumentError("arguments", " ".join(rest), "must be flags", "write --name=value")
     if values["help"].value:
         return None
-    settings = {field.name: values[field.name].value for field in dataclasses.fields(Settings)}
-    settings["workdir"] = settings["workdir"] or defaults.get("workdir", "")
+    names = [field.name for field in dataclasses.fields(Settings)]
+    settings = {
+        name: values[name].value for name in names if values[name].present or not only_given
+    }
+    if "workdir" in settings:
+        settings["workdir"] = settings["workdir"] or defaults.get("workdir", "")
     # The shell expands ~ only at the start of a word, and flagfiles never see a shell.
-    for name in _PATHS:
+    for name in _PATHS & settings.keys():
         settings[name] = os.path.expanduser(settings[name])
     return settings
 
@@ -349,7 +395,7 @@ def _parse_values(arguments: Sequence[str], defaults: Mapping[str, Any]) -> dict
 def _settings_of_run(flagfile: Path, mode: str) -> dict[str, Any]:
     """What a run was last started with, but for what belongs to that start alone."""
     try:
-        values = _parse_values([f"--flagfile={flagfile}"], {})
+        values = _parse_values([f"--flagfile={flagfile}"], {}, only_given=True)
     except ArgumentError as error:
         raise ArgumentError(
             "workdir", flagfile.parent, f"holds settings that cannot be read: {error}", "mend them"

@@ -103,7 +103,7 @@ def build_gan(
             discriminator_optimizer=_make_optimizer(settings, settings.discriminator_learning_rate),
             latents=experiment.latents,
             global_batch_size=settings.global_batch_size,
-            regularizers=_make_regularizers(settings),
+            game=_make_game(settings),
             average_half_life_images=settings.average_half_life_images or None,
             value_range=experiment.value_range,
             seed=settings.seed,
@@ -186,7 +186,16 @@ def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizer
     return optimizer
 
 
-def _make_regularizers(settings: Settings) -> list[gan_core.Regularizer]:
-    if not settings.r1_weight:
-        return []
-    return [gan_core.Regularizer("r1", gan_core.r1, settings.r1_weight, settings.r1_every_steps)]
+def _make_game(settings: Settings) -> gan_core.Game:
+    """What is played, from the names that the flags give."""
+    penalties = [
+        ("r1", gan_core.r1, settings.r1_weight, settings.r1_every_steps),
+        ("r2", gan_core.r2, settings.r2_weight, settings.r1_every_steps),
+        ("wgan_gp", gan_core.wgan_gp, settings.wgan_gp_weight, 1),
+    ]
+    names = list(filter(None, settings.augment.split(",")))
+    return gan_core.Game(
+        gan_core.LOSS_BY_NAME[settings.loss](),
+        [gan_core.Regularizer(*penalty) for penalty in penalties if penalty[2]],
+        gan_core.differentiable_augmentation(*names) if names else None,
+    )

@@ -16,3 +16,16 @@ PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 ARRAY_FILE_ENDINGS = (".npy", ".npz")
 """Files of images: see `gan_core.array_file_images`."""
+
+LOSSES = (
+    "non_saturating",
+    "minimax",
+    "hinge",
+    "least_squares",
+    "wasserstein",
+    "relativistic",
+)
+"""What the networks play for: functions of these names in `gan_core`."""
+
+AUGMENTATIONS = ("colour", "translation", "cutout")
+"""What may be done to the discriminator's images: see `gan_core.differentiable_augmentation`."""

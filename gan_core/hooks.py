@@ -18,13 +18,14 @@ from gan_core.errors import check_positive
 from gan_core.process_memory import resident_gib
 from gan_core.random_streams import stream_seed
 from gan_core.step import GanStep
-from gan_core.types import GRADIENT_CHECK, Metrics
+from gan_core.types import NETWORKS, Metrics, gradient_check
 from gan_core.writers import Writer
 
 Hook = Callable[[int, Metrics], None]
 """Called as hook(step, metrics) after each call of steps."""
 
 _WAIT = "data_wait_seconds"
+_CHECKS = {gradient_check(network) for network in NETWORKS}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,7 +163,7 @@ class MetricsWindow:
         for name, mean in metrics.items():
             if name == _WAIT:
                 self._waited = (self._waited or 0.0) + mean * num_steps
-            elif not name.endswith(GRADIENT_CHECK):
+            elif name not in _CHECKS:
                 self._sums[name] = self._sums.get(name, 0.0) + mean * num_steps
         if self._rate_start is None:
             tf.nest.map_structure(lambda mean: mean.numpy(), metrics)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 
-from gan_core.errors import check_divides, check_positive
+from gan_core.errors import ArgumentError, check_divides, check_positive
 from gan_core.hooks import At, Every, Hook
 from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
@@ -106,7 +106,7 @@ def make_step_loop(
     def run_step(batches: Iterator[Batch]) -> tf.Tensor:
         """One step; its metrics, padded to the room that there is."""
         timed = _TimedIterator(batches, after=gan.step.read_value()) if has_clock else None
-        metrics = schedule(gan, timed or batches)
+        metrics = _checked_metrics(schedule(gan, timed or batches))
         if timed:
             metrics |= {"data_wait_seconds": timed.waited_seconds()}
         names[:] = metrics
@@ -143,6 +143,25 @@ def make_step_loop(
 
     # AutoGraph would take twice as long to read the engine as tracing takes.
     return tf.function(run_steps, reduce_retracing=True, autograph=False)
+
+
+def _checked_metrics(metrics: Metrics) -> Metrics:
+    """A copy of what a schedule returned, or an `ArgumentError`."""
+    if not isinstance(metrics, dict):
+        raise ArgumentError(
+            "schedule",
+            f"returns {type(metrics).__name__}",
+            "must return the metrics of its updates",
+            "return gan.update_both(next(batches)), say",
+        )
+    if len(metrics) >= _MAXIMUM_METRICS:
+        raise ArgumentError(
+            "metrics",
+            len(metrics),
+            f"must be fewer than {_MAXIMUM_METRICS}",
+            "observe fewer of them, or join some",
+        )
+    return dict(metrics)
 
 
 def _has_clock() -> bool:

@@ -1,17 +1,32 @@
 """Adversarial losses: pairs of per-example formulas on logits.
 
 Nothing is reduced here. The step sums over the examples and divides by the global batch size,
-once, so that a loss means the same on any number of replicas.
+once, so that a loss means the same on any number of replicas. Each value of the losses with a
+logarithm is finite for any finite logit. Below, `d_real` and `d_fake` are logits.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Protocol
 
 import tensorflow as tf
 
+from gan_core.errors import ArgumentError
 from gan_core.types import Terms
+
+
+class Logits(Protocol):
+    """What a loss looks at: `Outputs`, say. What it does not ask for is not computed."""
+
+    @property
+    def real_logits(self) -> tf.Tensor:
+        """Float32 [B]."""
+
+    @property
+    def fake_logits(self) -> tf.Tensor:
+        """Float32 [B]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,16 +34,16 @@ class AdversarialLoss:
     """What the two networks minimise.
 
     Attributes:
-      discriminator: (real_logits [B], fake_logits [B]) -> terms by name, each [B].
-      generator: fake_logits [B] -> terms by name, each [B].
+      discriminator: logits -> terms by name, each [B].
+      generator: logits -> terms by name, each [B].
     """
 
-    discriminator: Callable[[tf.Tensor, tf.Tensor], Terms]
-    generator: Callable[[tf.Tensor], Terms]
+    discriminator: Callable[[Logits], Terms]
+    generator: Callable[[Logits], Terms]
 
 
-def non_saturating() -> AdversarialLoss:
-    """The non-saturating GAN loss (Goodfellow et al. 2014, section 3), on logits.
+def non_saturating(real_label: float = 1.0, fake_label: float = 0.0) -> AdversarialLoss:
+    """The non-saturating GAN loss (Goodfellow et al. 2014, section 3).
 
     The discriminator minimises the sigmoid cross-entropy of real logits with ones plus that of
     fake logits with zeros; the generator that of fake logits with ones:
@@ -36,19 +51,81 @@ def non_saturating() -> AdversarialLoss:
         real = log(1 + exp(-d_real)),  fake = log(1 + exp(d_fake))
         adversarial = log(1 + exp(-d_fake))
 
-    Each value is finite for any finite logit. Terms: `real`, `fake`; `adversarial`.
-    """
+    Args:
+      real_label: What the discriminator is told of real images; 0.9 is one-sided label smoothing
+        (Salimans et al. 2016, section 3.4).
+      fake_label: What it is told of fakes; above 0 smooths the other side too, which moves the
+        best discriminator away from the densities' ratio.
 
-    def discriminator(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> Terms:
+    Returns:
+      Terms `real`, `fake`; `adversarial`.
+
+    Raises:
+      ArgumentError: If the labels are not 0 <= fake_label < real_label <= 1.
+    """
+    if not 0 <= fake_label < real_label <= 1:
+        raise ArgumentError(
+            "real_label",
+            real_label,
+            f"must be above `fake_label` ({fake_label}), both in [0, 1]",
+            "use 0.9 and 0.0, say",
+        )
+
+    def discriminator(logits: Logits) -> Terms:
         return {
-            "real": _cross_entropy(real_logits, tf.ones_like(real_logits)),
-            "fake": _cross_entropy(fake_logits, tf.zeros_like(fake_logits)),
+            "real": _cross_entropy(logits.real_logits, real_label),
+            "fake": _cross_entropy(logits.fake_logits, fake_label),
         }
 
-    def generator(fake_logits: tf.Tensor) -> Terms:
-        return {"adversarial": _cross_entropy(fake_logits, tf.ones_like(fake_logits))}
+    return AdversarialLoss(
+        discriminator=discriminator,
+        generator=lambda logits: {"adversarial": _cross_entropy(logits.fake_logits, 1.0)},
+    )
 
-    return AdversarialLoss(discriminator, generator)
+
+def minimax() -> AdversarialLoss:
+    """The saturating loss (Goodfellow et al. 2014, equation 1), up to the sign of the generator's.
+
+        real = log(1 + exp(-d_real)),  fake = log(1 + exp(d_fake)),  adversarial = -fake
+
+    Its gradient vanishes where the discriminator is sure. Terms: `real`, `fake`; `adversarial`.
+    """
+    return AdversarialLoss(
+        discriminator=non_saturating().discriminator,
+        generator=lambda logits: {"adversarial": -_cross_entropy(logits.fake_logits, 0.0)},
+    )
+
+
+def hinge() -> AdversarialLoss:
+    """The hinge loss (Lim & Ye 2017; Miyato et al. 2018, equations 16 and 17).
+
+        real = max(0, 1 - d_real),  fake = max(0, 1 + d_fake);  adversarial = -d_fake
+
+    Terms: `real`, `fake`; `adversarial`.
+    """
+    return AdversarialLoss(
+        discriminator=lambda logits: {
+            "real": tf.nn.relu(1.0 - logits.real_logits),
+            "fake": tf.nn.relu(1.0 + logits.fake_logits),
+        },
+        generator=lambda logits: {"adversarial": -logits.fake_logits},
+    )
+
+
+def least_squares() -> AdversarialLoss:
+    """The least squares loss (Mao et al. 2017, equation 9, with labels 0 and 1).
+
+        real = (d_real - 1)^2 / 2,  fake = d_fake^2 / 2;  adversarial = (d_fake - 1)^2 / 2
+
+    Terms: `real`, `fake`; `adversarial`.
+    """
+    return AdversarialLoss(
+        discriminator=lambda logits: {
+            "real": 0.5 * (logits.real_logits - 1.0) ** 2,
+            "fake": 0.5 * logits.fake_logits**2,
+        },
+        generator=lambda logits: {"adversarial": 0.5 * (logits.fake_logits - 1.0) ** 2},
+    )
 
 
 def wasserstein() -> AdversarialLoss:
@@ -59,10 +136,40 @@ def wasserstein() -> AdversarialLoss:
     It needs a critic kept Lipschitz from outside. Terms: `real`, `fake`; `adversarial`.
     """
     return AdversarialLoss(
-        discriminator=lambda real_logits, fake_logits: {"real": -real_logits, "fake": fake_logits},
-        generator=lambda fake_logits: {"adversarial": -fake_logits},
+        discriminator=lambda logits: {"real": -logits.real_logits, "fake": logits.fake_logits},
+        generator=lambda logits: {"adversarial": -logits.fake_logits},
     )
 
 
-def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+def relativistic() -> AdversarialLoss:
+    """The relativistic pairing loss (Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024, eq. 2).
+
+        relativistic = log(1 + exp(d_fake - d_real)),  adversarial = log(1 + exp(d_real - d_fake))
+
+    Each fake is compared with one real image, so the generator's update needs a batch too. R3GAN
+    plays it with R1 and R2. Terms: `relativistic`; `adversarial`.
+    """
+    return AdversarialLoss(
+        discriminator=lambda logits: {
+            "relativistic": tf.nn.softplus(logits.fake_logits - logits.real_logits)
+        },
+        generator=lambda logits: {
+            "adversarial": tf.nn.softplus(logits.real_logits - logits.fake_logits)
+        },
+    )
+
+
+LOSS_BY_NAME: dict[str, Callable[[], AdversarialLoss]] = {
+    "non_saturating": non_saturating,
+    "minimax": minimax,
+    "hinge": hinge,
+    "least_squares": least_squares,
+    "wasserstein": wasserstein,
+    "relativistic": relativistic,
+}
+"""All of them by name."""
+
+
+def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
+    labels = tf.fill(tf.shape(logits), label)
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)

@@ -1,4 +1,4 @@
-"""Penalties on the discriminator's gradient, per example."""
+"""Penalties on the discriminator, per example."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from gan_core.draw import Draw
 from gan_core.errors import check_positive
+from gan_core.players import Augment, Outputs
 
-Discriminate = Callable[[tf.Tensor], tf.Tensor]
-"""Images [B, H, W, C] -> logits [B]."""
-
-Penalty = Callable[[Discriminate, tf.Tensor, tf.Tensor], tf.Tensor]
-"""(discriminate, real images, fake images) -> [B] float32."""
+Penalty = Callable[[Outputs, Draw], tf.Tensor]
+"""(outputs, draw) -> [B] float32. What it puts through `outputs.discriminate` meets the same
+augmentation and conditions as the losses' images, and moves no moving averages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,24 +43,53 @@ class Regularizer:
         check_positive("every_steps", self.every_steps, "use 1 for every update")
 
 
-def r1(discriminate: Discriminate, real_images: tf.Tensor, fake_images: tf.Tensor) -> tf.Tensor:
+def r1(outputs: Outputs, draw: Draw) -> tf.Tensor:
     """|gradient of the logit by the image|^2 at real images (Mescheder et al. 2018, eq. 9).
 
     Each example's own gradient, unless batch normalization in the discriminator mixes them.
     """
-    del fake_images
-    return _squared_gradient_norms(discriminate, real_images)
+    del draw
+    return _squared_gradient_norms(outputs, outputs.real_images)
 
 
-def r2(discriminate: Discriminate, real_images: tf.Tensor, fake_images: tf.Tensor) -> tf.Tensor:
+def r2(outputs: Outputs, draw: Draw) -> tf.Tensor:
     """As `r1`, at fake images (Mescheder et al. 2018, eq. 10)."""
-    del real_images
-    return _squared_gradient_norms(discriminate, tf.stop_gradient(fake_images))
+    del draw
+    return _squared_gradient_norms(outputs, tf.stop_gradient(outputs.fake_images))
 
 
-def _squared_gradient_norms(discriminate: Discriminate, images: tf.Tensor) -> tf.Tensor:
+def wgan_gp(outputs: Outputs, draw: Draw) -> tf.Tensor:
+    """(|gradient of the logit by the image| - 1)^2 between real and fake images.
+
+    Gulrajani et al. 2017, equation 3; each pair is mixed by a number of its own. The paper's
+    weight is 10.
+    """
+    mix = draw.uniform("wgan_gp", (1, 1, 1))
+    real = outputs.real_images
+    fake = tf.cast(tf.stop_gradient(outputs.fake_images), real.dtype)
+    norms = tf.sqrt(_squared_gradient_norms(outputs, real + mix * (fake - real)) + 1e-12)
+    return (norms - 1.0) ** 2
+
+
+def consistency(augment: Augment) -> Penalty:
+    """(logit of a real image - logit of it augmented)^2 (Zhang et al. 2020, CR-GAN, equation 6).
+
+    The paper's weight is 10.
+
+    Args:
+      augment: What should not change the logit.
+    """
+
+    def penalty(outputs: Outputs, draw: Draw) -> tf.Tensor:
+        augmented = augment(outputs.real_images, draw, "consistency")
+        return (outputs.real_logits - outputs.discriminate(augmented)) ** 2
+
+    return penalty
+
+
+def _squared_gradient_norms(outputs: Outputs, images: tf.Tensor) -> tf.Tensor:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        total = tf.reduce_sum(discriminate(images))
+        total = tf.reduce_sum(outputs.discriminate(images))
     gradients = tf.cast(tape.gradient(total, images), tf.float32)
     return tf.reduce_sum(gradients**2, axis=[1, 2, 3])

@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from gan_core import images, losses
+from gan_core import contracts, images
 from gan_core.averaging import WeightAverage
+from gan_core.draw import Draw
 from gan_core.errors import ArgumentError
+from gan_core.game import Game
 from gan_core.latents import LatentDistribution
-from gan_core.network_update import apply_gradients, average_over_replicas
-from gan_core.penalties import Regularizer
+from gan_core.network_update import apply_gradients
+from gan_core.players import Outputs, Player, Players
 from gan_core.random_streams import stream_seed
 from gan_core.strategies import per_replica_batch_size
-from gan_core.types import GRADIENT_CHECK, Batch, Metrics, Terms
-
-_SEED_STATE = "seed_generator_state"
-"""What Keras calls the variable of a `SeedGenerator`."""
+from gan_core.types import Metrics, Terms, gradient_check
 
 _DRAWS_BETWEEN_ROLLBACKS = 2**48
 """More than a run can count, so that draws after a rollback are none of those before it."""
 
-
-class Outputs(NamedTuple):
-    """What one pass through both networks gives, for one replica.
-
-    Attributes:
-      fake_images: [B, H, W, C] in the model's range.
-      fake_logits: [B] float32.
-      real_images: [B, H, W, C] in the model's range; None in a pass without real examples.
-      real_logits: [B] float32; None in a pass without real examples.
-    """
-
-    fake_images: tf.Tensor
-    fake_logits: tf.Tensor
-    real_images: tf.Tensor | None = None
-    real_logits: tf.Tensor | None = None
+_GENERATOR, _DISCRIMINATOR = "generator", "discriminator"
 
 
 class GanStep(tf.Module):
     """A generator, a discriminator, their optimizers, and the updates that train them.
 
-    Build it, and the networks and optimizers, under `strategy.scope()`. The `update_*` methods
-    are called outside of a replica, within a `tf.function` or not; they run on every replica.
-
-    To train another kind of model override `forward` (labels, several heads),
-    `discriminator_terms` or `generator_terms` (other losses): the sum of the terms is what is
-    minimised, and their means are what is logged.
+    It executes a `Game`: replicas, seeds, tapes, the one reduction, optimizers, counters. Build it,
+    and the networks and optimizers, under `strategy.scope()`. The `update_*` methods are called
+    outside of a replica, within a `tf.function` or not; they run on every replica.
 
     Attributes (these names are the schema of a checkpoint):
       generator: [B, Z] -> [B, H, W, C].
@@ -75,8 +59,7 @@ class GanStep(tf.Module):
         discriminator_optimizer: keras.optimizers.Optimizer,
         latents: LatentDistribution,
         global_batch_size: int,
-        loss: losses.AdversarialLoss | None = None,
-        regularizers: Sequence[Regularizer] = (),
+        game: Game | None = None,
         average_half_life_images: float | None = None,
         value_range: images.ValueRange = (-1.0, 1.0),
         seed: int = 0,
@@ -91,8 +74,7 @@ class GanStep(tf.Module):
           discriminator_optimizer: Keras optimizer, not used elsewhere.
           latents: What the generator is fed.
           global_batch_size: Examples an update, over all replicas together.
-          loss: The adversarial pair; `losses.non_saturating()` when None.
-          regularizers: Penalties that the discriminator minimises beside it.
+          game: What is played; `Game()`, the non-saturating one, when None.
           average_half_life_images: Half-life of an average of the generator's weights, which
             `sample` then uses; no average when None.
           value_range: The range of the generator's outputs, to which uint8 images are scaled.
@@ -102,19 +84,15 @@ class GanStep(tf.Module):
             numbers of the same seeds: latents differ from those of a run without it.
 
         Raises:
-          ArgumentError: If a network has no trainable variables or shares one with the other,
-            if both have one optimizer, if the batch does not divide among the replicas, or if
+          ArgumentError: If a network is no Keras model, has no trainable variables, shares one
+            with the other or was built outside of the strategy's scope; if the generator's images
+            do not fit `value_range` or the discriminator; if an optimizer is none of Keras's, was
+            used before or is that of both; if the batch does not divide among the replicas, or if
             several replicas shall be compiled.
         """
         super().__init__(name="gan")
-        _check_separate(generator, discriminator)
-        if generator_optimizer is discriminator_optimizer:
-            raise ArgumentError(
-                "discriminator_optimizer",
-                discriminator_optimizer.name,
-                "must not be the generator's",
-                "make two optimizers",
-            )
+        contracts.check_networks(generator, discriminator, latents.size, value_range)
+        contracts.check_optimizers(generator_optimizer, discriminator_optimizer)
         self._strategy = tf.distribute.get_strategy()
         self._replica_batch_size = per_replica_batch_size(global_batch_size, self._strategy)
         if jit_compile and self._strategy.num_replicas_in_sync > 1:
@@ -125,10 +103,9 @@ class GanStep(tf.Module):
                 "train on one device, or leave it out",
             )
         self._jit_compile = jit_compile
-        self._compiled: dict[str, Callable[..., Metrics]] = {}
+        self._updates: dict[str, Callable[..., Metrics]] = {}
         self.global_batch_size = global_batch_size
-        self.loss = loss or losses.non_saturating()
-        self.regularizers = tuple(regularizers)
+        self.game = game or Game()
         self.latents = latents
         self.value_range = value_range
         self.seed = seed
@@ -146,35 +123,7 @@ class GanStep(tf.Module):
         self.generator_updates = _counter("generator_updates")
         self.rollbacks = _counter("rollbacks")
 
-    def forward(self, latents: tf.Tensor, batch: Batch | None) -> Outputs:
-        """One training pass. Real and fake images go through the discriminator separately.
-
-        Concatenating them would mix the statistics of its batch normalization.
-        """
-        fake_images = self.generator(latents, training=True)
-        real_images = real_logits = None
-        if batch is not None:
-            real_images = images.from_uint8(batch.images, self.value_range)
-            real_logits = _as_logits(self.discriminator(real_images, training=True))
-        fake_logits = _as_logits(self.discriminator(fake_images, training=True))
-        return Outputs(fake_images, fake_logits, real_images, real_logits)
-
-    def discriminator_terms(self, outputs: Outputs) -> Terms:
-        """What the discriminator minimises: terms by name, [B] each."""
-        return self.loss.discriminator(outputs.real_logits, outputs.fake_logits)
-
-    def generator_terms(self, outputs: Outputs) -> Terms:
-        """What the generator minimises: terms by name, [B] each."""
-        return self.loss.generator(outputs.fake_logits)
-
-    def observations(self, outputs: Outputs) -> Terms:
-        """What is logged beside the discriminator's terms, [B] each: D(real) and D(fake)."""
-        return {
-            "real_probability": tf.sigmoid(outputs.real_logits),
-            "fake_probability": tf.sigmoid(outputs.fake_logits),
-        }
-
-    def update_discriminator(self, batch: Batch) -> Metrics:
+    def update_discriminator(self, batch: Any) -> Metrics:
         """Updates the discriminator on a batch and on fresh fakes; no generator variable changes.
 
         Args:
@@ -184,20 +133,24 @@ class GanStep(tf.Module):
           Means over the global batch, by name.
         """
         seed = self._draw_seed("discriminator_latents", self._count_images(batch))
-        return self._on_replicas_with_penalties(self._replica_update_discriminator, batch, seed)
+        return self._update((_DISCRIMINATOR,), batch, seed)
 
-    def update_generator(self) -> Metrics:
+    def update_generator(self, batch: Any = None) -> Metrics:
         """Updates the generator on fresh latents; no discriminator variable changes.
+
+        Args:
+          batch: A global batch, for games that look at real examples here too (relativistic
+            losses, labels); the newest that the discriminator was updated on, say.
 
         Returns:
           Means over the global batch, by name.
         """
         seed = self._draw_seed("generator_latents", self.generator_updates)
-        metrics = self._on_replicas(self._replica_update_generator, seed)
+        metrics = self._on_replicas((_GENERATOR,), batch, seed, [])
         self._count_generator_update()
         return metrics
 
-    def update_both(self, batch: Batch) -> Metrics:
+    def update_both(self, batch: Any) -> Metrics:
         """Updates both networks from one shared pass, both gradients at the old weights.
 
         Args:
@@ -207,133 +160,98 @@ class GanStep(tf.Module):
           Means over the global batch, by name.
         """
         seed = self._draw_seed("shared_latents", self._count_images(batch))
-        metrics = self._on_replicas_with_penalties(self._replica_update_both, batch, seed)
+        metrics = self._update((_DISCRIMINATOR, _GENERATOR), batch, seed)
         self._count_generator_update()
         return metrics
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def sample(self, latents: tf.Tensor) -> tf.Tensor:
+    def sample(self, latents: tf.Tensor, *conditions: tf.Tensor) -> tf.Tensor:
         """Generates images in inference mode: float32 [B, H, W, C] in `value_range`.
 
         Where there is an average of the weights, it is used.
+
+        Args:
+          latents: [B, Z].
+          *conditions: What the generator's further inputs take, in their order: labels, say.
         """
+        inputs = [latents, *conditions] if conditions else latents
         average = self.generator_average
         with average.in_place_of_weights() if average else contextlib.nullcontext():
-            return tf.cast(self.generator(latents, training=False), tf.float32)
+            return tf.cast(self.generator(inputs, training=False), tf.float32)
 
-    def _replica_update_discriminator(
-        self, batch: Batch, seed: tf.Tensor, penalty_weights: list[tf.Tensor]
+    def _replica_update(
+        self,
+        updated: tuple[str, ...],
+        batch: Any,
+        seed: tf.Tensor,
+        penalty_weights: list[tf.Tensor],
     ) -> Metrics:
-        with tf.GradientTape() as tape:
-            outputs = self._forward_assigning_only(self.discriminator, seed, batch)
-            terms = self.discriminator_terms(outputs) | self._penalties(outputs, penalty_weights)
-            loss, metrics = self._reduce(terms, "discriminator")
-        check = apply_gradients(tape, loss, self.discriminator, self.discriminator_optimizer)
-        average_over_replicas(self.discriminator)
-        observed = self._means(self.observations(outputs), "discriminator")
-        return metrics | observed | {f"discriminator/{GRADIENT_CHECK}": check}
+        """One update of one or both networks from one pass, on one replica."""
+        draw, players = self._draw(batch, seed), self._players(seed)
+        doors = Players(players[_GENERATOR], players[_DISCRIMINATOR], draw, self.game.augment)
+        tapes = {name: tf.GradientTape(watch_accessed_variables=False) for name in players}
+        with tapes[_GENERATOR], tapes[_DISCRIMINATOR]:
+            for name in updated:
+                tapes[name].watch(players[name].weights)
+            outputs = self.game.forward(doors, draw)
+            terms = {name: self._terms_of(name, outputs) for name in updated}
+            if _DISCRIMINATOR in updated:
+                # After all terms: of what a penalty computed first, the generator's tape would
+                # know nothing. It needs no second derivatives of the generator.
+                with tapes[_GENERATOR].stop_recording(), doors.on_the_side():
+                    penalties = self._penalties(outputs, draw, penalty_weights)
+                terms[_DISCRIMINATOR] = contracts.joined(terms[_DISCRIMINATOR], penalties)
+            means = {name: self._means(terms[name], name) for name in updated}
+            losses = {name: tf.add_n(list(means[name].values())) for name in updated}
+        metrics: Metrics = {}
+        if _DISCRIMINATOR in updated:
+            with doors.on_the_side():
+                metrics = self._means(self.game.observations(outputs), _DISCRIMINATOR)
+        for name in updated:
+            optimizer = getattr(self, f"{name}_optimizer")
+            check = apply_gradients(tapes[name], losses[name], players[name], optimizer)
+            players[name].write_state()
+            metrics |= {f"{name}/loss": losses[name], **means[name], gradient_check(name): check}
+        return metrics
 
-    def _replica_update_generator(self, seed: tf.Tensor) -> Metrics:
-        with tf.GradientTape() as tape:
-            outputs = self._forward_assigning_only(self.generator, seed, None)
-            loss, metrics = self._reduce(self.generator_terms(outputs), "generator")
-        check = apply_gradients(tape, loss, self.generator, self.generator_optimizer)
-        average_over_replicas(self.generator)
-        return metrics | {f"generator/{GRADIENT_CHECK}": check}
-
-    def _replica_update_both(
-        self, batch: Batch, seed: tf.Tensor, penalty_weights: list[tf.Tensor]
-    ) -> Metrics:
-        with tf.GradientTape() as discriminator_tape, tf.GradientTape() as generator_tape:
-            outputs = self._seeded_forward(seed, batch)
-            with generator_tape.stop_recording():
-                penalties = self._penalties(outputs, penalty_weights)
-            terms = self.discriminator_terms(outputs) | penalties
-            discriminator_loss, metrics = self._reduce(terms, "discriminator")
-            generator_loss, generator_metrics = self._reduce(
-                self.generator_terms(outputs), "generator"
-            )
-        discriminator_check = apply_gradients(
-            discriminator_tape,
-            discriminator_loss,
-            self.discriminator,
-            self.discriminator_optimizer,
+    def _draw(self, batch: Any, seed: tf.Tensor) -> Draw:
+        return Draw(
+            batch,
+            seed,
+            latents=self.latents,
+            global_batch_size=self.global_batch_size,
+            replica_batch_size=self._replica_batch_size,
+            value_range=self.value_range,
         )
-        generator_check = apply_gradients(
-            generator_tape, generator_loss, self.generator, self.generator_optimizer
-        )
-        average_over_replicas(self.generator, self.discriminator)
-        observed = self._means(self.observations(outputs), "discriminator")
-        checks = {
-            f"discriminator/{GRADIENT_CHECK}": discriminator_check,
-            f"generator/{GRADIENT_CHECK}": generator_check,
-        }
-        return metrics | generator_metrics | observed | checks
 
-    def _penalties(self, outputs: Outputs, weights: list[tf.Tensor]) -> Terms:
-        """The regularizers' terms, [B] each; zeros where no weights are given."""
-        if not weights:
-            nothing = tf.zeros_like(outputs.real_logits)
-            return {regularizer.name: nothing for regularizer in self.regularizers}
-
-        def discriminate(images: tf.Tensor) -> tf.Tensor:
-            return _as_logits(self.discriminator(images, training=True))
-
-        terms = {}
-        # A pass on the side: it moves no averages of batch normalization.
-        with keras.StatelessScope():
-            for regularizer, weight in zip(self.regularizers, weights, strict=True):
-                images_of_both = (outputs.real_images, outputs.fake_images)
-                terms[regularizer.name] = weight * regularizer.penalty(
-                    discriminate, *images_of_both
-                )
-        return terms
-
-    def _forward_assigning_only(
-        self, network: keras.Model, seed: tf.Tensor, batch: Batch | None
-    ) -> Outputs:
-        """A pass in which the other network's layers assign nothing (moving averages, say)."""
-        with keras.StatelessScope() as scope:
-            outputs = self._seeded_forward(seed, batch)
-        for variable in network.non_trainable_variables:
-            value = scope.get_current_value(variable)
-            if value is not None:
-                variable.assign(value)
-        return outputs
-
-    def _seeded_forward(self, seed: tf.Tensor, batch: Batch | None) -> Outputs:
-        """`forward` with this replica's latents and, in layers like dropout, its own seeds.
+    def _players(self, seed: tf.Tensor) -> dict[str, Player]:
+        """Both networks in this update, with this replica's seeds for layers like dropout.
 
         Keras's layers count their draws in variables that a checkpoint does not hold. Set anew
         for each update they are functions of the run's counters, as the latents are.
         """
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         replica_seed = tf.random.fold_in(seed, replica)
-        states = [
-            variable
-            for network in (self.generator, self.discriminator)
-            for variable in network.non_trainable_variables
-            if variable.name == _SEED_STATE
-        ]
-        for number, state in enumerate(states):
-            state.assign(tf.cast(tf.random.fold_in(replica_seed, number), state.dtype))
-        return self.forward(self._replica_latents(seed), batch)
+        seeds = (tf.random.fold_in(replica_seed, number) for number in itertools.count())
+        networks = {_GENERATOR: self.generator, _DISCRIMINATOR: self.discriminator}
+        return {name: Player(network, seeds) for name, network in networks.items()}
 
-    def _replica_latents(self, seed: tf.Tensor) -> tf.Tensor:
-        """This replica's part of the global batch of latents, so that replicas change nothing."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        latents = self.latents(self.global_batch_size, seed)
-        size = self._replica_batch_size
-        return latents[replica * size : (replica + 1) * size]
+    def _terms_of(self, name: str, outputs: Outputs) -> Terms:
+        method = f"{name}_terms"
+        return contracts.checked_terms(
+            method, getattr(self.game, method)(outputs), self._replica_batch_size
+        )
 
-    def _reduce(self, terms: Terms, network: str) -> tuple[tf.Tensor, Metrics]:
-        """This replica's share of the loss, the one place where it is reduced, and of the metrics.
-
-        Optimizers sum gradients over the replicas, so each divides by the global batch size.
-        """
-        means = self._means(terms, network)
-        loss = tf.add_n(list(means.values()))
-        return loss, {f"{network}/loss": loss, **means}
+    def _penalties(self, outputs: Outputs, draw: Draw, weights: list[tf.Tensor]) -> Terms:
+        """The regularizers' terms; zeros in an update in which none is due, without weights."""
+        regularizers = self.game.regularizers
+        if not weights:
+            return {r.name: tf.zeros([self._replica_batch_size]) for r in regularizers}
+        terms = {
+            regularizer.name: weight * regularizer.penalty(outputs, draw)
+            for regularizer, weight in zip(regularizers, weights, strict=True)
+        }
+        return contracts.checked_terms("regularizers", terms, self._replica_batch_size)
 
     def _means(self, terms: Terms, network: str) -> Metrics:
         return {
@@ -345,7 +263,7 @@ class GanStep(tf.Module):
         """The seed of an update's draws; another one after each rollback."""
         return stream_seed(self.seed, stream, count + self.rollbacks * _DRAWS_BETWEEN_ROLLBACKS)
 
-    def _count_images(self, batch: Batch) -> tf.Tensor:
+    def _count_images(self, batch: Any) -> tf.Tensor:
         """Counts a batch once it is here; returns how many images were seen before it.
 
         What depends on the count, the latents and so the whole update, starts after the batch
@@ -362,45 +280,49 @@ class GanStep(tf.Module):
             images_generated = self.generator_updates * self.global_batch_size
             self.generator_average.update(self.global_batch_size, images_generated)
 
-    def _on_replicas_with_penalties(
-        self, update: Callable[..., Metrics], batch: Batch, seed: tf.Tensor
-    ) -> Metrics:
-        """Runs an update with the regularizers that are due in it.
+    def _update(self, updated: tuple[str, ...], batch: Any, seed: tf.Tensor) -> Metrics:
+        """Runs a discriminator update with the regularizers that are due in it.
 
         The choice is made outside of the replicas: within one, synchronized batch normalization
         could not talk to the others.
         """
+        regularizers = self.game.regularizers
         updates_before = self.images_seen // self.global_batch_size - 1
-        due = [updates_before % regularizer.every_steps == 0 for regularizer in self.regularizers]
+        due = [updates_before % regularizer.every_steps == 0 for regularizer in regularizers]
         weights = [
             tf.where(is_due, regularizer.weight * regularizer.every_steps, 0.0)
-            for is_due, regularizer in zip(due, self.regularizers, strict=True)
+            for is_due, regularizer in zip(due, regularizers, strict=True)
         ]
 
         def run_with(weights: list[tf.Tensor]) -> Metrics:
-            return self._on_replicas(update, batch, seed, weights)
+            return self._on_replicas(updated, batch, seed, weights)
 
-        if all(regularizer.every_steps == 1 for regularizer in self.regularizers):
+        if all(regularizer.every_steps == 1 for regularizer in regularizers):
             return run_with(weights)
         return tf.cond(tf.reduce_any(due), lambda: run_with(weights), lambda: run_with([]))
 
-    def _on_replicas(self, update: Callable[..., Metrics], *arguments: object) -> Metrics:
+    def _on_replicas(self, updated: tuple[str, ...], *arguments: Any) -> Metrics:
         """Runs an update on every replica; its metrics are summed in one message."""
         names: list[str] = []
-        if self._jit_compile:
-            name = update.__name__
-            if name not in self._compiled:
-                self._compiled[name] = tf.function(update, jit_compile=True)
-            update = self._compiled[name]
 
-        def replica_run(*arguments: object) -> tf.Tensor:
-            metrics = update(*arguments)
+        def replica_run(*arguments: Any) -> tf.Tensor:
+            metrics = self._compiled_update(updated)(*arguments)
             names[:] = metrics
             return tf.stack(list(metrics.values()))
 
         per_replica = self._strategy.run(replica_run, args=arguments)
         sums = self._strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None)
         return dict(zip(names, tf.unstack(sums, num=len(names)), strict=True))
+
+    def _compiled_update(self, updated: tuple[str, ...]) -> Callable[..., Metrics]:
+        """`_replica_update` of some networks; by XLA if that was asked for."""
+        names = "+".join(updated)
+        if names not in self._updates:
+            update = functools.partial(self._replica_update, updated)
+            if self._jit_compile:
+                update = tf.function(update, jit_compile=True, autograph=False)
+            self._updates[names] = update
+        return self._updates[names]
 
 
 def _counter(name: str) -> tf.Variable:
@@ -411,25 +333,3 @@ def _counter(name: str) -> tf.Variable:
         name=name,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
-
-
-def _as_logits(outputs: tf.Tensor) -> tf.Tensor:
-    """[B] or [B, 1] of any float -> [B] float32."""
-    return tf.cast(tf.reshape(outputs, [-1]), tf.float32)
-
-
-def _check_separate(generator: keras.Model, discriminator: keras.Model) -> None:
-    for name, network in (("generator", generator), ("discriminator", discriminator)):
-        if not network.trainable_variables:
-            raise ArgumentError(
-                name, network.name, "must have trainable variables", "build it and unfreeze it"
-            )
-    shared = {id(v) for v in generator.variables} & {id(v) for v in discriminator.variables}
-    if shared:
-        names = [v.path for v in generator.variables if id(v) in shared]
-        raise ArgumentError(
-            "discriminator",
-            discriminator.name,
-            f"must share no variable with the generator, but shares {', '.join(names)}",
-            "build separate layers",
-        )

@@ -25,5 +25,9 @@ Terms = dict[str, tf.Tensor]
 Metrics = dict[str, tf.Tensor]
 """Scalars by name, float32: means over a global batch, or over several of them."""
 
-GRADIENT_CHECK = "gradient"
-"""Ending of the metric `<network>/gradient`: 0 if all gradients are finite, NaN otherwise."""
+NETWORKS = ("generator", "discriminator")
+
+
+def gradient_check(network: str) -> str:
+    """The metric that is 0 if all gradients of a network are finite, and NaN otherwise."""
+    return f"{network}/gradient"

@@ -26,7 +26,9 @@ def simultaneous() -> Schedule:
 def alternating(discriminator_updates: int) -> Schedule:
     """Discriminator updates, each on a batch and fakes of its own, then a generator update.
 
-    Goodfellow et al. 2014, algorithm 1. The discriminator's metrics are means over its updates.
+    Goodfellow et al. 2014, algorithm 1. The discriminator's metrics are means over its updates. The
+    generator's update is given the last of the batches, for games that look at real images there
+    too.
 
     Args:
       discriminator_updates: How many a step.
@@ -37,8 +39,9 @@ def alternating(discriminator_updates: int) -> Schedule:
     check_positive("discriminator_updates", discriminator_updates, "use 1 at least")
 
     def schedule(gan: GanStep, batches: Iterator[Batch]) -> Metrics:
-        updates = [gan.update_discriminator(next(batches)) for _ in range(discriminator_updates)]
+        taken = [next(batches) for _ in range(discriminator_updates)]
+        updates = [gan.update_discriminator(batch) for batch in taken]
         means = {name: tf.add_n([u[name] for u in updates]) / len(updates) for name in updates[0]}
-        return means | gan.update_generator()
+        return means | gan.update_generator(taken[-1])
 
     return schedule

@@ -88,6 +88,8 @@ def test_each_setting_has_a_help_text():
             "--precision=int8",
             r"`precision` \(int8\) .* use one of auto, float32, mixed_bf",
         ),
+        ("--loss=wgan", r"`loss` \(wgan\) .* use one of non_saturating, minimax, hinge"),
+        ("--augment=cutout,flip", r"`augment` \(flip\) must be one of the known; use colour, tr"),
         ("--mode=fly", r"`mode` \(fly\) .* use one of train, generate, info"),
         (
             "--steps_per_call=30",
@@ -136,6 +138,17 @@ def test_the_settings_of_the_run_in_the_workdir_are_read(tmp_path):
     assert (later.mode, later.workers, later.dry_run) == ("train", 1, False)
     generating = flags.parse([workdir, "--mode=generate"], {})
     assert (generating.seed, generating.strategy) == (4, "auto")
+    (tmp_path / "effective.flags").write_text("--seed=5\n")
+    partial = flags.parse([workdir], {"split": "train+extra"})
+    assert (partial.seed, partial.split) == (5, "train+extra")
     (tmp_path / "effective.flags").write_text("--no_such_flag=3\n")
     with pytest.raises(ArgumentError, match=r"holds settings that cannot be read: .*no_such_flag"):
         flags.parse([workdir], {})
+
+
+def test_a_setting_that_an_old_run_did_not_know_was_as_it_is_by_default():
+    now = flags.parse(["--loss=hinge"], {})
+    before = now.as_dict()
+    del before["loss"], before["r2_weight"]
+    changes = now.changes_from(before)
+    assert changes == {flags.IF_ALLOWED: [], flags.NEVER: ["loss: was non_saturating, now hinge"]}

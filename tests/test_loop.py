@@ -108,14 +108,32 @@ def test_refuses_calls_that_miss_an_interval(one_device):
         gan_core.Every(0, print)
 
 
-class NotFiniteAt(gan_core.GanStep):
+def test_refuses_schedules_that_return_no_metrics_or_too_many(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    with pytest.raises(
+        ArgumentError, match=r"`schedule` \(returns NoneType\) must return the metr"
+    ):
+        run(gan, one_device, total_steps=1, schedule=lambda gan, batches: None)
+    many = {str(number): tf.zeros([]) for number in range(64)}
+    with pytest.raises(ArgumentError, match=r"`metrics` \(64\) must be fewer than 64; observe"):
+        run(gan, one_device, total_steps=1, schedule=lambda gan, batches: many)
+
+
+def test_a_metric_may_end_in_gradient(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    window = gan_core.MetricsWindow(gan, gan_core.Writer())
+    window.add(1, {"mine/gradient": tf.constant(2.0), "generator/gradient": tf.constant(0.0)})
+    assert window.state()["sums"] == {"mine/gradient": 2.0}
+
+
+class NotFiniteAt(gan_core.Game):
     """At step 5, counted from 1, one term or its gradient alone is not finite."""
 
     where = "value"
 
     def discriminator_terms(self, outputs):
         terms = super().discriminator_terms(outputs)
-        is_bad = self.step == 4
+        is_bad = self.gan.step == 4
         if self.where == "value":
             return terms | {"real": terms["real"] + tf.where(is_bad, float("inf"), 0.0)}
 
@@ -136,8 +154,9 @@ class NotFiniteAt(gan_core.GanStep):
 )
 def test_names_the_step_and_the_term_that_is_not_finite(where, expected, name, request):
     strategy = request.getfixturevalue(name)
-    gan = tiny_gan.build_gan(strategy, kind=NotFiniteAt)
-    gan.where = where
+    game = NotFiniteAt()
+    game.where = where
+    gan = game.gan = tiny_gan.build_gan(strategy, game=game)
     calls = []
     with pytest.raises(gan_core.NotFiniteError, match="not finite at step 5: discriminator/") as e:
         run(

@@ -1,48 +1,92 @@
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import gan_core
 from gan_core import losses
+from gan_core.errors import ArgumentError
 
-PAIRS = {"non_saturating": losses.non_saturating(), "wasserstein": losses.wasserstein()}
-REAL = tf.constant([2.0, -1.0, 0.0])
-FAKE = tf.constant([-3.0, 0.5, 0.0])
-
-
-def test_non_saturating_equals_the_cross_entropies_worked_out_by_hand():
-    pair = losses.non_saturating()
-    terms = pair.discriminator(REAL, FAKE)
-    np.testing.assert_allclose(terms["real"], [0.12692801, 1.3132617, 0.6931472], rtol=1e-6)
-    np.testing.assert_allclose(terms["fake"], [0.04858735, 0.974077, 0.6931472], rtol=1e-6)
-    adversarial = pair.generator(FAKE)["adversarial"]
-    np.testing.assert_allclose(adversarial, [3.0485873, 0.474077, 0.6931472], rtol=1e-6)
+PAIRS = {name: make() for name, make in losses.LOSS_BY_NAME.items()}
+PAIRS["smoothed"] = losses.non_saturating(real_label=0.9, fake_label=0.1)
+CONVEX = {name: pair for name, pair in PAIRS.items() if name not in ("smoothed", "least_squares")}
 
 
-def test_wasserstein_equals_the_signed_scores():
-    pair = losses.wasserstein()
-    terms = pair.discriminator(REAL, FAKE)
-    np.testing.assert_array_equal(terms["real"], [-2.0, 1.0, 0.0])
-    np.testing.assert_array_equal(terms["fake"], FAKE)
-    np.testing.assert_array_equal(pair.generator(FAKE)["adversarial"], [3.0, -0.5, 0.0])
+def logits(real, fake):
+    return types.SimpleNamespace(
+        real_logits=tf.convert_to_tensor(real), fake_logits=tf.convert_to_tensor(fake)
+    )
+
+
+REAL = np.array([2.0, -1.0, 0.0], np.float32)
+FAKE = np.array([-3.0, 0.5, 0.0], np.float32)
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+BY_HAND = {
+    # name: discriminator's terms, generator's term
+    "non_saturating": ({"real": softplus(-REAL), "fake": softplus(FAKE)}, softplus(-FAKE)),
+    "minimax": ({"real": softplus(-REAL), "fake": softplus(FAKE)}, -softplus(FAKE)),
+    "hinge": ({"real": [0.0, 2.0, 1.0], "fake": [0.0, 1.5, 1.0]}, [3.0, -0.5, 0.0]),
+    "least_squares": (
+        {"real": [0.5, 2.0, 0.5], "fake": [4.5, 0.125, 0.0]},
+        [8.0, 0.125, 0.5],
+    ),
+    "wasserstein": ({"real": [-2.0, 1.0, 0.0], "fake": FAKE}, [3.0, -0.5, 0.0]),
+    "relativistic": ({"relativistic": softplus(FAKE - REAL)}, softplus(REAL - FAKE)),
+    "smoothed": (
+        {
+            "real": 0.9 * softplus(-REAL) + 0.1 * softplus(REAL),
+            "fake": 0.1 * softplus(-FAKE) + 0.9 * softplus(FAKE),
+        },
+        softplus(-FAKE),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_terms_equal_those_worked_out_by_hand(name):
+    expected, expected_generator = BY_HAND[name]
+    terms = PAIRS[name].discriminator(logits(REAL, FAKE))
+    assert terms.keys() == expected.keys()
+    for term, value in expected.items():
+        np.testing.assert_allclose(terms[term], value, rtol=1e-5, atol=1e-7, err_msg=term)
+    [generator] = PAIRS[name].generator(logits(REAL, FAKE)).values()
+    np.testing.assert_allclose(generator, expected_generator, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
 def test_terms_are_per_example_and_finite_at_extreme_logits(pair):
-    logits = tf.constant([1e4, -1e4, 0.0, 88.0])
-    for term in (*pair.discriminator(logits, logits).values(), *pair.generator(logits).values()):
-        assert term.shape == logits.shape
+    extreme = np.array([1e4, -1e4, 0.0, 88.0], np.float32)
+    game = logits(extreme, extreme[::-1])
+    for term in (*pair.discriminator(game).values(), *pair.generator(game).values()):
+        assert term.shape == extreme.shape
         assert np.isfinite(term).all()
 
 
-@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS.keys())
+@pytest.mark.parametrize("pair", CONVEX.values(), ids=CONVEX.keys())
 def test_gradients_have_the_signs_of_the_game(pair):
-    logits = tf.constant([1.5, -0.5, 0.0])
+    real, fake = tf.constant([0.5, -0.5, 0.0]), tf.constant([-0.5, 0.5, 0.1])
     with tf.GradientTape(persistent=True) as tape:
-        tape.watch([logits])
-        discriminator = pair.discriminator(logits, tf.zeros(3))
-        real = tf.add_n(list(discriminator.values()))
-        fake = tf.add_n(list(pair.discriminator(tf.zeros(3), logits).values()))
-        generator = tf.add_n(list(pair.generator(logits).values()))
-    assert (tape.gradient(real, logits).numpy() < 0).all(), "real logits must be pushed up"
-    assert (tape.gradient(fake, logits).numpy() > 0).all(), "fake logits must be pushed down"
-    assert (tape.gradient(generator, logits).numpy() < 0).all(), "the generator pulls them up"
+        tape.watch([real, fake])
+        game = logits(real, fake)
+        discriminator = tf.add_n(list(pair.discriminator(game).values()))
+        generator = tf.add_n(list(pair.generator(game).values()))
+    assert (tape.gradient(discriminator, real).numpy() < 0).all(), "real logits must be pushed up"
+    assert (tape.gradient(discriminator, fake).numpy() > 0).all(), "fake ones must be pushed down"
+    assert (tape.gradient(generator, fake).numpy() < 0).all(), "the generator pulls them up"
+
+
+@pytest.mark.parametrize("labels", [(0.4, 0.6), (1.1, 0.0), (0.5, 0.5), (1.0, -0.1)])
+def test_refuses_labels_that_do_not_tell_real_from_fake(labels):
+    with pytest.raises(ArgumentError, match=r"`real_label` \(.*\) must be above `fake_label`"):
+        gan_core.non_saturating(*labels)
+
+
+def test_all_can_be_chosen_by_name():
+    assert tuple(losses.LOSS_BY_NAME) == gan_core.LOSSES
+    assert all(getattr(gan_core, name) is make for name, make in losses.LOSS_BY_NAME.items())

@@ -6,23 +6,71 @@ import tiny_gan
 
 import gan_core
 from gan_core.errors import ArgumentError
+from gan_core.random_streams import stream_seed
+
+
+class Pass:
+    """Outputs of a discriminator that is a formula."""
+
+    def __init__(self, discriminate, real_images, fake_images):
+        self.discriminate = discriminate
+        self.real_images, self.fake_images = real_images, fake_images
+        self.real_logits = discriminate(real_images)
+
+
+def draw_of(batch_size):
+    return gan_core.Draw(
+        None,
+        stream_seed(0, "test", 0),
+        latents=gan_core.NormalLatents(2),
+        global_batch_size=batch_size,
+        replica_batch_size=batch_size,
+        value_range=(-1.0, 1.0),
+    )
 
 
 def test_of_a_linear_discriminator_it_is_the_square_of_its_weights():
     weights = tf.constant(np.random.default_rng(0).normal(size=(4, 4, 3)), tf.float32)
 
-    def discriminate(images):
-        return tf.einsum("bhwc,hwc->b", images, weights)
-
-    real, fake = tf.ones([2, 4, 4, 3]), tf.zeros([5, 4, 4, 3])
+    outputs = Pass(
+        lambda images: tf.einsum("bhwc,hwc->b", images, weights),
+        tf.ones([2, 4, 4, 3]),
+        tf.zeros([5, 4, 4, 3]),
+    )
     expected = float(tf.reduce_sum(weights**2))
-    np.testing.assert_allclose(gan_core.r1(discriminate, real, fake), [expected] * 2, rtol=1e-6)
-    np.testing.assert_allclose(gan_core.r2(discriminate, real, fake), [expected] * 5, rtol=1e-6)
+    np.testing.assert_allclose(gan_core.r1(outputs, None), [expected] * 2, rtol=1e-6)
+    np.testing.assert_allclose(gan_core.r2(outputs, None), [expected] * 5, rtol=1e-6)
+
+
+def test_wgan_gp_of_a_linear_discriminator_is_how_far_its_norm_is_from_one(one_device):
+    """And between the images, at places of each pair's own, for one that is quadratic."""
+    weights = tf.constant(np.random.default_rng(0).normal(size=(4, 4, 3)), tf.float32)
+    real, fake = tf.ones([4, 4, 4, 3]), -tf.ones([4, 4, 4, 3])
+    linear = Pass(lambda images: tf.einsum("bhwc,hwc->b", images, weights), real, fake)
+    norm = float(tf.sqrt(tf.reduce_sum(weights**2)))
+
+    def penalty(outputs):
+        return one_device.run(lambda: gan_core.wgan_gp(outputs, draw_of(4)))
+
+    np.testing.assert_allclose(penalty(linear), [(norm - 1) ** 2] * 4, rtol=1e-5)
+    quadratic = Pass(lambda images: tf.reduce_sum(images**2, axis=[1, 2, 3]), real, fake)
+    places = one_device.run(lambda: 1.0 - 2.0 * draw_of(4).uniform("wgan_gp"))
+    norms = 2.0 * np.abs(places) * np.sqrt(48.0)
+    assert len(set(norms)) == 4
+    np.testing.assert_allclose(penalty(quadratic), (norms - 1) ** 2, rtol=1e-4)
+
+
+def test_consistency_is_the_square_of_what_augmenting_does_to_the_logit():
+    images = tf.reshape(tf.range(3.0), [3, 1, 1, 1])
+    outputs = Pass(lambda x: tf.reduce_sum(3.0 * x, axis=[1, 2, 3]), images, images)
+    penalty = gan_core.consistency(lambda images, draw, name: images + 2.0)
+    np.testing.assert_allclose(penalty(outputs, None), [36.0] * 3)
 
 
 def test_each_example_has_its_own():
     images = tf.reshape(tf.range(3.0), [3, 1, 1, 1])
-    penalty = gan_core.r1(lambda x: tf.reduce_sum(x**3, axis=[1, 2, 3]), images, images)
+    outputs = Pass(lambda x: tf.reduce_sum(x**3, axis=[1, 2, 3]), images, images)
+    penalty = gan_core.r1(outputs, None)
     np.testing.assert_allclose(penalty, [(3 * x**2) ** 2 for x in range(3)])
 
 

@@ -3,13 +3,15 @@
 import re
 from pathlib import Path
 
+import gan_core
+
 ROOT = Path(__file__).parent.parent
 
 
 def test_the_python_examples_run(capsys):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     namespace = {}
     for block in blocks:
         block = block.replace('make_strategy("auto")', 'make_strategy("one_device")')
@@ -18,6 +20,13 @@ def test_the_python_examples_run(capsys):
     assert int(namespace["gan"].step.numpy()) == 22
     assert int(namespace["gan"].images_seen.numpy()) == 22 * 32
     assert int(namespace["gan"].generator_updates.numpy()) == 20 + 2 * 2
+    gan, batches = namespace["gan"], namespace["batches"]
+    penalty = gan_core.Regularizer("mine", namespace["my_penalty"], 1.0)
+    for game in (namespace["r3gan"], gan_core.Game(regularizers=[penalty])):
+        gan.game = game
+        metrics = gan.update_both(next(batches))
+        for regularizer in game.regularizers:
+            assert float(metrics[f"discriminator/{regularizer.name}"]) >= 0
 
 
 def test_the_files_it_names_exist():

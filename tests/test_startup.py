@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from experiments import __main__ as listing
-from experiments import startup
+from experiments import flags, startup
+from experiments.fashion_mnist_dcgan import EXPERIMENT
 
 ROOT = Path(__file__).parent.parent
 MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
@@ -40,7 +41,7 @@ def run_before(tmp_path_factory):
         "experiment": "fashion_mnist_dcgan",
         "latents": "NormalLatents(size=100)",
         "value range": [-1.0, 1.0],
-        "settings": {"seed": 3, "sample_every_steps": 500, "precision": "float32"},
+        "settings": flags.parse(["--seed=3"], EXPERIMENT.defaults).as_dict(),
     }
     (checkpoint / "facts.json").write_text(json.dumps(facts))
     (folder / "run" / "effective.flags").write_text("--seed=3\n")

@@ -46,7 +46,7 @@ def linear_gan(strategy, *, loss, learning_rate, latents, channels, optimizer, b
             discriminator_optimizer=optimizer(learning_rate),
             latents=latents,
             global_batch_size=batch_size,
-            loss=loss,
+            game=gan_core.Game(loss),
         )
 
 
@@ -169,12 +169,12 @@ def test_two_updates_in_turn_move_averages_like_one_shared_pass(one_device):
 
 
 def test_own_terms_are_minimised_and_logged(one_device):
-    class WithWeightPenalty(gan_core.GanStep):
+    class WithBrightness(gan_core.Game):
         def generator_terms(self, outputs):
             brightness = tf.reduce_mean(outputs.fake_images, axis=[1, 2, 3])
             return super().generator_terms(outputs) | {"brightness": brightness}
 
-    gan = tiny_gan.build_gan(one_device, kind=WithWeightPenalty)
+    gan = tiny_gan.build_gan(one_device, game=WithBrightness())
     metrics = gan.update_generator()
     np.testing.assert_allclose(
         metrics["generator/loss"],
@@ -283,7 +283,7 @@ def test_dropout_masks_differ_between_replicas(mirrored):
         logits.append(outputs.real_logits)
         return {}
 
-    gan.observations = spread
+    gan.game.observations = spread
     images = np.repeat(tiny_gan.source().images[:1], 4, axis=0)
     batch = mirrored.run(lambda: batch_of(images))
     gan.update_both(batch)

@@ -57,9 +57,25 @@ def lines_without_timings(workdir):
     ]
 
 
-def test_stops_between_two_lines_change_nothing(tmp_path):
+GAMES = {
+    "usual": [],
+    "r3gan": ["--loss=relativistic", "--r2_weight=0.5", "--augment=colour,translation,cutout"],
+    "wgan_gp": ["--loss=wasserstein", "--wgan_gp_weight=10"],
+}
+
+
+@pytest.mark.parametrize(
+    "game", ["usual", "r3gan", pytest.param("wgan_gp", marks=pytest.mark.slow)]
+)
+def test_stops_between_two_lines_change_nothing(game, tmp_path):
     """Dropout, batch norm, two discriminator updates, lazy R1 and an average of the weights."""
-    options = [*FEATURES, "--log_every_steps=4", "--sample_every_steps=3", "--keep_checkpoints=9"]
+    options = [
+        *FEATURES,
+        *GAMES[game],
+        "--log_every_steps=4",
+        "--sample_every_steps=3",
+        "--keep_checkpoints=9",
+    ]
     peaceful, stopped = tmp_path / "peaceful", tmp_path / "stopped"
     assert run(*options, "--total_steps=8", f"--workdir={peaceful}") == 0
     for total_steps in (3, 5, 8):
@@ -159,6 +175,10 @@ CHANGES = [
     (["--discriminator_updates=2"], "discriminator_updates: was 1, now 2"),
     (["--r1_weight=1"], "r1_weight: was 0.0, now 1.0"),
     (["--r1_every_steps=2"], "r1_every_steps: was 1, now 2"),
+    (["--r2_weight=1"], "r2_weight: was 0.0, now 1.0"),
+    (["--wgan_gp_weight=1"], "wgan_gp_weight: was 0.0, now 1.0"),
+    (["--loss=hinge"], "loss: was non_saturating, now hinge"),
+    (["--augment=cutout"], "augment: was , now cutout"),
     (["--average_half_life_images=9"], "average_half_life_images: was 0.0, now 9.0"),
     (["--crop=random"], "crop: was centre, now random"),
     (["--flip"], "flip: was False, now True"),
@@ -258,10 +278,16 @@ class NotFiniteOnce(gan_core.GanStep):
 
     bad_rollbacks = 1
 
-    def generator_terms(self, outputs):
-        is_bad = (self.step == 3) & (self.rollbacks < self.bad_rollbacks)
-        poison = tf.where(is_bad, tf.constant(float("nan")), 1.0)
-        return {name: term * poison for name, term in super().generator_terms(outputs).items()}
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        generator_terms = self.game.generator_terms
+
+        def poisoned(outputs):
+            is_bad = (self.step == 3) & (self.rollbacks < self.bad_rollbacks)
+            poison = tf.where(is_bad, tf.constant(float("nan")), 1.0)
+            return {name: term * poison for name, term in generator_terms(outputs).items()}
+
+        self.game.generator_terms = poisoned
 
 
 @pytest.fixture

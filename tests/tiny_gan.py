@@ -34,8 +34,8 @@ def adam(learning_rate=2e-4):
     return gan_core.Adam(learning_rate, beta_1=0.5)
 
 
-def build_gan(strategy, *, kind=gan_core.GanStep, batch_norm=True, optimizer=adam, **arguments):
-    """A `kind` of step on the tiny networks; `arguments` are its own, over the usual ones."""
+def build_gan(strategy, *, batch_norm=True, optimizer=adam, regularizers=(), **arguments):
+    """A step on the tiny networks; `arguments` are its own, over the usual ones."""
     keras.utils.set_random_seed(3)
     with strategy.scope():
         usual = {
@@ -45,8 +45,9 @@ def build_gan(strategy, *, kind=gan_core.GanStep, batch_norm=True, optimizer=ada
             "discriminator_optimizer": optimizer(),
             "latents": gan_core.NormalLatents(LATENT_SIZE),
             "global_batch_size": 8,
+            "game": gan_core.Game(regularizers=regularizers),
         }
-        return kind(**usual | arguments)
+        return gan_core.GanStep(**usual | arguments)
 
 
 def batches(gan, strategy):

@@ -1,0 +1,189 @@
+"""What a game and its parts must keep to, checked when they are built or traced."""
+
+from __future__ import annotations
+
+import warnings
+
+import keras
+import tensorflow as tf
+
+from gan_core.errors import ArgumentError
+from gan_core.images import ValueRange
+from gan_core.types import Terms
+
+_RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
+"""What an activation at a generator's end can give."""
+
+
+def check_networks(
+    generator: keras.Model,
+    discriminator: keras.Model,
+    latent_size: int,
+    value_range: ValueRange,
+) -> None:
+    """Raises `ArgumentError` where two networks cannot play, with each other or at all."""
+    for name, network in (("generator", generator), ("discriminator", discriminator)):
+        if not isinstance(network, keras.Model):
+            raise ArgumentError(
+                name, type(network).__name__, "must be a Keras model", "wrap it in a keras.Model"
+            )
+        if not network.trainable_variables:
+            raise ArgumentError(
+                name, network.name, "must have trainable variables", "build it and unfreeze it"
+            )
+    shared = {id(v) for v in generator.variables} & {id(v) for v in discriminator.variables}
+    if shared:
+        names = [v.path for v in generator.variables if id(v) in shared]
+        raise ArgumentError(
+            "discriminator",
+            discriminator.name,
+            f"must share no variable with the generator, but shares {', '.join(names)}",
+            "build separate layers",
+        )
+    _check_scope("generator", generator)
+    _check_scope("discriminator", discriminator)
+    _check_shapes(generator, discriminator, latent_size)
+    _check_activations(generator, discriminator, value_range)
+
+
+def check_optimizers(
+    generator_optimizer: keras.optimizers.Optimizer,
+    discriminator_optimizer: keras.optimizers.Optimizer,
+) -> None:
+    """Raises `ArgumentError` unless both are fresh Keras optimizers, one for each network."""
+    optimizers = {
+        "generator_optimizer": generator_optimizer,
+        "discriminator_optimizer": discriminator_optimizer,
+    }
+    for name, optimizer in optimizers.items():
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise ArgumentError(
+                name,
+                repr(optimizer),
+                "must be a Keras optimizer",
+                "make one: gan_core.Adam(2e-4, beta_1=0.5), say",
+            )
+        if optimizer.built:
+            raise ArgumentError(
+                name, optimizer.name, "must not have been used before", "make a new one"
+            )
+    if generator_optimizer is discriminator_optimizer:
+        raise ArgumentError(
+            "discriminator_optimizer",
+            discriminator_optimizer.name,
+            "must not be the generator's",
+            "make two optimizers",
+        )
+
+
+def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
+    """The terms, if each is one float an example.
+
+    Args:
+      origin: Where they come from, as a user knows it.
+      terms: Values by name.
+      batch_size: Examples on a replica.
+
+    Raises:
+      ArgumentError: If a term is not floats [batch_size].
+    """
+    if not isinstance(terms, dict) or not terms:
+        raise ArgumentError(
+            origin, type(terms).__name__, "must give terms by name", 'return {"name": values}'
+        )
+    for name, term in terms.items():
+        term = tf.convert_to_tensor(term)
+        rank_fits = term.shape.rank == 1 and term.shape[0] in (None, batch_size)
+        if not rank_fits or not term.dtype.is_floating:
+            raise ArgumentError(
+                origin,
+                f"{name}: {term.dtype.name} {term.shape}",
+                f"must give one float an example, [{batch_size}]",
+                "reduce over all axes but the first; the step takes the mean over the batch",
+            )
+    return terms
+
+
+def joined(terms: Terms, penalties: Terms) -> Terms:
+    """Terms and penalties together.
+
+    Raises:
+      ArgumentError: If both have a name: one would replace the other.
+    """
+    both = sorted(terms.keys() & penalties.keys())
+    if both:
+        raise ArgumentError(
+            "regularizers", ", ".join(both), "must not be named like a term", "rename it"
+        )
+    return terms | penalties
+
+
+def _check_scope(name: str, network: keras.Model) -> None:
+    strategy = tf.distribute.get_strategy()
+    for variable in network.variables:
+        if not strategy.extended.variable_created_in_scope(variable.value):
+            raise ArgumentError(
+                name,
+                network.name,
+                "must be built under the strategy of the step",
+                "build both under `with strategy.scope():`",
+            )
+
+
+def _check_shapes(generator: keras.Model, discriminator: keras.Model, latent_size: int) -> None:
+    """What is known of shapes before anything is traced: nothing of subclassed models."""
+    wanted, given = _first_shape(generator, "input"), (latent_size,)
+    if wanted and wanted != given and None not in wanted:
+        raise ArgumentError(
+            "latents",
+            latent_size,
+            f"must have the size that the generator takes, {wanted[0]}",
+            "give both one size",
+        )
+    made, seen = _first_shape(generator, "output"), _first_shape(discriminator, "input")
+    if made and seen and not tf.TensorShape(made).is_compatible_with(seen):
+        raise ArgumentError(
+            "discriminator",
+            f"images {list(seen)}",
+            f"must take what the generator makes, {list(made)}",
+            "give both one size",
+        )
+
+
+def _first_shape(network: keras.Model, side: str) -> tuple[int | None, ...] | None:
+    """Shape without the batch of a network's first input or output; None if it is not known."""
+    tensors = getattr(network, f"{side}s", None)
+    return tuple(tensors[0].shape[1:]) if tensors else None
+
+
+def _check_activations(
+    generator: keras.Model, discriminator: keras.Model, value_range: ValueRange
+) -> None:
+    given = _RANGES.get(_last_activation(generator), value_range)
+    if tuple(value_range) != given:
+        raise ArgumentError(
+            "value_range",
+            value_range,
+            f"must be what the generator's {_last_activation(generator)} gives, {given}",
+            "change one of them",
+        )
+    if _last_activation(discriminator) in ("sigmoid", "softmax", "tanh"):
+        warnings.warn(
+            f"the discriminator ends in a {_last_activation(discriminator)}: losses here take "
+            "logits; leave the last activation out",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def _last_activation(network: keras.Model) -> str | None:
+    """Name of the activation that a network ends in, layers that only reshape left out."""
+    for layer in reversed(getattr(network, "layers", [])):
+        activation = getattr(layer, "activation", None)
+        if activation is not None:
+            return getattr(activation, "__name__", None)
+        if layer.count_params() or not isinstance(
+            layer, (keras.layers.Reshape, keras.layers.Flatten)
+        ):
+            return None
+    return None

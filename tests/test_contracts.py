@@ -1,0 +1,128 @@
+"""What cannot be meant is refused when it is built or traced, in one line."""
+
+import keras
+import pytest
+import tensorflow as tf
+import tiny_gan
+from keras import layers
+
+import gan_core
+from gan_core import contracts
+from gan_core.errors import ArgumentError
+
+
+def discriminator_ending_in(strategy, layer, *arguments, flat=True, **options):
+    with strategy.scope():
+        ending = [*([layers.Flatten()] if flat else []), layer(*arguments, **options)]
+        return keras.Sequential([keras.Input((8, 8, 3)), *ending])
+
+
+def update(strategy, **arguments):
+    gan = tiny_gan.build_gan(strategy, **arguments)
+    return gan.update_both(next(tiny_gan.batches(gan, strategy)))
+
+
+@pytest.mark.parametrize(("layer", "arguments"), [(layers.Dense, (2,)), (layers.Conv2D, (1, 3))])
+def test_refuses_anything_but_one_logit_an_example(one_device, layer, arguments):
+    words = r"`discriminator` \(outputs .*\) must give one logit an example, \[B\] or \[B, 1\]"
+    with pytest.raises(ArgumentError, match=words):
+        update(
+            one_device,
+            discriminator=discriminator_ending_in(
+                one_device, layer, *arguments, flat=layer is layers.Dense
+            ),
+        )
+
+
+def test_warns_of_a_final_sigmoid(one_device):
+    network = discriminator_ending_in(one_device, layers.Dense, 1, activation="sigmoid")
+    with pytest.warns(RuntimeWarning, match="ends in a sigmoid: losses here take logits"):
+        tiny_gan.build_gan(one_device, discriminator=network)
+
+
+@pytest.mark.parametrize("value", [tf.constant(1.0), tf.zeros([8, 8]), tf.zeros([8], tf.int32)])
+def test_refuses_terms_that_are_not_one_float_an_example(one_device, value):
+    class Wrong(gan_core.Game):
+        def generator_terms(self, outputs):
+            return {"mine": value}
+
+    words = r"`generator_terms` \(mine: .*\) must give one float an example, \[8\]"
+    with pytest.raises(ArgumentError, match=words):
+        update(one_device, game=Wrong())
+
+
+def test_refuses_terms_without_names(one_device):
+    class Wrong(gan_core.Game):
+        def generator_terms(self, outputs):
+            return tf.zeros([8])
+
+    with pytest.raises(ArgumentError, match="must give terms by name"):
+        update(one_device, game=Wrong())
+
+
+def test_refuses_regularizers_of_one_name_or_named_like_a_term(one_device):
+    def zeros(outputs, draw):
+        return tf.zeros([8])
+
+    twice = [gan_core.Regularizer("mine", zeros, 1.0)] * 2
+    with pytest.raises(
+        ArgumentError, match=r"`regularizers` \(mine\) must have names of their own"
+    ):
+        gan_core.Game(regularizers=twice)
+    fake = [gan_core.Regularizer("fake", zeros, 1.0)]
+    with pytest.raises(
+        ArgumentError, match=r"`regularizers` \(fake\) must not be named like a term"
+    ):
+        update(one_device, regularizers=fake)
+
+
+def test_refuses_a_range_that_the_generator_does_not_give(one_device):
+    with pytest.raises(ArgumentError, match=r"`value_range` .* must be what the generator's tanh"):
+        tiny_gan.build_gan(one_device, value_range=(0.0, 1.0))
+
+
+def test_refuses_sizes_that_do_not_fit(one_device):
+    with pytest.raises(
+        ArgumentError, match=r"`latents` \(6\) must have the size .* takes, 5; give"
+    ):
+        tiny_gan.build_gan(one_device, latents=gan_core.NormalLatents(6))
+    with one_device.scope():
+        small = keras.Sequential([keras.Input((4, 4, 3)), layers.Flatten(), layers.Dense(1)])
+    with pytest.raises(
+        ArgumentError, match=r"`discriminator` \(images \[4, 4, 3\]\) must take what"
+    ):
+        tiny_gan.build_gan(one_device, discriminator=small)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", None, tf.Variable(1.0)])
+def test_refuses_what_is_no_optimizer(one_device, optimizer):
+    with pytest.raises(ArgumentError, match=r"must be a Keras optimizer; make one: gan_core\.Adam"):
+        tiny_gan.build_gan(one_device, generator_optimizer=optimizer)
+
+
+def test_refuses_an_optimizer_that_was_used_before(one_device):
+    optimizer = tiny_gan.adam()
+    optimizer.build([tf.Variable(1.0)])
+    with pytest.raises(ArgumentError, match="must not have been used before; make a new one"):
+        tiny_gan.build_gan(one_device, discriminator_optimizer=optimizer)
+
+
+def test_refuses_a_loss_by_name_and_networks_that_are_none(one_device):
+    with pytest.raises(ArgumentError, match=r"`loss` \('hinge'\) must be an AdversarialLoss; call"):
+        gan_core.Game("hinge")
+    with pytest.raises(ArgumentError, match=r"`generator` \(Module\) must be a Keras model"):
+        tiny_gan.build_gan(one_device, generator=tf.Module())
+
+
+def test_refuses_networks_built_outside_of_the_scope(mirrored):
+    generator = tiny_gan.build_generator()
+    with pytest.raises(ArgumentError, match=r"`generator` .* must be built under the strategy"):
+        tiny_gan.build_gan(mirrored, generator=generator)
+
+
+def test_the_last_activation_is_found_behind_a_reshape():
+    network = keras.Sequential(
+        [keras.Input((3,)), layers.Dense(4, activation="tanh"), layers.Reshape((2, 2))]
+    )
+    assert contracts._last_activation(network) == "tanh"
+    assert contracts._last_activation(tiny_gan.build_generator()) == "tanh"

@@ -1,0 +1,115 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_gan
+
+import gan_core
+from gan_core.errors import ArgumentError
+from gan_core.players import Player
+
+
+def moving_network(strategy):
+    with strategy.scope():
+        layer = keras.layers.BatchNormalization(momentum=0.5)
+        return keras.Sequential([keras.Input((1,)), layer]), layer
+
+
+def test_replicas_keep_the_mean_of_what_each_has_seen(mirrored):
+    network, layer = moving_network(mirrored)
+
+    def replica():
+        number = tf.distribute.get_replica_context().replica_id_in_sync_group
+        player = Player(network, iter(()))
+        player(tf.fill([4, 1], 2.0 * tf.cast(number, tf.float32)))
+        player.write_state()
+
+    mirrored.run(replica)
+    copies = mirrored.experimental_local_results(layer.moving_mean.value)
+    assert [float(copy.numpy()[0]) for copy in copies] == [0.5, 0.5]
+
+
+def test_state_goes_from_call_to_call_and_is_written_only_when_asked(one_device):
+    network, layer = moving_network(one_device)
+    player = Player(network, iter(()))
+    player(tf.fill([4, 1], 4.0))
+    with player.on_the_side():
+        player(tf.fill([4, 1], 100.0))
+    player(tf.fill([4, 1], 4.0))
+    assert float(layer.moving_mean[0]) == 0.0
+    one_device.run(player.write_state)
+    assert float(layer.moving_mean[0]) == pytest.approx(3.0)
+
+
+def conditional_networks(strategy):
+    with strategy.scope():
+        return conditional_generator(), conditional_discriminator()
+
+
+def conditional_generator():
+    latents, labels = keras.Input((5,)), keras.Input((), name="labels", dtype="int32")
+    table = keras.layers.Embedding(4, 5)
+    mixed = keras.layers.Multiply()([latents, table(labels)])
+    flat = keras.layers.Dense(8 * 8 * 3, activation="tanh")(mixed)
+    return keras.Model([latents, labels], keras.layers.Reshape((8, 8, 3))(flat))
+
+
+def conditional_discriminator():
+    images, labels = keras.Input((8, 8, 3)), keras.Input((), name="labels", dtype="int32")
+    features = keras.layers.Dense(4, name="features")(keras.layers.Flatten()(images))
+    table = keras.layers.Embedding(4, 4)
+    logits = keras.layers.Dot(1)([features, table(labels)])
+    return keras.Model([images, labels], logits)
+
+
+class Conditional(gan_core.Game):
+    def forward(self, players, draw):
+        return gan_core.Outputs(players, draw, labels=draw.batch.labels % 4)
+
+
+@pytest.mark.parametrize("loss", ["non_saturating", "relativistic"])
+@pytest.mark.parametrize("schedule", [gan_core.simultaneous(), gan_core.alternating(2)])
+def test_conditional_games_train_under_each_schedule(one_device, loss, schedule):
+    generator, discriminator = conditional_networks(one_device)
+    regularizers = [gan_core.Regularizer("r1", gan_core.r1, 0.1, every_steps=2)]
+    game = Conditional(gan_core.LOSS_BY_NAME[loss](), regularizers)
+    gan = tiny_gan.build_gan(
+        one_device, generator=generator, discriminator=discriminator, game=game
+    )
+    kernels = [generator.layers[-2].kernel, discriminator.get_layer("features").kernel]
+    before = [kernel.numpy() for kernel in kernels]
+    gan_core.train(gan, tiny_gan.batches(gan, one_device), total_steps=3, schedule=schedule)
+    assert all((a != kernel.numpy()).any() for a, kernel in zip(before, kernels, strict=True))
+    pictures = gan.sample(gan.latents(2, [0, 1]), tf.constant([1, 3]))
+    assert pictures.shape == (2, 8, 8, 3)
+
+
+def test_a_condition_that_the_network_does_not_know_is_refused(one_device):
+    generator, discriminator = conditional_networks(one_device)
+    gan = tiny_gan.build_gan(one_device, generator=generator, discriminator=discriminator)
+    with pytest.raises(ArgumentError, match=r"`conditions` \(none\) must be the further inputs of"):
+        gan.update_both(next(tiny_gan.batches(gan, one_device)))
+
+
+def test_a_generator_update_without_a_batch_says_so_when_the_game_wants_one(one_device):
+    gan = tiny_gan.build_gan(one_device, game=gan_core.Game(gan_core.relativistic()))
+    with pytest.raises(ArgumentError, match=r"`batch` \(None\) is asked for .*update_generator\(b"):
+        gan.update_generator()
+    gan.update_generator(next(tiny_gan.batches(gan, one_device)))
+    assert int(gan.images_seen) == 0
+
+
+def test_what_the_discriminator_sees_is_augmented_in_losses_and_penalties_alike(one_device):
+    seen = []
+
+    def augment(images, draw, name):
+        seen.append(name)
+        return images * draw.uniform(name, (1, 1, 1))
+
+    regularizers = [gan_core.Regularizer("r1", gan_core.r1, 1.0)]
+    gan = tiny_gan.build_gan(
+        one_device, game=gan_core.Game(regularizers=regularizers, augment=augment)
+    )
+    metrics = gan.update_both(next(tiny_gan.batches(gan, one_device)))
+    assert seen == ["augment/0", "augment/1", "augment/2"]
+    assert np.isfinite(float(metrics["discriminator/r1"]))
