@@ -17,6 +17,11 @@ _EARLY_SAMPLES = (10, 25, 50, 100)
 _GRID_WIDTH = 1024
 
 
+def early_samples(settings: Settings) -> list[int]:
+    """Steps with grids before the first interval ends: the first minute is worth more looks."""
+    return [step for step in _EARLY_SAMPLES if step < settings.sample_every_steps]
+
+
 class RunOutputs:
     """The files of a run from a step on, and the hooks that write them.
 
@@ -74,8 +79,7 @@ class RunOutputs:
         draw_samples = gan_core.SampleGrid(gan, self._writer, caption, self._num_grid_images())
         draw_curves = gan_core.CurvesPicture(self._workdir, caption)
         interval = settings.sample_every_steps
-        # What training does in its first minute is worth more looks.
-        early = [step for step in _EARLY_SAMPLES if step < interval]
+        early = early_samples(settings)
         self._due = {
             "metrics": gan_core.Every(settings.log_every_steps, self._window.write),
             "samples": gan_core.Every(interval, draw_samples, early),

@@ -13,7 +13,7 @@ import gan_core
 from experiments import exit_codes, parts, preflight, run_folder, startup
 from experiments.experiment import Experiment
 from experiments.flags import Settings
-from experiments.run_outputs import RunOutputs
+from experiments.run_outputs import RunOutputs, early_samples
 from gan_core import ArgumentError
 
 _CHECKPOINT_ATTEMPTS = 3
@@ -216,6 +216,9 @@ class _Run:
             startup.lap("folder")
             self.say("compiling the training step (2 to 60 s)")
             first_step = gan_core.At([int(gan.step.numpy()) + 1], self._say_first_step)
+            # Only the chief has grids to draw, but all workers end their calls where it does: they
+            # meet after each.
+            as_the_chief = gan_core.At(early_samples(settings), lambda step, metrics: None)
             gan_core.train(
                 gan,
                 parts.make_batches(gan, self._source, settings, self._strategy),
@@ -224,6 +227,7 @@ class _Run:
                 schedule=parts.make_schedule(settings),
                 hooks=[
                     first_step,
+                    as_the_chief,
                     *hooks,
                     lambda step, metrics: self._stop_together(step, signals),
                 ],

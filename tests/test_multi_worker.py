@@ -80,6 +80,16 @@ def test_two_workers_equal_two_devices_equal_one(two_workers, tmp_path):
     )
 
 
+def test_workers_end_their_calls_where_the_chief_has_grids_to_draw(tmp_path):
+    """Within a call of steps: workers that met elsewhere would wait for each other for ever."""
+    options = ["--steps_per_call=20", "--log_every_steps=20", "--sample_every_steps=40"]
+    options += ["--checkpoint_every_steps=40", "--total_steps=40"]
+    run(*options, "--workers=2", "--strategy=auto", f"--workdir={tmp_path}")
+    steps = [gan_core.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
+    assert steps == [0, 10, 25, 40]
+    assert [line["step"] for line in metrics(tmp_path)] == [20, 40]
+
+
 @pytest.mark.slow
 def test_every_kind_of_layer_and_update_on_two_workers_as_on_two_devices(tmp_path):
     """Dropout, synchronized batch norm, two discriminator updates, lazy R1, an average.
