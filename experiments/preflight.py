@@ -26,11 +26,9 @@ def check(experiment: Experiment, settings: Settings) -> None:
     facts = gan_core.newest_facts(workdir / "checkpoints")
     if settings.mode == "train":
         run_folder.check_writable("workdir", workdir)
-        is_one_of_several = "TF_CONFIG" in os.environ and "multi_worker" in (
-            settings.strategy,
-            "multi_worker" if settings.workers > 1 else "",
-        )
-        if not (settings.dry_run or is_one_of_several):
+        has_workers = settings.strategy == "multi_worker" or settings.workers > 1
+        is_one_of_them = has_workers and "TF_CONFIG" in os.environ  # the chief may hold it already
+        if not (settings.dry_run or is_one_of_them):
             gan_core.RunLock.check_free(workdir)
         if facts:
             if settings.precision == "auto":  # what it stands for here is found out later
