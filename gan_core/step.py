@@ -204,15 +204,16 @@ class GanStep(tf.Module):
             means = {name: self._means(terms[name], name) for name in updated}
             losses = {name: tf.add_n(list(means[name].values())) for name in updated}
         metrics: Metrics = {}
+        observed: Metrics = {}
         if _DISCRIMINATOR in updated:
             with doors.on_the_side():
-                metrics = self._means(self.game.observations(outputs), _DISCRIMINATOR)
+                observed = self._means(self.game.observations(outputs), _DISCRIMINATOR)
         for name in updated:
             optimizer = getattr(self, f"{name}_optimizer")
             check = apply_gradients(tapes[name], losses[name], players[name], optimizer)
             players[name].write_state()
             metrics |= {f"{name}/loss": losses[name], **means[name], gradient_check(name): check}
-        return metrics
+        return metrics | observed
 
     def _draw(self, batch: Any, seed: tf.Tensor) -> Draw:
         return Draw(

@@ -8,8 +8,17 @@ import pytest
 import gan_core
 from experiments.quiet_startup import import_tensorflow_quietly
 
-import_tensorflow_quietly()
-gan_core.make_virtual_devices(4)
+
+def pytest_configure(config):
+    """TensorFlow, once for all tests of a process; one that only hands out tests needs none."""
+    only_hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if only_hands_out:
+        # For the processes that it starts: large tensors go back to the system when they are freed.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+        os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**18))
+    else:
+        import_tensorflow_quietly()
+        gan_core.make_virtual_devices(4)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Trains several kinds of tiny GANs on a number of replicas, in a process of its own.
 
-A process may make one MirroredStrategy only. Usage: python replicas_program.py REPLICAS OUTPUT
+A process may make one MirroredStrategy only.
+
+    python replicas_program.py REPLICAS OUTPUT KIND...
 """
 
 import sys
@@ -45,12 +47,12 @@ def build(strategy, kind):
     return gan
 
 
-def main(num_replicas, output):
+def main(num_replicas, output, *kinds):
     gan_core.make_virtual_devices(num_replicas)
     strategy = gan_core.make_strategy("auto")
     assert strategy.num_replicas_in_sync == num_replicas
     results = {}
-    for kind in ("plain", "spectral", "synchronized", "per_replica"):
+    for kind in kinds:
         gan = build(strategy, kind)
         losses = []
         gan_core.train(
@@ -74,4 +76,4 @@ def main(num_replicas, output):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -62,7 +62,14 @@ def metrics(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+SMALL_NETWORKS = {"svhn_dcgan", "fashion_mnist_gan", "fashion_mnist_dcgan"}
+BY_SIZE = [
+    name if name in SMALL_NETWORKS else pytest.param(name, marks=pytest.mark.slow)
+    for name in PARAMETERS
+]
+
+
+@pytest.mark.parametrize("name", BY_SIZE)
 def test_info_prints_the_parameter_counts(name, capsys, tmp_path):
     assert run(name, "--mode=info", f"--workdir={tmp_path}/none") == 0
     printed = capsys.readouterr().out
@@ -77,13 +84,6 @@ def test_info_prints_the_parameter_counts(name, capsys, tmp_path):
     assert re.search(r"data: drawn_digits/test: 2,000 images of \d+x\d+x[13],.* 10 cl", printed)
     assert "--total_steps=2" in printed
     assert not (tmp_path / "none").exists()
-
-
-SMALL_NETWORKS = {"svhn_dcgan", "fashion_mnist_gan", "fashion_mnist_dcgan"}
-BY_SIZE = [
-    name if name in SMALL_NETWORKS else pytest.param(name, marks=pytest.mark.slow)
-    for name in PARAMETERS
-]
 
 
 @pytest.mark.parametrize("name", BY_SIZE)
