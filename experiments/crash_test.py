@@ -242,7 +242,7 @@ def _define_flags() -> None:
     flags.DEFINE_integer("kills", 50, "How often to kill it.", lower_bound=1)
     flags.DEFINE_enum("signal", "KILL", ["KILL", "TERM"], "What to send.")
     flags.DEFINE_list("virtual_devices", ["1"], "Numbers of devices, start by start.")
-    flags.DEFINE_integer("total_steps", 0, "Steps, a multiple of 4; 8 a kill if 0.", lower_bound=0)
+    flags.DEFINE_integer("total_steps", 0, "Steps, a multiple of 4; 16 a kill if 0.", lower_bound=0)
     flags.DEFINE_integer("global_batch_size", 4, "Images in one step.", lower_bound=1)
     flags.DEFINE_float(
         "relative_tolerance", 0.0, "Largest relative difference of weights; 0 is bit for bit.", 0.0
@@ -260,7 +260,7 @@ def main(arguments: list[str]) -> int:
     plan = Plan(
         experiment=chosen.experiment,
         extra_flags=(f"--global_batch_size={chosen.global_batch_size}", *chosen.extra_flag),
-        total_steps=chosen.total_steps or 8 * chosen.kills,
+        total_steps=chosen.total_steps or 16 * chosen.kills,
         kills=chosen.kills,
         signal_name=chosen.signal,
         virtual_devices=tuple(int(number) for number in chosen.virtual_devices),

@@ -23,7 +23,8 @@ def lap(name: str) -> None:
     _last = now
 
 
-def describe() -> str:
+def describe(num_steps: int = 1) -> str:
     """`first step after 5.2 s: TensorFlow 3.0, data 0.1, ...`, from the laps so far."""
     laps = ", ".join(f"{name} {seconds:.1f}" for name, seconds in _seconds.items())
-    return f"first step after {sum(_seconds.values()):.1f} s: {laps}"
+    steps = "step" if num_steps == 1 else f"{num_steps} steps"
+    return f"first {steps} after {sum(_seconds.values()):.1f} s: {laps}"

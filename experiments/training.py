@@ -105,6 +105,7 @@ class _Run:
         self._outputs: RunOutputs | None = None
         self._disk_error: OSError | None = None
         self._rollbacks = 0
+        self._step_at_start: int | None = None
 
     def say(self, words: str) -> None:
         """Prints a line; workers other than the chief are silent."""
@@ -215,10 +216,12 @@ class _Run:
                     self._save(0, {})
             startup.lap("folder")
             self.say("compiling the training step (2 to 60 s)")
-            first_step = gan_core.At([int(gan.step.numpy()) + 1], self._say_first_step)
-            # Only the chief has grids to draw, but all workers end their calls where it does: they
-            # meet after each.
-            as_the_chief = gan_core.At(early_samples(settings), lambda step, metrics: None)
+            # A run's first call is one step, to be seen soon. Only the chief has grids to draw, but
+            # all workers end their calls where it does: they meet after each. Where calls end
+            # depends on the step alone, not on where this process started: means over other calls
+            # would be rounded differently.
+            stops = gan_core.At([1, *early_samples(settings)], lambda step, metrics: None)
+            self._step_at_start = int(gan.step.numpy())
             gan_core.train(
                 gan,
                 parts.make_batches(gan, self._source, settings, self._strategy),
@@ -226,8 +229,8 @@ class _Run:
                 steps_per_call=settings.steps_per_call,
                 schedule=parts.make_schedule(settings),
                 hooks=[
-                    first_step,
-                    as_the_chief,
+                    stops,
+                    self._say_first_step,
                     *hooks,
                     lambda step, metrics: self._stop_together(step, signals),
                 ],
@@ -243,9 +246,12 @@ class _Run:
                 self._checkpoints.wait()
 
     def _say_first_step(self, step: int, metrics: gan_core.Metrics) -> None:
+        if self._step_at_start is None:
+            return
+        num_steps, self._step_at_start = step - self._step_at_start, None
         if not self._rollbacks:
-            startup.lap("compiling and the first step")
-            self.say(startup.describe())
+            startup.lap("compiling and the first call")
+            self.say(startup.describe(num_steps))
 
     def _save(self, step: int, metrics: gan_core.Metrics) -> None:
         del step, metrics

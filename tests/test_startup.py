@@ -108,3 +108,4 @@ def test_laps_add_up(monkeypatch):
         now[0] += seconds
         startup.lap(name)
     assert startup.describe() == "first step after 3.2 s: checks 0.2, data 3.0"
+    assert startup.describe(10).startswith("first 10 steps after 3.2 s: ")
