@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -147,14 +148,15 @@ def set_learning_rates(gan: gan_core.GanStep, settings: Settings) -> None:
 
 def describe_disk_use(gan: gan_core.GanStep, settings: Settings) -> str:
     """How much room the run's checkpoints take, and how much there is."""
-    owners = (
+    owners = [
         gan.generator,
         gan.discriminator,
         gan.generator_optimizer,
         gan.discriminator_optimizer,
-    )
-    one = sum(v.numpy().nbytes for owner in owners for v in owner.variables)
-    one += sum(value.numpy().nbytes for value in getattr(gan.generator_average, "values", []))
+        *filter(None, [gan.generator_average]),
+    ]
+    variables = [variable for owner in owners for variable in owner.variables]
+    one = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
     # One more than is kept while the newest is being written, and the best.
     most = one * (settings.keep_checkpoints + 1)
     free = shutil.disk_usage(run_folder.nearest_existing(Path(settings.workdir))).free
@@ -195,7 +197,7 @@ def _make_game(settings: Settings) -> gan_core.Game:
     ]
     names = list(filter(None, settings.augment.split(",")))
     return gan_core.Game(
-        gan_core.LOSS_BY_NAME[settings.loss](),
+        getattr(gan_core, settings.loss)(),
         [gan_core.Regularizer(*penalty) for penalty in penalties if penalty[2]],
         gan_core.differentiable_augmentation(*names) if names else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 import gan_core
 from experiments import parts, run_folder
-from experiments.flags import Settings
+from experiments.flags import EFFECTIVE_FLAGS, Settings
 
 _GRID_COLUMNS = 8
 _EARLY_SAMPLES = (10, 25, 50, 100)
@@ -60,7 +61,7 @@ class RunOutputs:
         last_line = before["metrics_window"]["start_step"] if restored else 0
         self._last_picture = before["last_picture"]
         gan_core.write_durably(
-            self._workdir / "effective.flags", settings.as_flagfile().encode("utf-8")
+            self._workdir / EFFECTIVE_FLAGS, settings.as_flagfile().encode("utf-8")
         )
         run_folder.drop_samples_after(self._last_picture, self._workdir / "samples")
         self._write_reals()
@@ -103,7 +104,7 @@ class RunOutputs:
             self._window.add,
             lambda step, metrics: self._status.advance(step),
             *(
-                gan_core.Every(due.every_steps, gan_core.KeepTrying(name, due.hook), due.also_at)
+                dataclasses.replace(due, hook=gan_core.KeepTrying(name, due.hook))
                 for name, due in self._due.items()
             ),
         ]

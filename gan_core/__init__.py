@@ -55,7 +55,6 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.loop import NotFiniteError, make_step_loop, train
     from gan_core.losses import (
-        LOSS_BY_NAME,
         AdversarialLoss,
         hinge,
         least_squares,

@@ -25,7 +25,7 @@ LOSSES = (
     "wasserstein",
     "relativistic",
 )
-"""What the networks play for: functions of these names in `gan_core`."""
+"""What the networks play for: `gan_core.hinge()` and so on."""
 
 AUGMENTATIONS = ("colour", "translation", "cutout")
 """What may be done to the discriminator's images: see `gan_core.differentiable_augmentation`."""

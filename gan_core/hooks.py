@@ -18,14 +18,14 @@ from gan_core.errors import check_positive
 from gan_core.process_memory import resident_gib
 from gan_core.random_streams import stream_seed
 from gan_core.step import GanStep
-from gan_core.types import NETWORKS, Metrics, gradient_check
+from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, gradient_check
 from gan_core.writers import Writer
 
 Hook = Callable[[int, Metrics], None]
 """Called as hook(step, metrics) after each call of steps."""
 
 _WAIT = "data_wait_seconds"
-_CHECKS = {gradient_check(network) for network in NETWORKS}
+_CHECKS = {gradient_check(GENERATOR), gradient_check(DISCRIMINATOR)}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -159,17 +159,6 @@ def relativistic() -> AdversarialLoss:
     )
 
 
-LOSS_BY_NAME: dict[str, Callable[[], AdversarialLoss]] = {
-    "non_saturating": non_saturating,
-    "minimax": minimax,
-    "hinge": hinge,
-    "least_squares": least_squares,
-    "wasserstein": wasserstein,
-    "relativistic": relativistic,
-}
-"""All of them by name."""
-
-
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
     labels = tf.fill(tf.shape(logits), label)
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)

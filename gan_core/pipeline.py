@@ -105,7 +105,7 @@ def _distributed_iterator(
 
 def _parallel_reads() -> int:
     """How many batches are put together at a time: more would only wait for the same cores."""
-    return max(1, min(os.cpu_count() or 1, _PREFETCHED_BATCHES))
+    return min(os.cpu_count() or 1, _PREFETCHED_BATCHES)
 
 
 def read_images(

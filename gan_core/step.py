@@ -21,12 +21,10 @@ from gan_core.network_update import apply_gradients
 from gan_core.players import Outputs, Player, Players
 from gan_core.random_streams import stream_seed
 from gan_core.strategies import per_replica_batch_size
-from gan_core.types import Metrics, Terms, gradient_check
+from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, Terms, gradient_check
 
 _DRAWS_BETWEEN_ROLLBACKS = 2**48
 """More than a run can count, so that draws after a rollback are none of those before it."""
-
-_GENERATOR, _DISCRIMINATOR = "generator", "discriminator"
 
 
 class GanStep(tf.Module):
@@ -133,7 +131,7 @@ class GanStep(tf.Module):
           Means over the global batch, by name.
         """
         seed = self._draw_seed("discriminator_latents", self._count_images(batch))
-        return self._update((_DISCRIMINATOR,), batch, seed)
+        return self._update((DISCRIMINATOR,), batch, seed)
 
     def update_generator(self, batch: Any = None) -> Metrics:
         """Updates the generator on fresh latents; no discriminator variable changes.
@@ -146,7 +144,7 @@ class GanStep(tf.Module):
           Means over the global batch, by name.
         """
         seed = self._draw_seed("generator_latents", self.generator_updates)
-        metrics = self._on_replicas((_GENERATOR,), batch, seed, [])
+        metrics = self._on_replicas((GENERATOR,), batch, seed, [])
         self._count_generator_update()
         return metrics
 
@@ -160,7 +158,7 @@ class GanStep(tf.Module):
           Means over the global batch, by name.
         """
         seed = self._draw_seed("shared_latents", self._count_images(batch))
-        metrics = self._update((_DISCRIMINATOR, _GENERATOR), batch, seed)
+        metrics = self._update((DISCRIMINATOR, GENERATOR), batch, seed)
         self._count_generator_update()
         return metrics
 
@@ -188,26 +186,26 @@ class GanStep(tf.Module):
     ) -> Metrics:
         """One update of one or both networks from one pass, on one replica."""
         draw, players = self._draw(batch, seed), self._players(seed)
-        doors = Players(players[_GENERATOR], players[_DISCRIMINATOR], draw, self.game.augment)
+        doors = Players(players[GENERATOR], players[DISCRIMINATOR], draw, self.game.augment)
         tapes = {name: tf.GradientTape(watch_accessed_variables=False) for name in players}
-        with tapes[_GENERATOR], tapes[_DISCRIMINATOR]:
+        with tapes[GENERATOR], tapes[DISCRIMINATOR]:
             for name in updated:
                 tapes[name].watch(players[name].weights)
             outputs = self.game.forward(doors, draw)
             terms = {name: self._terms_of(name, outputs) for name in updated}
-            if _DISCRIMINATOR in updated:
+            if DISCRIMINATOR in updated:
                 # After all terms: of what a penalty computed first, the generator's tape would
                 # know nothing. It needs no second derivatives of the generator.
-                with tapes[_GENERATOR].stop_recording(), doors.on_the_side():
+                with tapes[GENERATOR].stop_recording(), doors.on_the_side():
                     penalties = self._penalties(outputs, draw, penalty_weights)
-                terms[_DISCRIMINATOR] = contracts.joined(terms[_DISCRIMINATOR], penalties)
+                terms[DISCRIMINATOR] = contracts.joined(terms[DISCRIMINATOR], penalties)
             means = {name: self._means(terms[name], name) for name in updated}
             losses = {name: tf.add_n(list(means[name].values())) for name in updated}
         metrics: Metrics = {}
         observed: Metrics = {}
-        if _DISCRIMINATOR in updated:
+        if DISCRIMINATOR in updated:
             with doors.on_the_side():
-                observed = self._means(self.game.observations(outputs), _DISCRIMINATOR)
+                observed = self._means(self.game.observations(outputs), DISCRIMINATOR)
         for name in updated:
             optimizer = getattr(self, f"{name}_optimizer")
             check = apply_gradients(tapes[name], losses[name], players[name], optimizer)
@@ -234,7 +232,7 @@ class GanStep(tf.Module):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         replica_seed = tf.random.fold_in(seed, replica)
         seeds = (tf.random.fold_in(replica_seed, number) for number in itertools.count())
-        networks = {_GENERATOR: self.generator, _DISCRIMINATOR: self.discriminator}
+        networks = {GENERATOR: self.generator, DISCRIMINATOR: self.discriminator}
         return {name: Player(network, seeds) for name, network in networks.items()}
 
     def _terms_of(self, name: str, outputs: Outputs) -> Terms:

@@ -25,7 +25,7 @@ Terms = dict[str, tf.Tensor]
 Metrics = dict[str, tf.Tensor]
 """Scalars by name, float32: means over a global batch, or over several of them."""
 
-NETWORKS = ("generator", "discriminator")
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
 def gradient_check(network: str) -> str:

@@ -72,7 +72,7 @@ class Conditional(gan_core.Game):
 def test_conditional_games_train_under_each_schedule(one_device, loss, schedule):
     generator, discriminator = conditional_networks(one_device)
     regularizers = [gan_core.Regularizer("r1", gan_core.r1, 0.1, every_steps=2)]
-    game = Conditional(gan_core.LOSS_BY_NAME[loss](), regularizers)
+    game = Conditional(getattr(gan_core, loss)(), regularizers)
     gan = tiny_gan.build_gan(
         one_device, generator=generator, discriminator=discriminator, game=game
     )

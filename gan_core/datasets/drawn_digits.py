@@ -55,7 +55,7 @@ def drawn_digits(
 
     def examples() -> Iterator[tuple[np.ndarray, int]]:
         for index in with_progress(indices, "Drawing digits", len(indices)):
-            image, label = _draw_digit(np.random.default_rng((seed, index)))
+            image, label = _draw_digit(seed, index)
             yield fit_array(image, kept, crop), label
 
     if cache_dir is None:
@@ -87,11 +87,12 @@ def draw_digits(seed: int, indices: range) -> tuple[np.ndarray, np.ndarray]:
     images = np.empty((len(indices), SIZE, SIZE, 3), np.uint8)
     labels = np.empty(len(indices), np.int64)
     for row, index in enumerate(indices):
-        images[row], labels[row] = _draw_digit(np.random.default_rng((seed, index)))
+        images[row], labels[row] = _draw_digit(seed, index)
     return images, labels
 
 
-def _draw_digit(rng: np.random.Generator) -> tuple[np.ndarray, int]:
+def _draw_digit(seed: int, index: int) -> tuple[np.ndarray, int]:
+    rng = np.random.default_rng((seed, index))
     label, left, right = rng.integers(0, NUM_CLASSES, 3)
     mask = _digit_mask(rng, label, left, right)
     wall, paint = _two_colours(rng)
