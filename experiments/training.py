@@ -220,7 +220,7 @@ class _Run:
             # all workers end their calls where it does: they meet after each. Where calls end
             # depends on the step alone, not on where this process started: means over other calls
             # would be rounded differently.
-            stops = gan_core.At([1, *early_samples(settings)], lambda step, metrics: None)
+            stops = [1, *early_samples(settings)]
             self._step_at_start = int(gan.step.numpy())
             gan_core.train(
                 gan,
@@ -229,11 +229,11 @@ class _Run:
                 steps_per_call=settings.steps_per_call,
                 schedule=parts.make_schedule(settings),
                 hooks=[
-                    stops,
                     self._say_first_step,
                     *hooks,
                     lambda step, metrics: self._stop_together(step, signals),
                 ],
+                stops=stops,
             )
             if self.is_chief:
                 self.say("writing the last grid, the curves, the film and a checkpoint")

@@ -35,7 +35,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.durable_files import write_durably
     from gan_core.errors import ArgumentError, check_divides, check_positive
     from gan_core.game import Game
-    from gan_core.hooks import At, CurvesPicture, Every, Hook, KeepTrying, MetricsWindow, SampleGrid
+    from gan_core.hooks import CurvesPicture, Every, Hook, KeepTrying, MetricsWindow, SampleGrid
     from gan_core.images import (
         ValueRange,
         from_uint8,

@@ -60,19 +60,6 @@ class Every:
         return max([step - step % self.every_steps, *early])
 
 
-@dataclasses.dataclass(frozen=True)
-class At:
-    """Calls a hook at some steps; `train` ends a call of steps at each of them."""
-
-    steps: Sequence[int]
-    hook: Hook
-
-    def __call__(self, step: int, metrics: Metrics) -> None:
-        """Passes on what is due."""
-        if step in self.steps:
-            self.hook(step, metrics)
-
-
 class KeepTrying:
     """Calls a hook that writes; where the disk refuses, says so and lets training go on.
 

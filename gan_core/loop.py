@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 import tensorflow as tf
 
 from gan_core.errors import ArgumentError, check_divides, check_positive
-from gan_core.hooks import At, Every, Hook
+from gan_core.hooks import Every, Hook
 from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
 from gan_core.update_schedules import Schedule, simultaneous
@@ -41,6 +41,7 @@ def train(
     steps_per_call: int = 1,
     schedule: Schedule | None = None,
     hooks: Iterable[Hook] = (),
+    stops: Iterable[int] = (),
 ) -> None:
     """Trains until the step counter, which goes on from where it stands, is `total_steps`.
 
@@ -52,8 +53,8 @@ def train(
       schedule: Which updates make one step; `simultaneous()` when None.
       hooks: Called in turn after each call as hook(step, metrics); metrics are the means over
         the call's steps, still on the device, and `data_wait_seconds` a step (not under op
-        determinism, which refuses TensorFlow's clock). A call also ends at each step that an `At`
-        or `Every.also_at` names.
+        determinism, which refuses TensorFlow's clock).
+      stops: Steps at which a call ends besides; each `Every.also_at` of a hook is one of them.
 
     Raises:
       ArgumentError: If `steps_per_call` is not positive or does not divide a hook's interval.
@@ -62,13 +63,11 @@ def train(
     """
     hooks = tuple(hooks)
     check_positive("steps_per_call", steps_per_call)
-    stops: set[int] = set()
+    stops = set(stops)
     for hook in hooks:
         if isinstance(hook, Every):
             check_divides("steps_per_call", steps_per_call, "every_steps", hook.every_steps)
             stops.update(hook.also_at)
-        elif isinstance(hook, At):
-            stops.update(hook.steps)
     run_steps = make_step_loop(gan, schedule or simultaneous())
     step = int(gan.step.numpy())
     while step < total_steps:

@@ -50,9 +50,11 @@ def test_intervals_are_met_and_single_steps_within_a_call_too(one_device):
     gan = tiny_gan.build_gan(one_device)
     due = []
     hook = gan_core.Every(4, lambda step, metrics: due.append(step), also_at=(1, 9, 10))
-    at = gan_core.At([3], lambda step, metrics: due.append(-step))
-    run(gan, one_device, total_steps=10, steps_per_call=2, hooks=[hook, at])
-    assert due == [1, -3, 4, 8, 9, 10]
+    calls = []
+    hooks = [hook, lambda step, metrics: calls.append(step)]
+    run(gan, one_device, total_steps=10, steps_per_call=2, hooks=hooks, stops=[3])
+    assert due == [1, 4, 8, 9, 10]
+    assert calls == [1, 2, 3, 4, 6, 8, 9, 10]
     assert [hook.last_due(step) for step in (0, 2, 4, 7, 9, 11)] == [0, 1, 4, 4, 9, 10]
 
 
