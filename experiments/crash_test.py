@@ -132,7 +132,7 @@ def differences(plan: Plan, peaceful: Path, killed: Path) -> tuple[list[str], fl
         found.append("the checkpoints hold other variables")
     else:
         relative = max(_relative_differences(*states).values())
-    lines = [gan_core.read_metrics(run / "metrics.jsonl") for run in (peaceful, killed)]
+    lines = [gan_core.run.read_metrics(run / "metrics.jsonl") for run in (peaceful, killed)]
     expected_steps = list(range(_LOG_EVERY, plan.total_steps + 1, _LOG_EVERY))
     for run, run_lines in zip((peaceful, killed), lines, strict=True):
         if [line["step"] for line in run_lines] != expected_steps:
@@ -195,7 +195,7 @@ def _wait(
 
 
 def _newest(workdir: Path) -> list[Path]:
-    return gan_core.step_paths(workdir / "checkpoints")[-1:]
+    return gan_core.run.step_paths(workdir / "checkpoints")[-1:]
 
 
 def _state(variables: Path) -> dict[str, np.ndarray]:
@@ -233,7 +233,7 @@ def _tensorboard_steps(folder: Path) -> list[int]:
 
 
 def _samples(workdir: Path) -> list[Path]:
-    return gan_core.step_paths(workdir / "samples", ".png")
+    return gan_core.run.step_paths(workdir / "samples", ".png")
 
 
 def _define_flags() -> None:
@@ -277,7 +277,7 @@ def main(arguments: list[str]) -> int:
         found, relative = differences(plan, folder / "in_peace", folder / "killed")
     if relative > chosen.relative_tolerance:
         found.append(f"variables differ by {relative:.2e} (relative)")
-    print(f"killed: {json.dumps(counts)}; {gan_core.duration(time.monotonic() - start)}")
+    print(f"killed: {json.dumps(counts)}; {gan_core.run.duration(time.monotonic() - start)}")
     print(f"largest relative difference of the variables: {relative:.2e}")
     print("\n".join(["DIFFERENT:", *found]) if found else "equal: nothing was lost")
     return 1 if found else 0

@@ -32,4 +32,4 @@ class Experiment:
     build_discriminator: Callable[[], keras.Model]
     latents: gan_core.LatentDistribution
     defaults: Mapping[str, Any]
-    value_range: gan_core.ValueRange = (-1.0, 1.0)
+    value_range: gan_core.data.ValueRange = (-1.0, 1.0)

@@ -13,16 +13,10 @@ from typing import Any
 from absl import flags as absl_flags
 
 from experiments.flag_hints import flags_meant
-from gan_core import (
-    AUGMENTATIONS,
-    BAD_IMAGES,
-    CROPS,
-    LOSSES,
-    PRECISIONS,
-    STRATEGIES,
-    ArgumentError,
-    check_divides,
-)
+from gan_core import AUGMENTATIONS, LOSSES, ArgumentError, check_divides
+from gan_core.data import BAD_IMAGES, CROPS
+from gan_core.fast import PRECISIONS
+from gan_core.run import STRATEGIES
 
 MODES = ("train", "generate", "info")
 EFFECTIVE_FLAGS = "effective.flags"

@@ -21,7 +21,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
     output = Path(settings.output or Path(settings.workdir) / "generated.png")
     run_folder.check_writable("output", output.parent if output.suffix == ".png" else output)
     folder = Path(settings.workdir) / "checkpoints"
-    facts = gan_core.latest_facts(folder)
+    facts = gan_core.run.latest_facts(folder)
     if facts is None:
         raise ArgumentError(
             "workdir", settings.workdir, "must hold an undamaged checkpoint", "train there again"
@@ -32,18 +32,18 @@ def run(experiment: Experiment, settings: Settings) -> int:
     half_life = facts["settings"]["average_half_life_images"]
     settings = dataclasses.replace(settings, average_half_life_images=half_life)
     gan = parts.build_gan(experiment, settings, strategy)
-    facts = gan_core.Checkpoints(folder, gan).restore_latest(for_training=False)
+    facts = gan_core.run.Checkpoints(folder, gan).restore_latest(for_training=False)
     pictures = _generate_pictures(gan, settings)
     about = f"{experiment.name}, {facts['data']}, step {facts['step']:,}"
     if output.suffix == ".png":
         run_folder.make_folder("output", output.parent)
-        grid = gan_core.with_caption(gan_core.grid(pictures), about)
-        output.write_bytes(gan_core.png_bytes(grid, about))
+        grid = gan_core.run.with_caption(gan_core.run.grid(pictures), about)
+        output.write_bytes(gan_core.run.png_bytes(grid, about))
     else:
         run_folder.make_folder("output", output)
         for number, picture in enumerate(pictures):
             path = output / f"{number:06d}.png"
-            path.write_bytes(gan_core.png_bytes(picture, about))
+            path.write_bytes(gan_core.run.png_bytes(picture, about))
     print(f"{len(pictures)} pictures of {about}: {output}")
     return exit_codes.DONE
 
@@ -54,5 +54,5 @@ def _generate_pictures(gan: gan_core.GanStep, settings: Settings) -> np.ndarray:
     for start in range(0, settings.num_images, _GENERATED_AT_ONCE):
         seed = gan_core.stream_seed(settings.seed, "generate", start)
         latents = gan.latents(_GENERATED_AT_ONCE, seed)[: settings.num_images - start]
-        pictures.append(gan_core.to_uint8(gan.sample(latents), gan.value_range))
+        pictures.append(gan_core.data.to_uint8(gan.sample(latents), gan.value_range))
     return np.concatenate(pictures)

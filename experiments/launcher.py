@@ -32,7 +32,7 @@ def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
         for worker in workers:
             worker.kill()
 
-    with gan_core.StopSignals(on_second=end_all) as signals:
+    with gan_core.run.StopSignals(on_second=end_all) as signals:
         try:
             for index in range(num_workers):
                 task = {"type": "worker", "index": index}
@@ -53,7 +53,7 @@ def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
                 worker.wait()
 
 
-def _wait(workers: list[subprocess.Popen], signals: gan_core.StopSignals) -> int:
+def _wait(workers: list[subprocess.Popen], signals: gan_core.run.StopSignals) -> int:
     passed_on = False
     deadline = float("inf")
     while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:

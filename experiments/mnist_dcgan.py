@@ -20,9 +20,9 @@ def build_generator(latent_size: int) -> keras.Model:
             keras.Input((latent_size,)),
             layers.Dense(5 * 5 * 128, activation="tanh"),
             layers.Reshape((5, 5, 128)),
-            gan_core.UpSamplingConv2D(64, 5, activation="tanh"),
-            gan_core.UpSamplingConv2D(32, 5, activation="tanh"),
-            gan_core.UpSamplingConv2D(16, 5, activation="tanh"),
+            gan_core.fast.UpSamplingConv2D(64, 5, activation="tanh"),
+            gan_core.fast.UpSamplingConv2D(32, 5, activation="tanh"),
+            gan_core.fast.UpSamplingConv2D(16, 5, activation="tanh"),
             layers.Flatten(),
             layers.Dense(28 * 28),
             layers.Activation("tanh", dtype="float32"),
@@ -37,7 +37,7 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            gan_core.Conv2D(64, 5, padding="same", activation="tanh"),
+            gan_core.fast.Conv2D(64, 5, padding="same", activation="tanh"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(1, dtype="float32"),

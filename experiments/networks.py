@@ -19,10 +19,10 @@ def build_dropout_discriminator(image_shape: tuple[int, int, int]) -> keras.Mode
     return keras.Sequential(
         [
             keras.Input(image_shape),
-            gan_core.Conv2D(64, 5, 2, "same"),
+            gan_core.fast.Conv2D(64, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Dropout(0.4),
-            gan_core.Conv2D(128, 5, 2, "same"),
+            gan_core.fast.Conv2D(128, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Dropout(0.4),
             layers.Flatten(),
@@ -37,9 +37,9 @@ def build_tanh_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((64, 64, 3)),
-            gan_core.Conv2D(64, 5, padding="same", activation="tanh"),
+            gan_core.fast.Conv2D(64, 5, padding="same", activation="tanh"),
             layers.MaxPooling2D(2),
-            gan_core.Conv2D(128, 5, padding="valid", activation="tanh"),
+            gan_core.fast.Conv2D(128, 5, padding="valid", activation="tanh"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(1024, activation="tanh"),

@@ -22,15 +22,15 @@ from gan_core import ArgumentError
 def make_strategy(settings: Settings) -> tf.distribute.Strategy:
     """The strategy that `--strategy` and `--virtual_devices` name; the batch divides among it."""
     if settings.virtual_devices > 1:
-        gan_core.make_virtual_devices(settings.virtual_devices)
+        gan_core.run.make_virtual_devices(settings.virtual_devices)
     strategy = gan_core.make_strategy("multi_worker" if settings.workers > 1 else settings.strategy)
-    gan_core.per_replica_batch_size(settings.global_batch_size, strategy)
+    gan_core.run.per_replica_batch_size(settings.global_batch_size, strategy)
     return strategy
 
 
 def describe_strategy(settings: Settings, strategy: tf.distribute.Strategy) -> str:
     """The strategy and its devices, and why it was chosen."""
-    words = gan_core.describe_strategy(strategy)
+    words = gan_core.run.describe_strategy(strategy)
     if settings.strategy != "auto" or settings.workers > 1:
         return f"{words} (as asked for)"
     gpus = len(tf.config.list_logical_devices("GPU"))
@@ -41,11 +41,11 @@ def describe_strategy(settings: Settings, strategy: tf.distribute.Strategy) -> s
 
 def choose_precision(settings: Settings) -> tuple[Settings, str]:
     """Settings with `auto` replaced by what it stands for here, and a few words on it."""
-    policy, reason = gan_core.choose_precision(settings.precision)
+    policy, reason = gan_core.fast.choose_precision(settings.precision)
     return dataclasses.replace(settings, precision=policy), f"{policy} ({reason})"
 
 
-def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_core.ImageSource:
+def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_core.data.ImageSource:
     """The images that `--dataset` names, fitted to the network's size, enough for one batch."""
     fitting = {"image_shape": image_shape, "crop": settings.crop}
     storage = {
@@ -53,19 +53,19 @@ def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_co
         "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
     }
     if settings.dataset == "drawn_digits":
-        source = gan_core.drawn_digits(settings.split, **fitting, **storage)
+        source = gan_core.data.drawn_digits(settings.split, **fitting, **storage)
     elif settings.dataset == "folder":
         if not settings.data_dir:
             raise ArgumentError(
                 "data_dir", "empty", "must name the folder of pictures", "give --data_dir=PATH"
             )
         folder, bad_images = Path(settings.data_dir), settings.bad_images
-        source = gan_core.folder_images(folder, bad_images=bad_images, **fitting, **storage)
-    elif settings.dataset.endswith(gan_core.ARRAY_FILE_ENDINGS):
-        source = gan_core.array_file_images(Path(settings.dataset), **fitting, **storage)
+        source = gan_core.data.folder_images(folder, bad_images=bad_images, **fitting, **storage)
+    elif settings.dataset.endswith(gan_core.data.ARRAY_FILE_ENDINGS):
+        source = gan_core.data.array_file_images(Path(settings.dataset), **fitting, **storage)
     else:
         split, data_dir = settings.split, settings.data_dir or None
-        source = gan_core.tfds_images(
+        source = gan_core.data.tfds_images(
             settings.dataset, split=split, data_dir=data_dir, **fitting, **storage
         )
     if len(source.images) < settings.global_batch_size:
@@ -95,8 +95,8 @@ def build_gan(
         generator = experiment.build_generator(experiment.latents.size)
         discriminator = experiment.build_discriminator()
         if settings.batch_norm == "synchronized" and strategy.num_replicas_in_sync > 1:
-            gan_core.synchronize_batch_normalization(generator)
-            gan_core.synchronize_batch_normalization(discriminator)
+            gan_core.fast.synchronize_batch_normalization(generator)
+            gan_core.fast.synchronize_batch_normalization(discriminator)
         return gan_core.GanStep(
             generator=generator,
             discriminator=discriminator,
@@ -114,12 +114,12 @@ def build_gan(
 
 def make_batches(
     gan: gan_core.GanStep,
-    source: gan_core.ImageSource,
+    source: gan_core.data.ImageSource,
     settings: Settings,
     strategy: tf.distribute.Strategy,
-) -> Iterator[gan_core.Batch]:
+) -> Iterator[gan_core.data.Batch]:
     """Batches from where the run stands in its data."""
-    return gan_core.image_batches(
+    return gan_core.data.image_batches(
         source,
         global_batch_size=settings.global_batch_size,
         strategy=strategy,

@@ -23,13 +23,13 @@ def check(experiment: Experiment, settings: Settings) -> None:
         run of another experiment, a run with other settings (to train) or none (to generate).
     """
     workdir = Path(settings.workdir)
-    facts = gan_core.newest_facts(workdir / "checkpoints")
+    facts = gan_core.run.newest_facts(workdir / "checkpoints")
     if settings.mode == "train":
         run_folder.check_writable("workdir", workdir)
         has_workers = settings.strategy == "multi_worker" or settings.workers > 1
         is_one_of_them = has_workers and "TF_CONFIG" in os.environ  # the chief may hold it already
         if not (settings.dry_run or is_one_of_them):
-            gan_core.RunLock.check_free(workdir)
+            gan_core.run.RunLock.check_free(workdir)
         if facts:
             if settings.precision == "auto":  # what it stands for here is found out later
                 precision = facts["settings"].get("precision", "auto")
@@ -57,7 +57,7 @@ def identity_of(experiment: Experiment) -> dict[str, Any]:
 
 
 def check_same_run(
-    identity: Mapping[str, Any], facts: gan_core.Facts, settings: Settings
+    identity: Mapping[str, Any], facts: gan_core.run.Facts, settings: Settings
 ) -> list[str]:
     """Refuses to go on with a run that was another; returns the allowed changes.
 

@@ -46,15 +46,17 @@ def make_folder(name: str, folder: Path) -> None:
 
 def write_gif(samples: Path, path: Path) -> None:
     """All grids as one film; of more than 120 the most even selection, the last included."""
-    paths = gan_core.step_paths(samples, ".png")
+    paths = gan_core.run.step_paths(samples, ".png")
     if len(paths) > _MAXIMUM_GIF_FRAMES:
         chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
         paths = [paths[number] for number in chosen]
-    gan_core.write_durably(path, gan_core.gif_bytes([imageio.imread(frame) for frame in paths]))
+    gan_core.run.write_durably(
+        path, gan_core.run.gif_bytes([imageio.imread(frame) for frame in paths])
+    )
 
 
 def drop_samples_after(step: int, samples: Path) -> None:
     """Removes grids of later steps, which a run that goes on from `step` will draw again."""
-    for path in gan_core.step_paths(samples, ".png"):
-        if gan_core.step_of(path) > step:
+    for path in gan_core.run.step_paths(samples, ".png"):
+        if gan_core.run.step_of(path) > step:
             path.unlink()

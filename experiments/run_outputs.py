@@ -45,11 +45,11 @@ class RunOutputs:
     def __init__(
         self,
         gan: gan_core.GanStep,
-        source: gan_core.ImageSource,
+        source: gan_core.data.ImageSource,
         settings: Settings,
         caption: str,
-        checkpoints: gan_core.Checkpoints,
-        restored: gan_core.Facts | None,
+        checkpoints: gan_core.run.Checkpoints,
+        restored: gan_core.run.Facts | None,
     ):
         self._gan = gan
         self._source = source
@@ -60,31 +60,31 @@ class RunOutputs:
         before = restored["outputs"] if restored else {"last_picture": 0}
         last_line = before["metrics_window"]["start_step"] if restored else 0
         self._last_picture = before["last_picture"]
-        gan_core.write_durably(
+        gan_core.run.write_durably(
             self._workdir / EFFECTIVE_FLAGS, settings.as_flagfile().encode("utf-8")
         )
         run_folder.drop_samples_after(self._last_picture, self._workdir / "samples")
         self._write_reals()
-        self._status = gan_core.StatusWriter(settings.total_steps, step)
-        self._writer = gan_core.MultiWriter(
+        self._status = gan_core.run.StatusWriter(settings.total_steps, step)
+        self._writer = gan_core.run.MultiWriter(
             [
-                gan_core.JsonLinesWriter(self._workdir / "metrics.jsonl", last_line),
-                gan_core.TensorBoardWriter(
+                gan_core.run.JsonLinesWriter(self._workdir / "metrics.jsonl", last_line),
+                gan_core.run.TensorBoardWriter(
                     self._workdir / "tensorboard", last_line, self._last_picture
                 ),
-                gan_core.PictureFilesWriter(self._workdir, caption),
+                gan_core.run.PictureFilesWriter(self._workdir, caption),
                 self._status,
             ]
         )
-        self._window = gan_core.MetricsWindow(gan, self._writer, checkpoints)
-        draw_samples = gan_core.SampleGrid(gan, self._writer, caption, self._num_grid_images())
-        draw_curves = gan_core.CurvesPicture(self._workdir, caption)
+        self._window = gan_core.run.MetricsWindow(gan, self._writer, checkpoints)
+        draw_samples = gan_core.run.SampleGrid(gan, self._writer, caption, self._num_grid_images())
+        draw_curves = gan_core.run.CurvesPicture(self._workdir, caption)
         interval = settings.sample_every_steps
         early = early_samples(settings)
         self._due = {
-            "metrics": gan_core.Every(settings.log_every_steps, self._window.write),
-            "samples": gan_core.Every(interval, draw_samples, early),
-            "curves": gan_core.Every(interval, draw_curves, early),
+            "metrics": gan_core.run.Every(settings.log_every_steps, self._window.write),
+            "samples": gan_core.run.Every(interval, draw_samples, early),
+            "curves": gan_core.run.Every(interval, draw_curves, early),
         }
         if restored:
             self._window.restore(before["metrics_window"])
@@ -98,13 +98,13 @@ class RunOutputs:
         last_picture = max(self._last_picture, self._due["samples"].last_due(step))
         return {"metrics_window": self._window.state(), "last_picture": last_picture}
 
-    def hooks(self) -> list[gan_core.Hook]:
+    def hooks(self) -> list[gan_core.run.Hook]:
         """What to call after each call of steps; where the disk refuses, they warn."""
         return [
             self._window.add,
             lambda step, metrics: self._status.advance(step),
             *(
-                dataclasses.replace(due, hook=gan_core.KeepTrying(name, due.hook))
+                dataclasses.replace(due, hook=gan_core.run.KeepTrying(name, due.hook))
                 for name, due in self._due.items()
             ),
         ]
@@ -116,7 +116,7 @@ class RunOutputs:
                 due.hook(step, {})
         run_folder.write_gif(self._workdir / "samples", self._workdir / "training.gif")
 
-    def save_diagnosis(self, error: gan_core.NotFiniteError) -> str:
+    def save_diagnosis(self, error: gan_core.run.NotFiniteError) -> str:
         """Saves the batch of a step that failed, and its metrics; says where."""
         settings = self._settings
         images_a_step = settings.global_batch_size * settings.discriminator_updates
@@ -129,8 +129,8 @@ class RunOutputs:
             np.savez(
                 folder / f"{name}.npz", images=batch.images, labels=batch.labels, numbers=numbers
             )
-            picture = gan_core.grid(batch.images.numpy()[: self._num_grid_images()])
-            (folder / f"{name}.png").write_bytes(gan_core.png_bytes(picture, str(error)))
+            picture = gan_core.run.grid(batch.images.numpy()[: self._num_grid_images()])
+            (folder / f"{name}.png").write_bytes(gan_core.run.png_bytes(picture, str(error)))
             (folder / f"{name}.json").write_text(json.dumps(error.metrics, indent=2) + "\n")
         except OSError as cannot:
             return f"the batch could not be saved ({cannot})"
@@ -143,14 +143,14 @@ class RunOutputs:
     def _write_reals(self) -> None:
         """The run's first images, as the discriminator gets them."""
         count = min(self._num_grid_images(), len(self._source.images))
-        picture = gan_core.grid(self._read_images(np.arange(count)).images.numpy())
-        picture = gan_core.with_caption(picture, f"{self._caption}, real images")
-        gan_core.write_durably(
-            self._workdir / "reals.png", gan_core.png_bytes(picture, self._caption)
+        picture = gan_core.run.grid(self._read_images(np.arange(count)).images.numpy())
+        picture = gan_core.run.with_caption(picture, f"{self._caption}, real images")
+        gan_core.run.write_durably(
+            self._workdir / "reals.png", gan_core.run.png_bytes(picture, self._caption)
         )
 
-    def _read_images(self, numbers: np.ndarray) -> gan_core.Batch:
-        return gan_core.read_images(
+    def _read_images(self, numbers: np.ndarray) -> gan_core.data.Batch:
+        return gan_core.data.read_images(
             self._source,
             tf.constant(numbers, tf.int64),
             seed=self._settings.seed,

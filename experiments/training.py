@@ -48,7 +48,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
     with contextlib.ExitStack() as stack:
         if run.is_chief and not settings.dry_run:
             run_folder.make_folder("workdir", workdir)
-            stack.enter_context(gan_core.RunLock(workdir))
+            stack.enter_context(gan_core.run.RunLock(workdir))
         try:
             run.restore()
             run.say(
@@ -61,7 +61,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
             if settings.dry_run:
                 run.say("dry run: everything fits; nothing was trained or written")
                 return exit_codes.DONE
-            signals = stack.enter_context(gan_core.StopSignals(announce=run.say))
+            signals = stack.enter_context(gan_core.run.StopSignals(announce=run.say))
             return run.run(signals)
         except _PEER_LOST as error:
             if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -84,9 +84,9 @@ class _Run:
         settings: Settings,
         strategy: tf.distribute.Strategy,
         gan: gan_core.GanStep,
-        source: gan_core.ImageSource,
+        source: gan_core.data.ImageSource,
     ):
-        self.is_chief = gan_core.is_chief(strategy)
+        self.is_chief = gan_core.run.is_chief(strategy)
         self._settings = settings
         self._strategy = strategy
         self._gan = gan
@@ -98,10 +98,10 @@ class _Run:
             "data": source.name,
             "number of images": len(source.images),
         }
-        self._checkpoints = gan_core.Checkpoints(
+        self._checkpoints = gan_core.run.Checkpoints(
             self._workdir / "checkpoints", gan, settings.keep_checkpoints
         )
-        self._restored: gan_core.Facts | None = None
+        self._restored: gan_core.run.Facts | None = None
         self._outputs: RunOutputs | None = None
         self._disk_error: OSError | None = None
         self._rollbacks = 0
@@ -110,7 +110,7 @@ class _Run:
     def say(self, words: str) -> None:
         """Prints a line; workers other than the chief are silent."""
         if self.is_chief:
-            gan_core.say(words)
+            gan_core.run.say(words)
 
     def restore(self) -> None:
         """Goes back to the newest good checkpoint, if there is one, together with all workers.
@@ -120,14 +120,14 @@ class _Run:
         """
         read_only = self._settings.dry_run or not self.is_chief
         if not self.is_chief:
-            gan_core.sum_over_workers(self._strategy, [])
+            gan_core.run.sum_over_workers(self._strategy, [])
         self._restored = self._checkpoints.restore_latest(self._check_same_run, read_only=read_only)
         if self.is_chief:
-            gan_core.sum_over_workers(self._strategy, [])
+            gan_core.run.sum_over_workers(self._strategy, [])
         parts.set_learning_rates(self._gan, self._settings)
         step = int(self._gan.step.numpy())
         run = zlib.crc32(repr((self._identity, self._settings.of_the_run())).encode())
-        (total, runs), num_workers = gan_core.sum_over_workers(self._strategy, [step, run])
+        (total, runs), num_workers = gan_core.run.sum_over_workers(self._strategy, [step, run])
         if runs != run * num_workers:
             raise ArgumentError(
                 "settings",
@@ -144,7 +144,7 @@ class _Run:
                 "put it on a shared file system",
             )
 
-    def run(self, signals: gan_core.StopSignals) -> int:
+    def run(self, signals: gan_core.run.StopSignals) -> int:
         """Trains to the last step, or until a signal, a full disk or a NaN; the exit code."""
         settings = self._settings
         step = int(self._gan.step.numpy())
@@ -163,7 +163,7 @@ class _Run:
         except OSError as error:
             print(f"error: {self._explain_disk(error)}", file=sys.stderr)
             return exit_codes.CANNOT_WRITE
-        except gan_core.NotFiniteError as error:
+        except gan_core.run.NotFiniteError as error:
             remedy = "try lower learning rates"
             if settings.on_nan == "stop":
                 remedy += ", or --on_nan=rollback"
@@ -175,11 +175,11 @@ class _Run:
         )
         return exit_codes.DONE
 
-    def _train_or_roll_back(self, signals: gan_core.StopSignals) -> bool:
+    def _train_or_roll_back(self, signals: gan_core.run.StopSignals) -> bool:
         """Whether the last step is reached; otherwise the run is back at a checkpoint."""
         try:
             self._train(signals)
-        except gan_core.NotFiniteError as error:
+        except gan_core.run.NotFiniteError as error:
             # All workers are here: the metrics are sums over all of them.
             if self.is_chief:
                 self.say(f"{error}; {self._outputs.save_diagnosis(error)}")
@@ -200,18 +200,20 @@ class _Run:
             return False
         return True
 
-    def _train(self, signals: gan_core.StopSignals) -> None:
+    def _train(self, signals: gan_core.run.StopSignals) -> None:
         settings, gan = self._settings, self._gan
         with contextlib.ExitStack() as stack:
-            hooks: list[gan_core.Hook] = []
+            hooks: list[gan_core.run.Hook] = []
             if self.is_chief:
                 self._outputs = RunOutputs(
                     gan, self._source, settings, self._caption, self._checkpoints, self._restored
                 )
                 stack.enter_context(contextlib.closing(self._outputs))
-                save = gan_core.KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
+                save = gan_core.run.KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
                 hooks += self._outputs.hooks()
-                hooks += [gan_core.Every(settings.checkpoint_every_steps, self._unless_full(save))]
+                hooks += [
+                    gan_core.run.Every(settings.checkpoint_every_steps, self._unless_full(save))
+                ]
                 if settings.on_nan == "rollback" and not self._restored:
                     self._save(0, {})
             startup.lap("folder")
@@ -257,11 +259,11 @@ class _Run:
         del step, metrics
         self._checkpoints.save(self._facts())
 
-    def _facts(self) -> gan_core.Facts:
+    def _facts(self) -> gan_core.run.Facts:
         settings = {"settings": self._settings.as_dict()}
         return self._identity | settings | {"outputs": self._outputs.state()}
 
-    def _unless_full(self, save: gan_core.Hook) -> gan_core.Hook:
+    def _unless_full(self, save: gan_core.run.Hook) -> gan_core.run.Hook:
         """Keeps the error that ends the run until all workers can hear of it."""
 
         def hook(step: int, metrics: gan_core.Metrics) -> None:
@@ -272,10 +274,10 @@ class _Run:
 
         return hook
 
-    def _stop_together(self, step: int, signals: gan_core.StopSignals) -> None:
+    def _stop_together(self, step: int, signals: gan_core.run.StopSignals) -> None:
         """Stops all workers where one has been asked to, or the chief cannot write."""
         reasons = [signals.received is not None, self._disk_error is not None]
-        (asked, full), _ = gan_core.sum_over_workers(self._strategy, [int(r) for r in reasons])
+        (asked, full), _ = gan_core.run.sum_over_workers(self._strategy, [int(r) for r in reasons])
         if full:
             raise self._disk_error or OSError("the chief reports it")
         if asked and step < self._settings.total_steps:
@@ -293,7 +295,7 @@ class _Run:
         except OSError as error:
             self.say(f"the last grid, curves and film could not be written ({error})")
 
-    def _check_same_run(self, facts: gan_core.Facts) -> None:
+    def _check_same_run(self, facts: gan_core.run.Facts) -> None:
         """Raises `ArgumentError` with a list of what differs from the run in the workdir."""
         for change in preflight.check_same_run(self._identity, facts, self._settings):
             self.say(f"changed: {change}")

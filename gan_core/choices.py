@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 CROPS = ("centre", "none", "random")
-"""How pictures of another size are fitted: see `gan_core.datasets.resizing.fit`."""
+"""How pictures of another size are fitted: see `gan_core.data.resizing.fit`."""
 
 BAD_IMAGES = ("error", "skip")
-"""What to do with a file that is no whole picture: see `gan_core.folder_images`."""
+"""What to do with a file that is no whole picture: see `gan_core.data.folder_images`."""
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 """Where the step runs: see `gan_core.make_strategy`."""
 
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-"""Which arithmetic the networks use: see `gan_core.choose_precision`."""
+"""Which arithmetic the networks use: see `gan_core.fast.choose_precision`."""
 
 ARRAY_FILE_ENDINGS = (".npy", ".npz")
-"""Files of images: see `gan_core.array_file_images`."""
+"""Files of images: see `gan_core.data.array_file_images`."""
 
 LOSSES = (
     "non_saturating",

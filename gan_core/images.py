@@ -1,22 +1,12 @@
-"""Pictures: between uint8 and a model's range, as grids, as PNG and GIF bytes."""
+"""Images between uint8 and a model's range."""
 
 from __future__ import annotations
 
-import io
-import math
-
-import imageio.v3 as imageio
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
-
-from gan_core.errors import ArgumentError
 
 ValueRange = tuple[float, float]
 """What uint8 0 and 255 mean to a model: (-1, 1) for tanh outputs, (0, 1) for sigmoid ones."""
-
-_CAPTION_HEIGHT = 16
-_MINIMUM_CAPTIONED_WIDTH = 400
 
 
 def from_uint8(images: tf.Tensor, value_range: ValueRange = (-1.0, 1.0)) -> tf.Tensor:
@@ -48,65 +38,3 @@ def to_uint8(images: tf.Tensor | np.ndarray, value_range: ValueRange = (-1.0, 1.
     low, high = value_range
     levels = (np.asarray(images, np.float32) - low) * (255.0 / (high - low))
     return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-
-
-def grid(images: np.ndarray, num_columns: int | None = None) -> np.ndarray:
-    """Lays images out row by row in one picture, without gaps.
-
-    Args:
-      images: uint8 [N, H, W, C]; N above 0.
-      num_columns: Images in a row; the square root of N, rounded up, when None.
-
-    Returns:
-      uint8 [rows * H, columns * W, C]; places without an image are black.
-
-    Raises:
-      ArgumentError: If `images` has not four dimensions or is empty.
-    """
-    if images.ndim != 4 or not len(images):
-        raise ArgumentError(
-            "images", images.shape, "must have the shape [N, H, W, C], N above 0", "add an axis"
-        )
-    count, height, width, channels = images.shape
-    columns = num_columns or math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    cells = np.zeros((rows * columns, height, width, channels), np.uint8)
-    cells[:count] = images
-    cells = cells.reshape(rows, columns, height, width, channels)
-    return cells.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-
-
-def with_caption(picture: np.ndarray, caption: str) -> np.ndarray:
-    """Adds a line of text below a picture, enlarging small pictures so that it can be read.
-
-    Args:
-      picture: uint8 [H, W, C] with C of 1 or 3.
-      caption: One line.
-
-    Returns:
-      uint8 [H * k + 16, W * k, 3], k the smallest whole factor that makes it 400 wide.
-    """
-    picture = np.broadcast_to(picture, (*picture.shape[:2], 3))
-    factor = math.ceil(_MINIMUM_CAPTIONED_WIDTH / picture.shape[1])
-    picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
-    strip = Image.new("RGB", (picture.shape[1], _CAPTION_HEIGHT))
-    font = ImageFont.load_default(size=11)
-    ImageDraw.Draw(strip).text((4, 1), caption, font=font, fill=(220, 220, 220))
-    return np.concatenate([picture, np.asarray(strip)])
-
-
-def png_bytes(picture: np.ndarray, description: str = "") -> bytes:
-    """Encodes uint8 [H, W, C], C of 1, 3 or 4, as PNG; `description` becomes its text chunk."""
-    notes = PngImagePlugin.PngInfo()
-    if description:
-        notes.add_text("Description", description)
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", pnginfo=notes)
-    return buffer.getvalue()
-
-
-def gif_bytes(frames: list[np.ndarray], seconds_per_frame: float = 0.15) -> bytes:
-    """Encodes frames, uint8 [H, W, 3] each, as an endless GIF whose last frame stays 2 seconds."""
-    durations = [1000 * seconds_per_frame] * (len(frames) - 1) + [2000.0]
-    return imageio.imwrite("<bytes>", frames, extension=".gif", duration=durations, loop=0)

@@ -18,7 +18,7 @@ def pytest_configure(config):
         os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**18))
     else:
         import_tensorflow_quietly()
-        gan_core.make_virtual_devices(4)
+        gan_core.run.make_virtual_devices(4)
 
 
 @pytest.fixture(scope="session")

@@ -42,13 +42,13 @@ def build(strategy, kind):
         **own,
     )
     if kind == "synchronized":
-        gan_core.synchronize_batch_normalization(gan.generator)
-        gan_core.synchronize_batch_normalization(gan.discriminator)
+        gan_core.fast.synchronize_batch_normalization(gan.generator)
+        gan_core.fast.synchronize_batch_normalization(gan.discriminator)
     return gan
 
 
 def main(num_replicas, output, *kinds):
-    gan_core.make_virtual_devices(num_replicas)
+    gan_core.run.make_virtual_devices(num_replicas)
     strategy = gan_core.make_strategy("auto")
     assert strategy.num_replicas_in_sync == num_replicas
     results = {}

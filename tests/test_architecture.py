@@ -1,25 +1,26 @@
 """The house is as the README's map draws it: imports go down only."""
 
 import ast
+import importlib
 import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-import gan_core
-
 ROOT = Path(__file__).parent.parent
 ENGINE = ROOT / "gan_core"
 
 
 def module_name(path):
-    """gan_core/datasets/source.py -> datasets.source; a package's __init__ keeps its name."""
+    """gan_core/data/source.py -> data.source; a package's __init__ keeps its name."""
     return ".".join(path.relative_to(ENGINE).with_suffix("").parts)
 
 
 MODULES = {module_name(path): path for path in sorted(ENGINE.rglob("*.py"))}
-del MODULES["datasets.__init__"]  # holds nothing but a docstring
+ROOMS = ["data", "fast", "run"]
+for room in ROOMS:
+    del MODULES[f"{room}.__init__"]  # holds nothing but its public names
 
 
 def floors():
@@ -33,10 +34,11 @@ def imported(path, package):
     """Names of the modules of `package` that a file imports, or of what it takes from `package`."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == package:
-                yield from (alias.name for alias in node.names)
+            inside = node.module.removeprefix(package).lstrip(".")
+            if node.module == package or inside in ROOMS:
+                yield from (f"{inside}.{alias.name}".lstrip(".") for alias in node.names)
             elif node.module.startswith(package + "."):
-                yield node.module.removeprefix(package + ".")
+                yield inside
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.startswith(package + "."):
@@ -51,9 +53,23 @@ def test_the_map_lists_each_module_once():
 def test_imports_go_down(name):
     path, floor = MODULES[name], floors()
     for other in imported(path, "gan_core"):
+        if other in ROOMS and name == "__init__":
+            continue
         assert floor[other] < floor[name], f"{name} imports {other} from above or beside"
     assert not list(imported(path, "experiments")), "the engine knows no experiment"
     assert "absl" not in path.read_text(encoding="utf-8"), "flags exist in experiments only"
+
+
+def public_names():
+    """Of the package and its rooms: `GanStep`, `run.Checkpoints`."""
+    for room in ("", *ROOMS):
+        package = importlib.import_module(f"gan_core.{room}".rstrip("."))
+        for name in dir(package):
+            if not name.startswith("_") and not inspect.ismodule(getattr(package, name)):
+                yield f"{room}.{name}".lstrip("."), getattr(package, name)
+
+
+PUBLIC = dict(public_names())
 
 
 @pytest.mark.parametrize(
@@ -61,23 +77,18 @@ def test_imports_go_down(name):
 )
 def test_experiments_use_public_names_only(path):
     for name in imported(path, "gan_core"):
-        assert hasattr(gan_core, name)
-        assert not inspect.ismodule(getattr(gan_core, name)), f"{name} is a module of the engine"
+        assert name in PUBLIC or name in ROOMS, f"{name} is a module of the engine"
+    used = re.findall(
+        r"\bgan_core\.((?:data\.|fast\.|run\.)?\w+)", path.read_text(encoding="utf-8")
+    )
+    for name in used:
+        assert name in PUBLIC or name in ROOMS, f"gan_core.{name} is none"
 
 
-def public_names():
-    return [
-        name
-        for name, value in ((n, getattr(gan_core, n)) for n in dir(gan_core))
-        if callable(value)
-    ]
-
-
-@pytest.mark.parametrize("name", public_names())
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_names_are_documented_and_typed(name):
-    thing = getattr(gan_core, name)
-    if getattr(thing, "__module__", "").startswith("gan_core"):
-        assert inspect.getdoc(thing), f"{name} has no docstring"
+    if getattr(PUBLIC[name], "__module__", "").startswith("gan_core"):
+        assert inspect.getdoc(PUBLIC[name]), f"{name} has no docstring"
 
 
 def test_each_module_has_its_tests():
@@ -91,11 +102,11 @@ def test_each_module_has_its_tests():
         "__init__",
         "choices",
         "types",
-        "checkpoint_files",
+        "run.checkpoint_files",
         "game",
         "update_schedules",
-        "curves",
-        "datasets.cache",
-        "datasets.source",
+        "run.curves",
+        "data.cache",
+        "data.source",
     }
     assert set(MODULES) - tests <= without

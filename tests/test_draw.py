@@ -43,7 +43,7 @@ def test_another_name_and_another_update_give_other_numbers(one_device):
 
 
 def test_refuses_a_batch_of_another_size_and_latents_that_are_no_floats(one_device):
-    batch = gan_core.Batch(tf.zeros([4, 2, 2, 1], tf.uint8), tf.zeros([4], tf.int64))
+    batch = gan_core.data.Batch(tf.zeros([4, 2, 2, 1], tf.uint8), tf.zeros([4], tf.int64))
     with pytest.raises(ArgumentError, match=r"`batch` \(4\) must hold 8 examples a replica"):
         one_device.run(lambda: draw_of(one_device, batch).real_images)
     draw = draw_of(one_device)

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from experiments import flags, runner
-from gan_core.datasets.drawn_digits import draw_digits
+from gan_core.data.digits import draw_digits
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
 

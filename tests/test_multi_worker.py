@@ -49,7 +49,9 @@ def start_workers(*arguments):
 
 def wait_for_checkpoint(workdir, workers, step):
     end = time.monotonic() + 200
-    while not any(gan_core.step_of(path) >= step for path in workdir.glob("checkpoints/step_*")):
+    while not any(
+        gan_core.run.step_of(path) >= step for path in workdir.glob("checkpoints/step_*")
+    ):
         assert all(worker.poll() is None for worker in workers), workers[0].communicate()
         assert time.monotonic() < end
         time.sleep(0.002)
@@ -85,7 +87,7 @@ def test_workers_end_their_calls_where_the_chief_has_grids_to_draw(tmp_path):
     options = ["--steps_per_call=20", "--log_every_steps=20", "--sample_every_steps=40"]
     options += ["--checkpoint_every_steps=40", "--total_steps=40"]
     run(*options, "--workers=2", "--strategy=auto", f"--workdir={tmp_path}")
-    steps = [gan_core.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
+    steps = [gan_core.run.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
     assert steps == [0, 10, 25, 40]
     assert [line["step"] for line in metrics(tmp_path)] == [20, 40]
 

@@ -206,7 +206,7 @@ def test_two_replicas_equal_one_device(one_device, mirrored):
     weights, metrics = [], []
     for strategy in (one_device, mirrored):
         gan = tiny_gan.build_gan(strategy, batch_norm=False)
-        batches = gan_core.image_batches(source, global_batch_size=8, strategy=strategy)
+        batches = gan_core.data.image_batches(source, global_batch_size=8, strategy=strategy)
         update = tf.function(gan.update_both)
         for _ in range(4):
             last = update(next(batches))

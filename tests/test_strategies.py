@@ -8,7 +8,7 @@ from gan_core.errors import ArgumentError
 def test_strategies_by_name():
     strategy = gan_core.make_strategy("one_device")
     assert isinstance(strategy, tf.distribute.OneDeviceStrategy)
-    assert gan_core.describe_strategy(strategy) == "OneDeviceStrategy, 1 replica on CPU:0"
+    assert gan_core.run.describe_strategy(strategy) == "OneDeviceStrategy, 1 replica on CPU:0"
 
 
 @pytest.mark.parametrize("name", ["tpu", "TPUStrategy", "parameter_server"])
@@ -44,20 +44,20 @@ def test_a_task_that_is_not_in_the_list_is_named(monkeypatch):
 
 def test_one_process_is_the_chief_and_alone(one_device, mirrored):
     for strategy in (one_device, mirrored):
-        assert gan_core.is_chief(strategy)
-        assert gan_core.sum_over_workers(strategy, [3, 0]) == ([3, 0], 1)
+        assert gan_core.run.is_chief(strategy)
+        assert gan_core.run.sum_over_workers(strategy, [3, 0]) == ([3, 0], 1)
 
 
 def test_virtual_devices_stay_as_they_were_first_made():
-    gan_core.make_virtual_devices(4)
+    gan_core.run.make_virtual_devices(4)
     with pytest.raises(ArgumentError, match=r"`virtual_devices` \(3\) must be set before"):
-        gan_core.make_virtual_devices(3)
+        gan_core.run.make_virtual_devices(3)
 
 
 def test_batch_is_shared_out_evenly(mirrored):
-    assert gan_core.per_replica_batch_size(8, mirrored) == 4
+    assert gan_core.run.per_replica_batch_size(8, mirrored) == 4
     for batch in (0, 7, -8):
         with pytest.raises(
             ArgumentError, match=rf"`global_batch_size` \({batch}\) must be a posit"
         ):
-            gan_core.per_replica_batch_size(batch, mirrored)
+            gan_core.run.per_replica_batch_size(batch, mirrored)

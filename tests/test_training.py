@@ -108,7 +108,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
         process.kill()
         process.wait()
     assert process.returncode == 75, errors
-    step = max(gan_core.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*"))
+    step = max(gan_core.run.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*"))
     for file in ("reals.png", "curves.png", "training.gif", f"samples/step_{step:07d}.png"):
         assert (tmp_path / file).stat().st_size, file
     assert f"{number.name}: stopping after this call of steps; again to stop at once" in printed
@@ -123,7 +123,7 @@ def test_first_grids_come_early_and_once(tmp_path):
     options += ["--checkpoint_every_steps=40", f"--workdir={tmp_path}"]
     for total_steps in (17, 60):
         assert run(*options, f"--total_steps={total_steps}", name="fashion_mnist_gan") == 0
-    steps = [gan_core.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
+    steps = [gan_core.run.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
     assert steps == [0, 10, 25, 40, 60]
     assert [line["step"] for line in metrics(tmp_path)] == [20, 40, 60]
 
@@ -247,7 +247,7 @@ def test_changed_intervals_lose_no_history(tmp_path):
     assert run(*command, *wider, "--total_steps=7") == 0
     assert run(*command, *wider, "--total_steps=12") == 0
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3, 4, 5, 6, 10, 12]
-    steps = [gan_core.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
+    steps = [gan_core.run.step_of(path) for path in sorted((tmp_path / "samples").iterdir())]
     assert steps == [0, 2, 4, 6, 10, 12]
 
 
@@ -311,7 +311,7 @@ def test_not_finite_stops_names_the_term_and_saves_the_batch(not_finite, tmp_pat
         assert saved["images"].shape == (4, 28, 28, 1)
     values = json.loads((tmp_path / "diagnosis" / "step_0000004.json").read_text())
     assert np.isfinite(values["discriminator/loss"])
-    steps = [gan_core.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*")]
+    steps = [gan_core.run.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*")]
     assert steps == [2]
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2, 3]
 
@@ -346,16 +346,16 @@ def fill_the_disk_after(monkeypatch, step, *, until=None):
             raise OSError("No space left on device")
         real(path)
 
-    real_add = gan_core.MetricsWindow.add
+    real_add = gan_core.run.MetricsWindow.add
 
     def add(self, step, values):
         state["step"] = step
         real_add(self, step, values)
 
     monkeypatch.setattr("gan_core.durable_files.sync", sync)
-    monkeypatch.setattr("gan_core.checkpoints.sync", sync)
-    monkeypatch.setattr("gan_core.checkpoint_files.sync", sync)
-    monkeypatch.setattr(gan_core.MetricsWindow, "add", add)
+    monkeypatch.setattr("gan_core.run.checkpoints.sync", sync)
+    monkeypatch.setattr("gan_core.run.checkpoint_files.sync", sync)
+    monkeypatch.setattr(gan_core.run.MetricsWindow, "add", add)
 
 
 DISK = ["--total_steps=9", "--checkpoint_every_steps=1", "--sample_every_steps=1"]
@@ -384,9 +384,9 @@ def test_a_disk_that_has_room_again_leaves_no_gap(tmp_path, monkeypatch):
     with pytest.warns(RuntimeWarning, match="training goes on, and it is tried again"):
         assert run(*DISK, f"--workdir={tmp_path}") == 0
     assert [line["step"] for line in metrics(tmp_path)] == list(range(1, 10))
-    steps = [gan_core.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*")]
+    steps = [gan_core.run.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*")]
     assert max(steps) == 9
-    assert gan_core.find_damage(tmp_path / "checkpoints" / "step_0000009") is None
+    assert gan_core.run.find_damage(tmp_path / "checkpoints" / "step_0000009") is None
 
 
 def test_a_real_full_disk_ends_with_its_exit_code(tmp_path):
@@ -403,7 +403,7 @@ def test_a_real_full_disk_ends_with_its_exit_code(tmp_path):
         assert "checkpoint cannot be written (" in errors
         newest = max(Path(folder, "run/checkpoints").glob("step_*"))
         assert f"the newest checkpoint is {newest}" in errors
-        assert gan_core.find_damage(newest) is None
+        assert gan_core.run.find_damage(newest) is None
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 

@@ -17,7 +17,7 @@ def build_generator(latent_size=LATENT_SIZE, batch_norm=True):
         layers.Reshape((4, 4, 4)),
     ]
     if batch_norm:
-        stack.append(gan_core.BatchNormalization(momentum=0.9))
+        stack.append(gan_core.fast.BatchNormalization(momentum=0.9))
     stack += [layers.LeakyReLU(0.2), layers.Conv2DTranspose(3, 3, 2, "same", activation="tanh")]
     return keras.Sequential(stack, name="generator")
 
@@ -25,7 +25,7 @@ def build_generator(latent_size=LATENT_SIZE, batch_norm=True):
 def build_discriminator(batch_norm=True):
     stack = [keras.Input(IMAGE_SHAPE), layers.Conv2D(4, 3, 2, "same", use_bias=not batch_norm)]
     if batch_norm:
-        stack.append(gan_core.BatchNormalization(momentum=0.9))
+        stack.append(gan_core.fast.BatchNormalization(momentum=0.9))
     stack += [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1)]
     return keras.Sequential(stack, name="discriminator")
 
@@ -52,7 +52,7 @@ def build_gan(strategy, *, batch_norm=True, optimizer=adam, regularizers=(), **a
 
 def batches(gan, strategy):
     """Batches of `source()` from where the run stands in it."""
-    return gan_core.image_batches(
+    return gan_core.data.image_batches(
         source(),
         global_batch_size=8,
         strategy=strategy,
@@ -64,7 +64,7 @@ def source(count=37):
     """Images that differ, each with its own number as the label."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (count, *IMAGE_SHAPE), dtype=np.uint8)
-    return gan_core.ImageSource("tiny", images, np.arange(count))
+    return gan_core.data.ImageSource("tiny", images, np.arange(count))
 
 
 def values(network):

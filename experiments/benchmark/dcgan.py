@@ -8,7 +8,8 @@ import keras
 from keras import layers
 
 from experiments.experiment import Experiment
-from gan_core import ArgumentError, BatchNormalization, Conv2D, Conv2DTranspose, NormalLatents
+from gan_core import ArgumentError, NormalLatents
+from gan_core.fast import BatchNormalization, Conv2D, Conv2DTranspose
 
 _SIDES = ("16", "32", "64", "128", "256", "512")
 _CHANNELS_AT_OUTPUT = 64

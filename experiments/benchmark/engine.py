@@ -13,7 +13,7 @@ from experiments.benchmark.contestants import Contestant, Task, random_images, w
 def _make(task: Task) -> Contestant:
     """A turn is one call."""
     if task.virtual_devices > 1:
-        gan_core.make_virtual_devices(task.virtual_devices)
+        gan_core.run.make_virtual_devices(task.virtual_devices)
     experiment = task.load()
     settings = flags.parse(
         [
@@ -28,9 +28,11 @@ def _make(task: Task) -> Contestant:
         strategy = gan_core.make_strategy(task.strategy)
     gan = parts.build_gan(experiment, settings, strategy)
     images = random_images(task, gan.generator)
-    source = gan_core.ImageSource("noise", images, np.zeros(len(images), np.int64))
-    batches = gan_core.image_batches(source, global_batch_size=task.batch_size, strategy=strategy)
-    run_in_graph = gan_core.make_step_loop(gan, gan_core.simultaneous())
+    source = gan_core.data.ImageSource("noise", images, np.zeros(len(images), np.int64))
+    batches = gan_core.data.image_batches(
+        source, global_batch_size=task.batch_size, strategy=strategy
+    )
+    run_in_graph = gan_core.run.make_step_loop(gan, gan_core.simultaneous())
 
     def run_steps(num_steps: int) -> float:
         metrics, _, _ = run_in_graph(batches, tf.constant(num_steps))

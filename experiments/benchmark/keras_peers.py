@@ -157,7 +157,7 @@ def _with_keras_layers(network: keras.Sequential) -> keras.Sequential:
     """The same network with Keras's layers where this project has faster ones."""
 
     def plain(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-        if isinstance(layer, gan_core.UpSamplingConv2D):
+        if isinstance(layer, gan_core.fast.UpSamplingConv2D):
             yield keras.layers.UpSampling2D(2)
         kinds = (kind for kind in type(layer).__mro__ if kind.__module__.startswith("keras."))
         yield next(kinds).from_config(layer.get_config())

@@ -148,7 +148,7 @@ def measure(
 def _serve(connection: Connection, name: str, task: Task) -> None:
     """A contestant's process: made, warmed up by one step, then as many steps as are asked for."""
     make = maker_of(name)
-    imported_gib = gan_core.resident_gib()
+    imported_gib = gan_core.run.resident_gib()
     start = time.perf_counter()
     contestant = make(task)
     contestant.run_steps(1)
@@ -157,4 +157,4 @@ def _serve(connection: Connection, name: str, task: Task) -> None:
         start = time.perf_counter()
         waited = contestant.run_steps(num_steps)
         connection.send((time.perf_counter() - start, waited))
-    connection.send(gan_core.peak_resident_gib() - imported_gib)
+    connection.send(gan_core.run.peak_resident_gib() - imported_gib)

@@ -1,0 +1,99 @@
+"""Images from a NumPy file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from gan_core.data.cache import cached_images
+from gan_core.data.resizing import ImageShape, fit_array, kept_shape
+from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
+from gan_core.errors import ArgumentError
+
+
+def array_file_images(
+    path: Path,
+    *,
+    cache_dir: Path,
+    image_shape: ImageShape | None = None,
+    crop: str = "centre",
+    memory_limit_bytes: int = 4 * 2**30,
+) -> ImageSource:
+    """The images of a `.npy`, or of a `.npz` with `images` and, if wanted, `labels`.
+
+    Nothing in the file is executed: pickled objects are refused.
+
+    Args:
+      path: The file. Its images are uint8 [N, H, W, C] or [N, H, W]; labels integers [N].
+      cache_dir: Where fitted images are kept.
+      image_shape: (H, W, C) wanted; the file's own when None. Others are fitted to it.
+      crop: How images are fitted: `centre`, `none` or `random`.
+      memory_limit_bytes: How much the images may take in memory.
+
+    Raises:
+      ArgumentError: If the file cannot be read, or holds no uint8 images.
+    """
+    images, labels = _load(path)
+    if images.ndim == 3:
+        images = images[..., None]
+    if (
+        images.ndim != 4
+        or images.dtype != np.uint8
+        or not len(images)
+        or images.shape[-1] not in (1, 3, 4)
+    ):
+        raise ArgumentError(
+            "dataset",
+            path,
+            "must hold uint8 images [N, H, W] or [N, H, W, C] with C of 1, 3 or 4, but has "
+            f"{images.dtype} {list(images.shape)}",
+            "convert them to levels of 0 to 255",
+        )
+    if labels is None:
+        labels = np.full(len(images), UNKNOWN_LABEL)
+    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        raise ArgumentError(
+            "dataset",
+            path,
+            f"must hold an integer label for each of {len(images)} images, but has "
+            f"{labels.dtype} {list(labels.shape)}",
+            f"use {UNKNOWN_LABEL} where a class is unknown",
+        )
+    labels = labels.astype(np.int64)
+    kept = kept_shape(image_shape or images.shape[1:], crop)
+    fits = images.nbytes <= memory_limit_bytes
+    if images.shape[1:] == kept and (fits or isinstance(images, np.memmap)):
+        return ImageSource(path.name, np.asarray(images) if fits else images, labels)
+    stat = path.stat()
+    key = {"file": str(path.absolute()), "size": stat.st_size, "time": stat.st_mtime_ns}
+    key |= {"shape": kept, "crop": crop}
+    examples = (
+        (fit_array(image, kept, crop), label) for image, label in zip(images, labels, strict=True)
+    )
+    own = images.shape[1:]
+    notes = "" if own == kept else f"fitted from {shape_text(own)} (crop: {crop})"
+    shape = (len(images), *kept)
+    images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
+    return ImageSource(path.name, images, labels, notes=notes)
+
+
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        loaded = np.load(path, mmap_mode="c", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded, None
+        with loaded:
+            if "images" not in loaded:
+                raise ArgumentError(
+                    "dataset", path, f"must hold `images`, but has {', '.join(loaded)}", "rename it"
+                )
+            return loaded["images"], loaded.get("labels")
+    except ArgumentError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ArgumentError(
+            "dataset", path, f"cannot be read: {error}", "check the file"
+        ) from error

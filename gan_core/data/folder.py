@@ -1,0 +1,163 @@
+"""Any folder of pictures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from gan_core.choices import BAD_IMAGES
+from gan_core.data.cache import cached_images, with_progress
+from gan_core.data.resizing import ImageShape, fit, kept_shape
+from gan_core.data.source import UNKNOWN_LABEL, ImageSource
+from gan_core.errors import ArgumentError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+_MAXIMUM_PIXELS = 100_000_000
+_NAMED_BAD_PICTURES = 10
+
+
+def folder_images(
+    folder: Path,
+    *,
+    image_shape: ImageShape,
+    cache_dir: Path,
+    crop: str = "centre",
+    bad_images: str = "error",
+    memory_limit_bytes: int = 4 * 2**30,
+) -> ImageSource:
+    """All pictures below a folder, each fitted to one shape, see `resizing.fit`.
+
+    Nested folders are searched; the names of the first level are the classes. Files are taken by
+    their endings (PNG, JPEG, GIF, BMP, WebP), hidden ones left out. Of a film its first frame
+    counts. Decoded once into a cache, which is made anew when a file's name, size or time of
+    change, or a setting, is another.
+
+    Args:
+      folder: Where the pictures are.
+      image_shape: (H, W, C), C of 1 or 3.
+      cache_dir: Where decoded images are kept.
+      crop: `centre`, `none` or `random`.
+      bad_images: What to do with a file that is no whole picture: `error`, or `skip`, which says
+        how many and which on standard error.
+      memory_limit_bytes: How much the decoded images may take in memory.
+
+    Raises:
+      ArgumentError: If there is no such folder, no usable picture in it, or a bad one and
+        `bad_images` is `error`.
+    """
+    if bad_images not in BAD_IMAGES:
+        raise ArgumentError(
+            "bad_images", bad_images, "must be one of the known", "use error or skip"
+        )
+    if not folder.is_dir():
+        raise ArgumentError("data_dir", folder, "must be a folder of pictures", "check the path")
+    paths = _picture_paths(folder)
+    classes = sorted({path.relative_to(folder).parts[0] for path in paths if path.parent != folder})
+    kept = kept_shape(image_shape, crop)
+    key = {
+        "folder": str(folder.absolute()),
+        "files": [(str(path.relative_to(folder)), *_size_and_time(path)) for path in paths],
+        "shape": kept,
+        "crop": crop,
+        "bad_images": bad_images,
+    }
+    shape = (len(paths), *kept)
+
+    def examples() -> Iterator[tuple[np.ndarray, int]]:
+        for path, image in _decode_all(paths, kept, crop, bad_images):
+            name = path.relative_to(folder).parts[0]
+            yield image, UNKNOWN_LABEL if path.parent == folder else classes.index(name)
+
+    if not paths:
+        raise _no_picture(folder, 0)
+    images, labels = cached_images(cache_dir, key, shape, examples(), memory_limit_bytes)
+    if not len(images):
+        raise _no_picture(folder, len(paths))
+    notes = f"fitted from pictures of any size (crop: {crop})"
+    if len(images) < len(paths):
+        notes += f", {len(paths) - len(images)} bad pictures skipped"
+    return ImageSource(f"folder {folder.name}", images, labels, tuple(classes), notes)
+
+
+def _picture_paths(folder: Path) -> list[Path]:
+    """Pictures below a folder, in an order that does not depend on the file system."""
+    paths: list[Path] = []
+    visited: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        # Links to folders are followed, each folder once: links in a circle end.
+        real = os.path.realpath(root)
+        if real in visited:
+            folders.clear()
+            continue
+        visited.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        pictures = (name for name in files if name.lower().endswith(ENDINGS) and name[0] != ".")
+        paths.extend(Path(root, name) for name in sorted(pictures))
+    return paths
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of change; of a link that leads nowhere, those of the link."""
+    stat = path.stat() if path.exists() else path.lstat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _decode_all(
+    paths: list[Path], shape: ImageShape, crop: str, bad_images: str
+) -> Iterator[tuple[Path, np.ndarray]]:
+    """Each path with its image, in order, decoded on all cores; bad ones are dealt with."""
+    bad = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        decoded = pool.map(lambda path: _decode(path, shape, crop), paths)
+        for path, result in with_progress(
+            zip(paths, decoded, strict=True), "Decoding pictures", len(paths)
+        ):
+            if isinstance(result, np.ndarray):
+                yield path, result
+            elif bad_images == "error":
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise ArgumentError(
+                    "data_dir",
+                    path,
+                    f"holds a bad picture: {result}",
+                    "mend it, or skip such files",
+                )
+            else:
+                bad.append(f"{path}: {result}")
+    if bad:
+        named = "\n  ".join(bad[:_NAMED_BAD_PICTURES])
+        more = f"\n  and {len(bad) - _NAMED_BAD_PICTURES} more" * (len(bad) > _NAMED_BAD_PICTURES)
+        print(f"skipped {len(bad)} bad pictures of {len(paths)}:\n  {named}{more}", file=sys.stderr)
+
+
+def _decode(path: Path, shape: ImageShape, crop: str) -> np.ndarray | str:
+    """The fitted picture, or what is wrong with it."""
+    try:
+        if not path.stat().st_size:
+            return "the file is empty"
+        with Image.open(path) as picture:
+            if picture.width * picture.height > _MAXIMUM_PIXELS:
+                return f"{picture.width}x{picture.height} pixels are more than {_MAXIMUM_PIXELS:,}"
+            # A JPEG can be decoded at a fraction of its size; the rest is done by `fit`.
+            picture.draft(None, (2 * shape[1], 2 * shape[0]))
+            return fit(picture, shape, crop)
+    except Image.UnidentifiedImageError:
+        return "it is not a picture"
+    except Exception as error:
+        # Pillow's decoders fail in many ways on damaged files; each of them is one bad picture.
+        return f"{type(error).__name__}: {error}"
+
+
+def _no_picture(folder: Path, num_files: int) -> ArgumentError:
+    return ArgumentError(
+        "data_dir",
+        folder,
+        f"must hold pictures ({', '.join(ENDINGS)}), but of {num_files} such files none is usable",
+        "check the path",
+    )

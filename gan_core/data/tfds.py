@@ -1,0 +1,169 @@
+"""Images of TensorFlow Datasets, by name."""
+
+from __future__ import annotations
+
+import difflib
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gan_core.data.autotune import without_autotune
+from gan_core.data.cache import cached_images, with_progress
+from gan_core.data.resizing import ImageShape, fit_array, kept_shape
+from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
+from gan_core.errors import ArgumentError
+
+
+def tfds_images(
+    name: str,
+    *,
+    cache_dir: Path,
+    split: str = "train",
+    data_dir: str | None = None,
+    image_shape: ImageShape | None = None,
+    crop: str = "centre",
+    memory_limit_bytes: int = 4 * 2**30,
+) -> ImageSource:
+    """The images of a TensorFlow Datasets set, downloaded and prepared by it when they are not.
+
+    Images of another size than `image_shape` are fitted to it, see `resizing.fit`. What was
+    fitted, or takes more than `memory_limit_bytes`, is decoded once into a file below
+    `cache_dir`.
+
+    Args:
+      name: Name of the set, for example `svhn_cropped`, with or without a version.
+      cache_dir: Where decoded images are kept.
+      split: Split in TFDS's language, for example `train`, `train+extra`, `train[:10%]`.
+      data_dir: TFDS's data directory; its own default (~/tensorflow_datasets) when None.
+      image_shape: (H, W, C) wanted; the set's own, the same for all, when None.
+      crop: How images are fitted: `centre`, `none` or `random`.
+      memory_limit_bytes: How much the decoded images may take in memory.
+
+    Raises:
+      ArgumentError: If there is no such set or split, if it holds no uint8 images, or not of one
+        size where `image_shape` is None, or if it is not prepared in `data_dir` and cannot be
+        downloaded.
+    """
+    builder = _prepared_builder(name, data_dir)
+    image_key, label_key, class_names = _image_and_label_features(name, builder.info.features)
+    count = _num_examples(name, builder, split)
+    full_name = f"{builder.name}/{split}"
+
+    def read(title: str) -> Iterator[tuple[np.ndarray, int]]:
+        dataset = without_autotune(builder.as_dataset(split=split, shuffle_files=False))
+        for example in with_progress(dataset.as_numpy_iterator(), f"{title} {full_name}", count):
+            yield example[image_key], int(example[label_key]) if label_key else UNKNOWN_LABEL
+
+    own_shape = builder.info.features[image_key].shape
+    if image_shape is None:
+        image_shape = own_shape if None not in own_shape else _one_size(name, read("Measuring"))
+        crop = "centre"
+    kept = kept_shape(image_shape, crop)
+    examples = ((fit_array(image, kept, crop), label) for image, label in read("Reading"))
+    shape = (count, *kept)
+    if own_shape == kept and np.prod(shape) <= memory_limit_bytes:
+        images, labels = np.empty(shape, np.uint8), np.empty(count, np.int64)
+        for row, (image, label) in enumerate(examples):
+            images[row], labels[row] = image, label
+    else:
+        key = {"tfds": builder.info.full_name, "data_dir": str(builder.data_dir), "split": split}
+        key |= {"shape": kept, "crop": crop}
+        images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
+    notes = "" if own_shape == kept else f"fitted from {_size_text(own_shape)} (crop: {crop})"
+    return ImageSource(full_name, images, labels, class_names, notes)
+
+
+def _prepared_builder(name: str, data_dir: str | None) -> Any:
+    # TensorFlow Datasets is slow to import, and not needed by the other sources.
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
+    except tfds.core.DatasetNotFoundError as error:
+        alike = difflib.get_close_matches(name, ["drawn_digits", *tfds.list_builders()])
+        remedy = f"did you mean {' or '.join(alike)}?" if alike else "see `tfds.list_builders()`"
+        raise ArgumentError("dataset", name, "must be a known dataset", remedy) from error
+    except (ValueError, AssertionError, OSError) as error:
+        raise ArgumentError("dataset", name, f"cannot be opened: {error}", "see TFDS") from error
+    if builder.is_prepared():
+        return builder
+    if not _is_online():
+        raise ArgumentError(
+            "data_dir",
+            builder.data_dir_root if data_dir is None else data_dir,
+            f"must hold a prepared `{name}` where there is no network to download it",
+            "point it to one, or use --dataset=drawn_digits",
+        )
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        # Whatever goes wrong in a download (network, quota, checksum, a set to be fetched by
+        # hand) is said in many words and types.
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ArgumentError(
+            "data_dir", data_dir or "empty", f"cannot receive `{name}`: {cause}", "try again"
+        ) from error
+    return builder
+
+
+def _is_online() -> bool:
+    """Whether a download has a chance; TFDS itself would retry for minutes before it says no."""
+    if urllib.request.getproxies():
+        return True
+    try:
+        socket.getaddrinfo("storage.googleapis.com", 443)
+    except OSError:
+        return False
+    return True
+
+
+def _image_and_label_features(name: str, features: Any) -> tuple[str, str | None, tuple[str, ...]]:
+    import tensorflow_datasets as tfds
+
+    images = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
+    labels = [key for key, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    if not images or features[images[0]].np_dtype != np.uint8:
+        raise ArgumentError(
+            "dataset", name, "must have a feature of uint8 images", "choose a set of images"
+        )
+    label = labels[0] if labels else None
+    return images[0], label, tuple(features[label].names) if label else ()
+
+
+def _num_examples(name: str, builder: Any, split: str) -> int:
+    try:
+        count = builder.info.splits[split].num_examples
+    except (KeyError, ValueError) as error:
+        raise ArgumentError(
+            "split",
+            split,
+            f"must be a split of `{name}`",
+            f"use one of {', '.join(builder.info.splits)}",
+        ) from error
+    if not count:
+        raise ArgumentError("split", split, f"of `{name}` must hold images", "choose a larger one")
+    return count
+
+
+def _one_size(name: str, examples: Iterator[tuple[np.ndarray, int]]) -> ImageShape:
+    """(H, W, C) of all images of a set that does not promise one size."""
+    first = None
+    for image, _ in examples:
+        first = first or image.shape
+        if image.shape != first:
+            raise ArgumentError(
+                "dataset",
+                name,
+                "must hold images of one size, but has "
+                f"{shape_text(first)} and {shape_text(image.shape)}",
+                "give an image_shape to fit them to",
+            )
+    return first
+
+
+def _size_text(shape: tuple[int | None, ...]) -> str:
+    return "several sizes" if None in shape else shape_text(shape)

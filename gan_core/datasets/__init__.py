@@ -1,1 +1,0 @@
-"""Image sources: whatever the pictures come from, one uint8 array of them with labels and facts."""

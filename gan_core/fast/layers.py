@@ -1,0 +1,147 @@
+"""Keras layers that compute the same as Keras's own, faster."""
+
+from __future__ import annotations
+
+import keras
+import tensorflow as tf
+
+from gan_core.errors import ArgumentError
+from gan_core.fast import convolution
+
+_FUSED_DTYPES = (tf.float32, tf.bfloat16, tf.float16)
+
+
+@keras.saving.register_keras_serializable("gan_core")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Batch normalization (Ioffe & Szegedy 2015) in one kernel where TensorFlow has one.
+
+    Keras 3 spells it out in about twenty operations, in float32. Training on images
+    [B, H, W, C] uses `FusedBatchNormV3` instead: float32 statistics, images in the layer's own
+    type. Anything else (inference, other ranks or axes, masks, renorm, `synchronized`) goes to
+    Keras. Arguments, variables and saved files are those of `keras.layers.BatchNormalization`.
+    """
+
+    def call(
+        self, inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """[B, H, W, C] -> the same shape, in the layer's compute type."""
+        if not (training and mask is None and self._can_be_fused(inputs)):
+            return super().call(inputs, training=training, mask=mask)
+        channels = inputs.shape[-1]
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=self.gamma.value if self.scale else tf.ones([channels]),
+            offset=self.beta.value if self.center else tf.zeros([channels]),
+            mean=tf.zeros([0]),
+            variance=tf.zeros([0]),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The kernel gives the unbiased variance; Keras keeps the biased one.
+        count = tf.cast(tf.size(inputs) / channels, tf.float32)
+        variance *= (count - 1.0) / count
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+        return outputs
+
+    def _can_be_fused(self, inputs: tf.Tensor) -> bool:
+        return (
+            self.trainable
+            and not self.synchronized
+            and not getattr(self, "renorm", False)  # Keras 3.12 has none
+            and inputs.shape.rank == 4
+            and self.axis in (-1, 3)
+            and inputs.dtype in _FUSED_DTYPES
+            and self.variable_dtype == "float32"
+        )
+
+
+@keras.saving.register_keras_serializable("gan_core")
+class Conv2D(keras.layers.Conv2D):
+    """Convolution by `gan_core.fast.convolution`, whose gradients are faster on x86 CPUs.
+
+    Anything but images [B, H, W, C] of known size with "same" padding and one stride goes to Keras,
+    and so does everything on GPUs and other processors. Arguments, variables and saved files are
+    those of `keras.layers.Conv2D`.
+    """
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """[B, H, W, C] -> [B, H / stride, W / stride, F], without bias."""
+        if not _is_plain(self, inputs):
+            return super().convolution_op(inputs, kernel)
+        return convolution.convolve(inputs, tf.convert_to_tensor(kernel), self.strides[0])
+
+
+@keras.saving.register_keras_serializable("gan_core")
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
+    """Transposed convolution by `gan_core.fast.convolution`, faster on x86 CPUs; see `Conv2D`."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """[B, H, W, C] -> [B, H * stride, W * stride, F]."""
+        if self.output_padding is not None or not _is_plain(self, inputs):
+            return super().call(inputs)
+        stride = self.strides[0]
+        size = tuple(side * stride for side in inputs.shape[1:3])
+        kernel = tf.convert_to_tensor(self.kernel)
+        outputs = convolution.transpose(inputs, kernel, stride, size)
+        if self.use_bias:
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(self.bias))
+        return outputs if self.activation is None else self.activation(outputs)
+
+
+@keras.saving.register_keras_serializable("gan_core")
+class UpSamplingConv2D(Conv2D):
+    """`UpSampling2D(2)` and a "same" `Conv2D` after it in one; at 5x5 a third of the products.
+
+    See `convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing
+    is saved (up to 3x3), it upsamples and does as `Conv2D` does. Arguments and variables are those
+    of `keras.layers.Conv2D`; strides are 1.
+
+    Raises:
+      ArgumentError: If `strides`, `padding`, `dilation_rate`, `groups` or `data_format` is given
+        another value than 1, "same", 1, 1 and "channels_last".
+    """
+
+    def __init__(self, filters: int, kernel_size: int | tuple[int, int], **arguments: object):
+        usual = {"padding": "same", "data_format": "channels_last"}
+        super().__init__(filters, kernel_size, **usual | arguments)
+        fixed = {"strides": (1, 1), "dilation_rate": (1, 1), "groups": 1}
+        for name, value in (usual | fixed).items():
+            if getattr(self, name) != value:
+                raise ArgumentError(name, getattr(self, name), f"must be {value}", "leave it out")
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        """[B, H, W, C] -> [B, 2H, 2W, F]."""
+        batch, height, width, _ = input_shape
+        return batch, height and 2 * height, width and 2 * width, self.filters
+
+    def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """[B, H, W, C] -> [B, 2H, 2W, F], without bias."""
+        cheaper = convolution.has_fewer_taps_before_upsampling(self.kernel_size)
+        if cheaper and _is_plain(self, inputs):
+            return convolution.convolve_upsampled(inputs, tf.convert_to_tensor(kernel))
+        upsampled = tf.repeat(tf.repeat(inputs, 2, axis=1), 2, axis=2)
+        return super().convolution_op(upsampled, kernel)
+
+
+def _is_plain(layer: keras.layers.Conv2D | keras.layers.Conv2DTranspose, inputs: tf.Tensor) -> bool:
+    return (
+        convolution.has_faster_ways()
+        and layer.padding == "same"
+        and layer.data_format == "channels_last"
+        and layer.strides[0] == layer.strides[1]
+        and set(layer.dilation_rate) == {1}
+        and getattr(layer, "groups", 1) == 1
+        and None not in inputs.shape[1:3]
+    )
+
+
+def synchronize_batch_normalization(network: keras.Model) -> None:
+    """Has each batch normalization of a network see the global batch, not its replica's part.
+
+    Under a strategy this costs a message between the replicas for each layer and pass. Call it
+    before the network is first trained.
+    """
+    for layer in network._flatten_layers(include_self=False):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.synchronized = True

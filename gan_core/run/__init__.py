@@ -1,0 +1,45 @@
+"""A run and its folder: the loop and its hooks, checkpoints, logs, pictures, signals, locks."""
+
+from etils import epy
+
+with epy.lazy_api_imports(globals()):
+    from gan_core.choices import STRATEGIES
+    from gan_core.durable_files import write_durably
+    from gan_core.run.checkpoint_files import (
+        Facts,
+        find_damage,
+        latest_facts,
+        newest_facts,
+        step_of,
+        step_paths,
+    )
+    from gan_core.run.checkpoints import Checkpoints
+    from gan_core.run.curves import curves_png, read_metrics
+    from gan_core.run.hooks import (
+        CurvesPicture,
+        Every,
+        Hook,
+        KeepTrying,
+        MetricsWindow,
+        SampleGrid,
+    )
+    from gan_core.run.loop import NotFiniteError, make_step_loop
+    from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
+    from gan_core.run.process_memory import peak_resident_gib, resident_gib
+    from gan_core.run.run_lock import RunLock
+    from gan_core.run.status_line import StatusWriter, duration, say
+    from gan_core.run.stop_signals import StopSignals
+    from gan_core.run.writers import (
+        JsonLinesWriter,
+        MultiWriter,
+        PictureFilesWriter,
+        TensorBoardWriter,
+        Writer,
+    )
+    from gan_core.strategies import (
+        describe_strategy,
+        is_chief,
+        make_virtual_devices,
+        per_replica_batch_size,
+        sum_over_workers,
+    )

@@ -1,0 +1,189 @@
+"""Checkpoints of a run: written whole, checked, restored whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import tensorflow as tf
+
+from gan_core.durable_files import sync
+from gan_core.errors import ArgumentError, check_positive
+from gan_core.run.checkpoint_files import (
+    Facts,
+    newest_undamaged,
+    read_facts,
+    score_of,
+    step_paths,
+    write_manifest,
+)
+from gan_core.step import GanStep
+
+_OTHER_RUN = "go on with the settings of the run, or start another in an empty workdir"
+
+
+class Checkpoints:
+    """The checkpoints of one run, a folder `step_<step>` each.
+
+    A checkpoint is written beside its place, with a manifest of its files' sizes and checksums,
+    synced to the disk and renamed: at any instant of a crash it is whole or not there. Training
+    waits while the variables are written to the system's memory; checksums, the disk and the
+    rename follow in the background.
+
+    Args:
+      folder: Where they are; made with the first.
+      gan: What is saved: networks, optimizers and counters, by their attribute names.
+      keep: How many of the newest to keep; the best one is kept besides.
+
+    Attributes:
+      pause_seconds: How long training has waited in `save` so far.
+
+    Raises:
+      ArgumentError: If `keep` is not above 0.
+    """
+
+    def __init__(self, folder: Path, gan: GanStep, keep: int = 3):
+        check_positive("keep", keep, "keep at least the newest")
+        self.pause_seconds = 0.0
+        self._folder = folder
+        self._keep = keep
+        self._gan = gan
+        self._checkpoint = tf.train.Checkpoint(gan=gan)
+        self._thread: threading.Thread | None = None
+        self._error: OSError | None = None
+        self._in_doubt = False
+
+    def save(self, facts: Facts, score: float | None = None) -> None:
+        """Saves the present state, and drops what is neither among the newest nor the best.
+
+        A step that has a checkpoint already is not saved again. It is safe on the disk once
+        `wait` has returned.
+
+        Args:
+          facts: What to keep beside the variables.
+          score: How good the present state is, lower is better; the lowest is kept.
+
+        Raises:
+          OSError: If it cannot be written; all that are complete are as they were. What goes
+            wrong in the background shows in `wait`, or in the next `save` if that fails too.
+        """
+        start = time.monotonic()
+        try:
+            try:
+                self.wait()
+            except OSError:
+                self._in_doubt = True
+            self._save(facts | {"score": score})
+            if self._in_doubt:
+                # After a failure nothing is left to the background until one has succeeded.
+                self.wait()
+                self._in_doubt = False
+        finally:
+            self.pause_seconds += time.monotonic() - start
+
+    def wait(self) -> None:
+        """Waits until the last checkpoint is on the disk.
+
+        Raises:
+          OSError: If it could not be written.
+        """
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+        error, self._error = self._error, None
+        if error:
+            raise error
+
+    def paths(self) -> list[Path]:
+        """The checkpoints' folders, oldest first."""
+        return step_paths(self._folder)
+
+    def restore_latest(
+        self,
+        check: Callable[[Facts], None] | None = None,
+        *,
+        for_training: bool = True,
+        read_only: bool = False,
+    ) -> Facts | None:
+        """Restores the newest undamaged checkpoint; returns its facts, None where there is none.
+
+        Damaged ones on the way are renamed to `damaged_step_<step>`, with a warning that names
+        the damage.
+
+        Args:
+          check: Called with the facts before anything is restored; refuses them by raising.
+          for_training: Whether everything is restored; otherwise only networks and the step,
+            whatever optimizers the checkpoint was made with.
+          read_only: Whether damaged ones are only passed over; so it is if not for training.
+
+        Raises:
+          ArgumentError: If the checkpoint does not fit these networks and optimizers.
+        """
+        path = newest_undamaged(self._folder, rename_damaged=for_training and not read_only)
+        if path is None:
+            return None
+        facts = read_facts(path)
+        if check:
+            check(facts)
+        try:
+            variables = str(path / "variables")
+            if for_training:
+                self._checkpoint.read(variables).assert_consumed()
+            else:
+                restored = self._networks_alone().read(variables)
+                restored.assert_existing_objects_matched().expect_partial()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            cause = str(error).strip().splitlines()[0]
+            raise ArgumentError(
+                "checkpoint", path, f"does not fit these settings: {cause}", _OTHER_RUN
+            ) from error
+        return facts
+
+    def _save(self, facts: Facts) -> None:
+        step = int(self._gan.step.numpy())
+        path = self._folder / f"step_{step:07d}"
+        partial = self._folder / f"partial_{step:07d}"
+        if path.exists():
+            return
+        for rest in self._folder.glob("partial_*"):
+            shutil.rmtree(rest)
+        partial.mkdir(parents=True)
+        try:
+            self._checkpoint.write(str(partial / "variables"))
+        except tf.errors.OpError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise OSError(f"cannot write {partial}: {error.message}") from error
+        self._thread = threading.Thread(target=self._commit, args=(partial, path, step, facts))
+        self._thread.start()
+
+    def _commit(self, partial: Path, path: Path, step: int, facts: Facts) -> None:
+        try:
+            (partial / "facts.json").write_text(
+                json.dumps({"step": step, **facts}, indent=2) + "\n", encoding="utf-8"
+            )
+            write_manifest(partial)
+            partial.rename(path)
+            sync(self._folder)
+            for old in self._superfluous():
+                shutil.rmtree(old)
+        except OSError as error:
+            # What is left of it would take the room that the next attempt needs.
+            shutil.rmtree(partial, ignore_errors=True)
+            self._error = error
+
+    def _superfluous(self) -> list[Path]:
+        paths = self.paths()
+        scores = {path: score_of(path) for path in paths}
+        scored = [path for path in paths if scores[path] is not None]
+        best = min(scored, key=scores.get, default=None)
+        return [path for path in paths[: -self._keep] if path != best]
+
+    def _networks_alone(self) -> tf.train.Checkpoint:
+        gan = self._gan
+        names = ("generator", "discriminator", "generator_average", "step")
+        parts = {name: getattr(gan, name) for name in names if getattr(gan, name) is not None}
+        return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))

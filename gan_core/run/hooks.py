@@ -1,0 +1,231 @@
+"""What happens between calls of steps."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import tensorflow as tf
+
+from gan_core.durable_files import write_durably
+from gan_core.errors import check_positive
+from gan_core.images import to_uint8
+from gan_core.random_streams import stream_seed
+from gan_core.run.checkpoints import Checkpoints
+from gan_core.run.curves import curves_png, read_metrics
+from gan_core.run.pictures import grid, with_caption
+from gan_core.run.process_memory import resident_gib
+from gan_core.run.writers import Writer
+from gan_core.step import GanStep
+from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, gradient_check
+
+Hook = Callable[[int, Metrics], None]
+"""Called as hook(step, metrics) after each call of steps."""
+
+_WAIT = "data_wait_seconds"
+_CHECKS = {gradient_check(GENERATOR), gradient_check(DISCRIMINATOR)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Every:
+    """Calls a hook at the multiples of `every_steps`, and at the steps `also_at`.
+
+    `train` ends a call of steps at each of them, so that none is passed over.
+
+    Raises:
+      ArgumentError: If `every_steps` is not above 0.
+    """
+
+    every_steps: int
+    hook: Hook
+    also_at: Sequence[int] = ()
+
+    def __post_init__(self) -> None:
+        check_positive("every_steps", self.every_steps)
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Passes on what is due."""
+        if self.is_due(step):
+            self.hook(step, metrics)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the hook is called at `step`."""
+        return step % self.every_steps == 0 or step in self.also_at
+
+    def last_due(self, step: int) -> int:
+        """The last step up to `step` at which the hook is called; 0 where there is none."""
+        early = [due for due in self.also_at if due <= step]
+        return max([step - step % self.every_steps, *early])
+
+
+class KeepTrying:
+    """Calls a hook that writes; where the disk refuses, says so and lets training go on.
+
+    Args:
+      name: What is written, for people.
+      hook: Raises `OSError` where it cannot write.
+      attempts: The failure in a row that is raised; none where None.
+    """
+
+    def __init__(self, name: str, hook: Hook, attempts: int | None = None):
+        self._name = name
+        self._hook = hook
+        self._attempts = attempts
+        self._failures = 0
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Calls the hook."""
+        try:
+            self._hook(step, metrics)
+        except OSError as error:
+            self._failures += 1
+            if self._failures == self._attempts:
+                raise
+            warnings.warn(
+                f"step {step:,}: {self._name} cannot be written ({error}); training goes on, and "
+                "it is tried again the next time",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        else:
+            self._failures = 0
+
+
+class MetricsWindow:
+    """Collects the metrics of each call, and writes their means since the last time.
+
+    Use `add` after every call and `write` at an interval. Beside the means it writes
+    `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1; not
+    under op determinism, which refuses TensorFlow's clock), `seconds` of training in the whole
+    run, `checkpoint_pause` (seconds since the last time) and `memory_gib`. The rates leave out the
+    first call, in which TensorFlow traces and optimises the graph. `state` and `restore` carry what
+    is collected over a stop between two lines.
+
+    Args:
+      gan: What is trained.
+      writer: Where the means go.
+      checkpoints: Whose pauses are written; none where None.
+      clock: Seconds, from any origin.
+    """
+
+    def __init__(
+        self,
+        gan: GanStep,
+        writer: Writer,
+        checkpoints: Checkpoints | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._gan = gan
+        self._writer = writer
+        self._checkpoints = checkpoints
+        self._clock = clock
+        self._last_step = int(gan.step.numpy())
+        self._window_start_step = self._last_step
+        self._started = clock()
+        self._pause_before = checkpoints.pause_seconds if checkpoints else 0.0
+        self._sums: Metrics = {}
+        self._waited: tf.Tensor | float | None = None
+        self._rate_start: tuple[float, int, int] | None = None
+
+    def state(self) -> dict[str, object]:
+        """What was collected since the last line, as JSON: exact, and without the waiting."""
+        return {
+            "start_step": self._window_start_step,
+            "seconds": self._clock() - self._started,
+            "sums": {name: float(total) for name, total in self._sums.items()},
+        }
+
+    def restore(self, state: dict[str, object]) -> None:
+        """Goes on from a `state` that was saved at the present step."""
+        self._window_start_step = state["start_step"]
+        self._started = self._clock() - state["seconds"]
+        self._sums = {name: tf.constant(total) for name, total in state["sums"].items()}
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Adds a call's metrics, on the device: nothing waits for the call to finish."""
+        num_steps = float(step - self._last_step)
+        self._last_step = step
+        for name, mean in metrics.items():
+            if name == _WAIT:
+                self._waited = (self._waited or 0.0) + mean * num_steps
+            elif name not in _CHECKS:
+                self._sums[name] = self._sums.get(name, 0.0) + mean * num_steps
+        if self._rate_start is None:
+            tf.nest.map_structure(lambda mean: mean.numpy(), metrics)
+            self._start_rate()
+
+    def write(self, step: int, metrics: Metrics) -> None:
+        """Writes the means since the last time and starts anew."""
+        del metrics
+        num_steps = step - self._window_start_step
+        means = {name: float(total) / num_steps for name, total in self._sums.items()}
+        images_seen = int(self._gan.images_seen.numpy())
+        now = self._clock()
+        timing = {"images_seen": images_seen, "seconds": now - self._started}
+        start, start_step, start_images = self._rate_start
+        if step > start_step:
+            duration = max(now - start, 1e-9)
+            timing["images_per_sec"] = (images_seen - start_images) / duration
+            timing["steps_per_sec"] = (step - start_step) / duration
+            if self._waited is not None:
+                timing["data_wait"] = float(self._waited) / duration
+        if self._checkpoints:
+            timing["checkpoint_pause"] = self._checkpoints.pause_seconds - self._pause_before
+            self._pause_before = self._checkpoints.pause_seconds
+        timing["memory_gib"] = resident_gib()
+        self._window_start_step = step
+        self._sums = {}
+        self._start_rate()
+        self._writer.write_scalars(step, timing | means)
+
+    def _start_rate(self) -> None:
+        images_seen = int(self._gan.images_seen.numpy())
+        self._waited = None
+        self._rate_start = (self._clock(), self._last_step, images_seen)
+
+
+class SampleGrid:
+    """Shows what the generator makes of the same latents, time after time.
+
+    Args:
+      gan: What is trained.
+      writer: Where the pictures go, as `samples`.
+      caption: What was trained, on which data; the step is added to it.
+      num_images: How many, in a square.
+    """
+
+    def __init__(self, gan: GanStep, writer: Writer, caption: str, num_images: int = 64):
+        self._gan = gan
+        self._writer = writer
+        self._caption = caption
+        seed = stream_seed(gan.seed, "sample_latents", 0)
+        self._latents = gan.latents(num_images, seed)
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Writes one grid."""
+        del metrics
+        pictures = to_uint8(self._gan.sample(self._latents), self._gan.value_range)
+        picture = with_caption(grid(pictures), f"{self._caption}, step {step:,}")
+        self._writer.write_picture(step, "samples", picture)
+
+
+class CurvesPicture:
+    """Draws the curves of the run so far: `curves.png` from `metrics.jsonl`.
+
+    Args:
+      workdir: The run's folder, where both are.
+      title: What was trained, on which data.
+    """
+
+    def __init__(self, workdir: Path, title: str):
+        self._workdir = workdir
+        self._title = title
+
+    def __call__(self, step: int, metrics: Metrics) -> None:
+        """Writes the picture anew."""
+        del step, metrics
+        lines = read_metrics(self._workdir / "metrics.jsonl")
+        write_durably(self._workdir / "curves.png", curves_png(lines, self._title))

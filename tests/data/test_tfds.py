@@ -1,0 +1,158 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gan_core
+from gan_core.data import tfds as tfds_source
+from gan_core.errors import ArgumentError
+
+
+def make_tfds_set(data_dir, name, images, labels):
+    """Writes a prepared TensorFlow Datasets set."""
+    import tensorflow_datasets as tfds
+
+    shapes = {image.shape for image in images}
+    shape = images[0].shape if len(shapes) == 1 else (None, None, images[0].shape[-1])
+    features = {
+        "image": tfds.features.Image(shape=shape),
+        "label": tfds.features.ClassLabel(names=["left", "right"]),
+    }
+    examples = tf.data.Dataset.from_generator(
+        lambda: (
+            {"image": image, "label": int(label)}
+            for image, label in zip(images, labels, strict=True)
+        ),
+        output_signature={
+            "image": tf.TensorSpec(shape, tf.uint8),
+            "label": tf.TensorSpec((), tf.int64),
+        },
+    )
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name=name,
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": examples},
+        data_dir=str(data_dir),
+    )
+
+
+def read(name, data_dir, tmp_path, **kwargs):
+    return gan_core.data.tfds_images(
+        name, data_dir=str(data_dir), cache_dir=tmp_path / "cache", **kwargs
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_set(tmp_path_factory):
+    data_dir = tmp_path_factory.mktemp("tfds")
+    images = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
+    make_tfds_set(data_dir, "tiny_set", images, [0, 1, 0, 1, 1])
+    return data_dir, images
+
+
+def rows(images):
+    return sorted(image.tobytes() for image in images)
+
+
+def test_reads_a_prepared_set(tiny_set, tmp_path):
+    data_dir, images = tiny_set
+    source = read("tiny_set", data_dir, tmp_path)
+    assert source.name == "tiny_set/train"
+    assert rows(source.images) == rows(images)
+    assert sorted(source.labels) == [0, 0, 1, 1, 1]
+    assert source.class_names == ("left", "right")
+    assert source.facts() == "tiny_set/train: 5 images of 6x7x3, 2 classes, 0.0 MiB in memory"
+
+
+def test_what_does_not_fit_is_read_from_a_file_that_is_written_once(tiny_set, tmp_path):
+    data_dir, images = tiny_set
+    source = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
+    assert isinstance(source.images, np.memmap)
+    assert "on disk" in source.facts()
+    assert rows(source.images) == rows(images)
+    [written] = (tmp_path / "cache").glob("*/images.npy")
+    before = written.stat().st_mtime_ns
+    again = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
+    np.testing.assert_array_equal(again.images, source.images)
+    np.testing.assert_array_equal(again.labels, source.labels)
+    assert written.stat().st_mtime_ns == before
+
+
+def test_a_cache_cut_off_while_it_was_written_is_written_anew(tiny_set, tmp_path):
+    data_dir, images = tiny_set
+    read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
+    [folder] = (tmp_path / "cache").iterdir()
+    partial = folder.rename(folder.with_name(folder.name + ".partial_abc"))
+    (partial / "images.npy").write_bytes(b"half")
+    source = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
+    assert rows(source.images) == rows(images)
+
+
+def test_a_cache_folder_that_cannot_be_made_is_an_error_of_the_flag(tiny_set, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(ArgumentError, match=r"`cache_dir` \(.*\) cannot take 0 MiB"):
+        read("tiny_set", tiny_set[0], tmp_path, memory_limit_bytes=100)
+
+
+def test_images_are_fitted_to_the_size_asked_for(tiny_set, tmp_path):
+    data_dir, images = tiny_set
+    source = read("tiny_set", data_dir, tmp_path, image_shape=(4, 4, 1))
+    assert source.image_shape == (4, 4, 1)
+    assert "fitted from 6x7x3 (crop: centre)" in source.facts()
+    assert abs(source.images.mean() - images.mean()) < 10
+
+
+def test_unequal_sizes_are_named(tmp_path):
+    images = [np.zeros((6, 7, 3), np.uint8), np.zeros((5, 9, 3), np.uint8)]
+    make_tfds_set(tmp_path, "unequal_set", images, [0, 1])
+    with pytest.raises(ArgumentError, match=r"one size, but has (6x7x3 and 5x9x3|5x9x3 and 6x7x3)"):
+        read("unequal_set", tmp_path, tmp_path)
+
+
+def test_unknown_set_gets_a_suggestion(tmp_path):
+    with pytest.raises(ArgumentError, match=r"`dataset` \(svhn_croped\) .* did you mean svhn_crop"):
+        read("svhn_croped", tmp_path, tmp_path)
+
+
+def test_unknown_split_lists_those_there_are(tiny_set, tmp_path):
+    with pytest.raises(ArgumentError, match=r"`split` \(tain\) .* use one of train"):
+        read("tiny_set", tiny_set[0], tmp_path, split="tain")
+
+
+def test_missing_data_without_network_fails_at_once_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_source, "_is_online", lambda: False)
+    monkeypatch.setattr("tensorflow_datasets.core.constants.DATA_DIR", str(tmp_path))
+    for data_dir in (str(tmp_path), None):
+        with pytest.raises(ArgumentError, match=rf"`data_dir` \({tmp_path}\) must hold a prepared"):
+            gan_core.data.tfds_images("mnist", data_dir=data_dir, cache_dir=tmp_path / "cache")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((2, 4, 4, 3), np.float32), np.zeros((0, 4, 4, 3), np.uint8), np.zeros(3)]
+)
+def test_source_refuses_what_is_no_array_of_images(images):
+    with pytest.raises(ArgumentError, match=r"`images` \(.*\) must be uint8 \[N, H, W, C\]"):
+        gan_core.data.ImageSource("x", images, np.zeros(len(images), np.int64))
+
+
+def test_source_refuses_missing_labels():
+    with pytest.raises(
+        ArgumentError, match=r"`labels` \(\[1\]\) must hold one label for each of 2"
+    ):
+        gan_core.data.ImageSource("x", np.zeros((2, 4, 4, 3), np.uint8), np.zeros(1, np.int64))
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "count", "shape"),
+    [
+        ("mnist", "train", 60_000, (28, 28, 1)),
+        ("fashion_mnist", "test", 10_000, (28, 28, 1)),
+        ("svhn_cropped", "train[:100]", 100, (32, 32, 3)),
+    ],
+)
+def test_reads_real_sets(real_data_dir, tmp_path, name, split, count, shape):
+    source = read(name, real_data_dir, tmp_path, split=split)
+    assert source.images.shape == (count, *shape)
+    assert set(source.labels) <= set(range(-1, 10))
+    assert 0.02 < source.images.mean() / 255 < 0.9

@@ -1,0 +1,200 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gan_core
+from gan_core.fast import convolution
+from gan_core.fast.layers import BatchNormalization
+
+
+def pair(shape, policy="float32", **kwargs):
+    """Keras's layer and ours, with the same weights, none of them at its neutral start."""
+    made = []
+    for kind in (keras.layers.BatchNormalization, BatchNormalization):
+        layer = kind(dtype=policy, **kwargs)
+        layer.build((None, *shape))
+        rng = np.random.default_rng(1)
+        layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+        made.append(layer)
+    return made
+
+
+def run(layer, inputs, training=True):
+    """Outputs, gradients by inputs and weights, and the weights after the pass."""
+    inputs = tf.constant(inputs)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs, training=training)
+        loss = tf.reduce_sum(tf.sin(tf.cast(outputs, tf.float32)))
+    gradients = tape.gradient(loss, [inputs, *(v.value for v in layer.trainable_variables)])
+    return [tf.cast(x, tf.float32).numpy() for x in (outputs, *gradients)] + layer.get_weights()
+
+
+@pytest.mark.parametrize("shape", [(4, 4, 8), (7, 5, 3), (1, 1, 2)])
+@pytest.mark.parametrize("arguments", [{}, {"scale": False}, {"center": False, "momentum": 0.5}])
+@pytest.mark.parametrize("training", [True, False])
+def test_equals_keras_forward_and_backward(shape, arguments, training):
+    inputs = np.random.default_rng(0).normal(1.0, 2.0, (6, *shape)).astype(np.float32)
+    expected, found = (run(layer, inputs, training) for layer in pair(shape, **arguments))
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_equals_keras_to_the_rounding_of_bfloat16():
+    inputs = np.random.default_rng(0).normal(1.0, 2.0, (16, 4, 4, 8))
+    inputs = tf.cast(inputs, tf.bfloat16)
+    expected, found = (run(layer, inputs) for layer in pair((4, 4, 8), "mixed_bfloat16"))
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02 * np.abs(a).max())
+
+
+def test_second_derivatives_equal_keras():
+    """What gradient penalties need: the derivative of a gradient's norm by the weights."""
+    inputs = tf.constant(np.random.default_rng(0).normal(size=(6, 4, 4, 3)), tf.float32)
+    results = []
+    for layer in pair((4, 4, 3)):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                score = tf.reduce_sum(tf.sin(layer(inputs, training=True)))
+            penalty = tf.reduce_sum(inner.gradient(score, inputs) ** 2)
+        results.append(outer.gradient(penalty, [v.value for v in layer.trainable_variables]))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3)
+
+
+def test_what_is_not_fused_goes_to_keras():
+    inputs = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    expected, found = (run(layer, inputs) for layer in pair((5,)))
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_saves_and_loads_as_a_keras_layer(tmp_path):
+    model = keras.Sequential([keras.Input((4, 4, 2)), BatchNormalization(momentum=0.7)])
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.layers[0], BatchNormalization)
+    assert loaded.layers[0].momentum == 0.7
+
+
+def convolutions(kind, policy="mixed_bfloat16", **arguments):
+    """Keras's layer and ours, with the same weights."""
+    made = []
+    for module in (keras.layers, gan_core.fast):
+        layer = getattr(module, kind)(96, 5, padding="same", dtype=policy, **arguments)
+        layer.build((None, 8, 8, 96))
+        rng = np.random.default_rng(1)
+        layer.set_weights([rng.normal(0, 0.05, weight.shape) for weight in layer.get_weights()])
+        made.append(layer)
+    return made
+
+
+def operations_of_gradient(layer, size):
+    """The types of what TensorFlow computes for the gradients of a layer."""
+
+    @tf.function
+    def gradient(inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = tf.reduce_sum(layer(inputs))
+        return tape.gradient(outputs, [inputs, layer.kernel.value])
+
+    inputs = tf.zeros([2, size, size, 96], layer.compute_dtype)
+    return {o.type for o in gradient.get_concrete_function(inputs).graph.get_operations()}
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
+@pytest.mark.parametrize("size", [4, 5, 8])
+@pytest.mark.parametrize(
+    "arguments", [{"strides": 2}, {"strides": 1, "activation": "tanh"}, {"use_bias": False}]
+)
+def test_convolutions_equal_keras_to_the_rounding_of_bfloat16(kind, size, arguments):
+    inputs = np.random.default_rng(0).normal(size=(6, size, size, 96))
+    inputs = tf.cast(inputs, tf.bfloat16)
+    expected, found = (run(layer, inputs, None) for layer in convolutions(kind, **arguments))
+    for a, b in zip(expected, found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.02, atol=0.02 * np.abs(a).max())
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
+def test_convolutions_leave_tensorflows_gradient_only_where_they_are_faster(kind, monkeypatch):
+    if not convolution.has_faster_ways():
+        pytest.skip("measured on x86 without a GPU only")
+    size = {"Conv2D": 8, "Conv2DTranspose": 4}[kind]
+    slow = "Conv2DBackpropFilter"
+    keras_layer, layer = convolutions(kind, strides=2)
+
+    assert slow not in operations_of_gradient(layer, size)
+    assert slow in operations_of_gradient(layer, 8 * size)
+    assert slow in operations_of_gradient(convolutions(kind, "float32", strides=2)[1], size)
+    assert slow in operations_of_gradient(keras_layer, size)
+    monkeypatch.setattr(convolution, "has_faster_ways", lambda: False)
+    assert slow in operations_of_gradient(layer, size)
+
+
+@pytest.mark.parametrize("kind", ["Conv2D", "Conv2DTranspose"])
+def test_second_derivatives_of_convolutions_equal_keras(kind):
+    size = {"Conv2D": 8, "Conv2DTranspose": 4}[kind]
+    inputs = tf.cast(np.random.default_rng(0).normal(size=(6, size, size, 96)), tf.bfloat16)
+    results = []
+    for layer in convolutions(kind, strides=2):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(inputs)
+                score = tf.reduce_sum(tf.sin(tf.cast(layer(inputs), tf.float32)))
+            penalty = tf.reduce_sum(tf.cast(inner.gradient(score, inputs), tf.float32) ** 2)
+        results.append(outer.gradient(penalty, layer.kernel.value).numpy())
+    np.testing.assert_allclose(*results, rtol=0.05, atol=0.03 * np.abs(results[0]).max())
+
+
+def test_convolutions_save_and_load_as_keras_layers(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            gan_core.fast.Conv2D(4, 5, 2, "same"),
+            gan_core.fast.Conv2DTranspose(3, 5, 2),
+        ]
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    inputs = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model(inputs), loaded(inputs))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("faster", [True, False])
+def test_upsampling_and_convolution_in_one_equal_keras(policy, faster, monkeypatch, tmp_path):
+    monkeypatch.setattr(convolution, "has_faster_ways", lambda: faster)
+    ours = keras.Sequential(
+        [
+            keras.Input((4, 6, 3)),
+            gan_core.fast.UpSamplingConv2D(5, 5, activation="tanh", dtype=policy),
+        ]
+    )
+    kerass = keras.Sequential(
+        [
+            keras.Input((4, 6, 3)),
+            keras.layers.UpSampling2D(2, dtype=policy),
+            keras.layers.Conv2D(5, 5, padding="same", activation="tanh", dtype=policy),
+        ]
+    )
+    rng = np.random.default_rng(1)
+    kerass.set_weights([rng.normal(0, 0.1, w.shape) for w in ours.get_weights()])
+    ours.set_weights(kerass.get_weights())
+    assert ours.output_shape == kerass.output_shape == (None, 8, 12, 5)
+    ours.save(tmp_path / "model.keras")
+    ours = keras.models.load_model(tmp_path / "model.keras")
+
+    inputs = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    tolerance = 1e-5 if policy == "float32" else 0.02
+    for found, expected in zip(run(ours, inputs), run(kerass, inputs), strict=True):
+        np.testing.assert_allclose(
+            found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
+        )
+
+
+def test_upsampling_takes_no_strides():
+    with pytest.raises(gan_core.ArgumentError, match="strides"):
+        gan_core.fast.UpSamplingConv2D(5, 5, strides=2)

@@ -1,0 +1,37 @@
+import platform
+import re
+import subprocess
+import sys
+
+import pytest
+
+import gan_core
+from gan_core.errors import ArgumentError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from gan_core.run.run_lock import RunLock
+lock = RunLock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(300)
+"""
+
+
+def test_a_second_process_is_refused_and_one_that_died_leaves_nothing_locked(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout.readline() == "held\n"
+        words = f'"host": "{platform.node()}", "process_id": {holder.pid}'
+        with pytest.raises(ArgumentError, match=rf"must not be in use, .*{re.escape(words)}"):
+            gan_core.run.RunLock(tmp_path)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+    remedy = "wait for it, stop it, or choose another folder"
+    with gan_core.run.RunLock(tmp_path), pytest.raises(ArgumentError, match=remedy):
+        gan_core.run.RunLock(tmp_path)
+    gan_core.run.RunLock(tmp_path).close()

@@ -1,0 +1,49 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import gan_core
+
+BUSY = """
+import os, sys, time
+from gan_core.run.stop_signals import StopSignals
+with StopSignals(announce=lambda words: print(words, flush=True)) as signals:
+    print("ready", flush=True)
+    # One call into C that holds signal handlers back, like a call of many steps.
+    while signals.received is None:
+        time.sleep(0.01)
+    print("first", flush=True)
+    __import__("threading").Event().wait(60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_is_noted_and_handlers_come_back(number):
+    before = signal.getsignal(number)
+    with gan_core.run.StopSignals() as signals:
+        assert signals.received is None
+        os.kill(os.getpid(), number)
+        deadline = time.monotonic() + 10
+        while signals.received is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert signals.received == number
+    assert signal.getsignal(number) is before
+
+
+def test_the_second_ends_the_process_at_once():
+    process = subprocess.Popen([sys.executable, "-c", BUSY], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        lines = {process.stdout.readline() for _ in range(2)}
+        assert "first\n" in lines
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
