@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import gan_core
-from experiments import exit_codes, parts, run_folder
+from experiments import exit_codes, parts
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from gan_core import ArgumentError
@@ -19,7 +19,7 @@ _GENERATED_AT_ONCE = 64
 def run(experiment: Experiment, settings: Settings) -> int:
     """Writes a grid, or single pictures; returns the exit code."""
     output = Path(settings.output or Path(settings.workdir) / "generated.png")
-    run_folder.check_writable("output", output.parent if output.suffix == ".png" else output)
+    gan_core.run.check_writable("output", output.parent if output.suffix == ".png" else output)
     folder = Path(settings.workdir) / "checkpoints"
     facts = gan_core.run.latest_facts(folder)
     if facts is None:
@@ -36,11 +36,11 @@ def run(experiment: Experiment, settings: Settings) -> int:
     pictures = _generate_pictures(gan, settings)
     about = f"{experiment.name}, {facts['data']}, step {facts['step']:,}"
     if output.suffix == ".png":
-        run_folder.make_folder("output", output.parent)
+        gan_core.run.make_folder("output", output.parent)
         grid = gan_core.run.with_caption(gan_core.run.grid(pictures), about)
         output.write_bytes(gan_core.run.png_bytes(grid, about))
     else:
-        run_folder.make_folder("output", output)
+        gan_core.run.make_folder("output", output)
         for number, picture in enumerate(pictures):
             path = output / f"{number:06d}.png"
             path.write_bytes(gan_core.run.png_bytes(picture, about))

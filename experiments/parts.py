@@ -13,7 +13,6 @@ import keras
 import tensorflow as tf
 
 import gan_core
-from experiments import run_folder
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from gan_core import ArgumentError
@@ -137,6 +136,12 @@ def make_schedule(settings: Settings) -> gan_core.Schedule:
     return gan_core.alternating(settings.discriminator_updates)
 
 
+def make_plan(settings: Settings) -> gan_core.run.Plan:
+    """How far, and what is written when."""
+    names = [field.name for field in dataclasses.fields(gan_core.run.Plan)]
+    return gan_core.run.Plan(**{name: getattr(settings, name) for name in names})
+
+
 def set_learning_rates(gan: gan_core.GanStep, settings: Settings) -> None:
     """Gives both optimizers the settings' rates: those of a checkpoint may be others."""
     for optimizer, rate in (
@@ -159,7 +164,7 @@ def describe_disk_use(gan: gan_core.GanStep, settings: Settings) -> str:
     one = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
     # One more than is kept while the newest is being written, and the best.
     most = one * (settings.keep_checkpoints + 1)
-    free = shutil.disk_usage(run_folder.nearest_existing(Path(settings.workdir))).free
+    free = shutil.disk_usage(gan_core.run.nearest_existing(Path(settings.workdir))).free
     if free < most:
         warnings.warn(
             f"--workdir={settings.workdir} has {free / 2**20:,.0f} MiB of room, and checkpoints "

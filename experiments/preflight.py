@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gan_core
-from experiments import flags, run_folder
+from experiments import flags
 from experiments.experiment import Experiment
 from experiments.flags import Settings
 from gan_core import ArgumentError
@@ -25,7 +25,7 @@ def check(experiment: Experiment, settings: Settings) -> None:
     workdir = Path(settings.workdir)
     facts = gan_core.run.newest_facts(workdir / "checkpoints")
     if settings.mode == "train":
-        run_folder.check_writable("workdir", workdir)
+        gan_core.run.check_writable("workdir", workdir)
         has_workers = settings.strategy == "multi_worker" or settings.workers > 1
         is_one_of_them = has_workers and "TF_CONFIG" in os.environ  # the chief may hold it already
         if not (settings.dry_run or is_one_of_them):

@@ -8,10 +8,11 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from experiments import exit_codes, flags, launcher, preflight, startup
+from experiments import exit_codes, flags, launcher, preflight
 from experiments.experiment import Experiment
 from experiments.quiet_startup import import_tensorflow_quietly
 from gan_core import ArgumentError
+from gan_core.run import startup_clock
 
 _MODES = {"train": "training", "generate": "generating", "info": "informing"}
 
@@ -30,7 +31,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None
 def run(experiment: Experiment, arguments: Sequence[str]) -> int:
     """`main` without the exit: returns the exit code."""
     defaults = {"workdir": f"runs/{experiment.name}", **experiment.defaults}
-    startup.begin()
+    startup_clock.begin()
     try:
         settings = flags.parse(arguments, defaults)
         if settings is None:
@@ -42,9 +43,9 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
             module = f"experiments.{experiment.name}"
             return launcher.launch(module, arguments, settings.workers)
         # Nothing above needs TensorFlow, whose import takes seconds; everything below does.
-        startup.lap("checks")
+        startup_clock.lap("checks")
         import_tensorflow_quietly()
-        startup.lap("TensorFlow")
+        startup_clock.lap("TensorFlow")
         mode = importlib.import_module(f"experiments.{_MODES[settings.mode]}")
         return mode.run(experiment, settings)
     except ArgumentError as error:

@@ -14,6 +14,9 @@ STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 """Which arithmetic the networks use: see `gan_core.fast.choose_precision`."""
 
+ON_NAN = ("stop", "rollback")
+"""What a run does where a loss or a gradient is not finite: see `gan_core.run.Plan`."""
+
 ARRAY_FILE_ENDINGS = (".npy", ".npz")
 """Files of images: see `gan_core.data.array_file_images`."""
 

@@ -121,6 +121,11 @@ class GanStep(tf.Module):
         self.generator_updates = _counter("generator_updates")
         self.rollbacks = _counter("rollbacks")
 
+    @property
+    def strategy(self) -> tf.distribute.Strategy:
+        """The strategy under which it was built."""
+        return self._strategy
+
     def update_discriminator(self, batch: Any) -> Metrics:
         """Updates the discriminator on a batch and on fresh fakes; no generator variable changes.
 

@@ -111,7 +111,7 @@ def sum_over_workers(
 ) -> tuple[list[int], int]:
     """What the numbers of all processes add up to, and how many processes there are.
 
-    All processes must call it, and it returns when all have: it is also where they meet.
+    All processes must call it, and it returns when all have.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return list(numbers), 1
@@ -120,6 +120,11 @@ def sum_over_workers(
     per_replica = strategy.run(lambda: tf.constant([*numbers, 1], tf.int64))
     *sums, count = strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None).numpy()
     return [int(total) // replicas for total in sums], int(count) // replicas
+
+
+def meet_workers(strategy: tf.distribute.Strategy) -> None:
+    """A barrier: returns when all processes of the strategy have called it."""
+    sum_over_workers(strategy, [])
 
 
 def describe_strategy(strategy: tf.distribute.Strategy) -> str:

@@ -97,12 +97,19 @@ def test_each_module_has_its_tests():
         for path in (ROOT / "tests").rglob("test_*.py")
     }
     # Exercised where they are used: the types everywhere, schedules by the loop, curves by hooks,
-    # the files of checkpoints by the checkpoints, the game by the step.
+    # the files of checkpoints by the checkpoints, the game by the step, a run's parts by the run.
     without = {
         "__init__",
         "choices",
         "types",
         "run.checkpoint_files",
+        "run.folders",
+        "run.outcome",
+        "run.outputs",
+        "run.plan",
+        "run.record",
+        "run.run_data",
+        "run.startup",
         "game",
         "update_schedules",
         "run.curves",

@@ -256,7 +256,7 @@ def test_a_crash_before_the_last_checkpoint_writes_the_end_again(tmp_path, monke
         raise OSError("No space left on device")
 
     odd = ["--log_every_steps=2", "--total_steps=5", f"--workdir={tmp_path}"]
-    monkeypatch.setattr("experiments.run_folder.write_gif", refuse)
+    monkeypatch.setattr("gan_core.run.outputs._write_film", refuse)
     assert run(*odd) == 74
     monkeypatch.undo()
     assert run(*odd) == 0
@@ -304,7 +304,7 @@ def test_not_finite_stops_names_the_term_and_saves_the_batch(not_finite, tmp_pat
     assert run(*NAN, f"--workdir={tmp_path}") == 70
     captured = capsys.readouterr()
     words = "not finite at step 4: generator/loss, generator/adversarial, generator/gradient"
-    assert f"error: {words}; try lower learning rates, or --on_nan=rollback" in captured.err
+    assert f"error: {words}; try lower learning rates, or on_nan=rollback" in captured.err
     assert f"{words}; the batch is in {tmp_path}/diagnosis/step_0000004.npz" in captured.out
     with np.load(tmp_path / "diagnosis" / "step_0000004.npz") as saved:
         np.testing.assert_array_equal(saved["numbers"], range(12, 16))

@@ -3,7 +3,7 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from gan_core.choices import STRATEGIES
+    from gan_core.choices import ON_NAN, STRATEGIES
     from gan_core.durable_files import write_durably
     from gan_core.run.checkpoint_files import (
         Facts,
@@ -15,6 +15,7 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.run.checkpoints import Checkpoints
     from gan_core.run.curves import curves_png, read_metrics
+    from gan_core.run.folders import check_writable, make_folder, nearest_existing
     from gan_core.run.hooks import (
         CurvesPicture,
         Every,
@@ -24,9 +25,13 @@ with epy.lazy_api_imports(globals()):
         SampleGrid,
     )
     from gan_core.run.loop import NotFiniteError, make_step_loop
+    from gan_core.run.outcome import Ending, Outcome
     from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
+    from gan_core.run.plan import Plan
     from gan_core.run.process_memory import peak_resident_gib, resident_gib
+    from gan_core.run.run import Identity, Run
     from gan_core.run.run_lock import RunLock
+    from gan_core.run.startup import StartupClock, startup_clock
     from gan_core.run.status_line import StatusWriter, duration, say
     from gan_core.run.stop_signals import StopSignals
     from gan_core.run.writers import (

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from gan_core.durable_files import write_durably
@@ -18,12 +19,13 @@ from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.curves import curves_png, read_metrics
 from gan_core.run.pictures import grid, with_caption
 from gan_core.run.process_memory import resident_gib
+from gan_core.run.record import WindowRecord
 from gan_core.run.writers import Writer
 from gan_core.step import GanStep
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, gradient_check
 
-Hook = Callable[[int, Metrics], None]
-"""Called as hook(step, metrics) after each call of steps."""
+Hook = Callable[[int, Metrics], bool | None]
+"""Called as hook(step, metrics) after each call of steps; one that returns True ends training."""
 
 _WAIT = "data_wait_seconds"
 _CHECKS = {gradient_check(GENERATOR), gradient_check(DISCRIMINATOR)}
@@ -46,10 +48,9 @@ class Every:
     def __post_init__(self) -> None:
         check_positive("every_steps", self.every_steps)
 
-    def __call__(self, step: int, metrics: Metrics) -> None:
+    def __call__(self, step: int, metrics: Metrics) -> bool | None:
         """Passes on what is due."""
-        if self.is_due(step):
-            self.hook(step, metrics)
+        return self.hook(step, metrics) if self.is_due(step) else None
 
     def is_due(self, step: int) -> bool:
         """Whether the hook is called at `step`."""
@@ -101,8 +102,8 @@ class MetricsWindow:
     `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1; not
     under op determinism, which refuses TensorFlow's clock), `seconds` of training in the whole
     run, `checkpoint_pause` (seconds since the last time) and `memory_gib`. The rates leave out the
-    first call, in which TensorFlow traces and optimises the graph. `state` and `restore` carry what
-    is collected over a stop between two lines.
+    first call, in which TensorFlow traces and optimises the graph. `record` and `restore` carry
+    what is collected over a stop between two lines.
 
     Args:
       gan: What is trained.
@@ -130,19 +131,16 @@ class MetricsWindow:
         self._waited: tf.Tensor | float | None = None
         self._rate_start: tuple[float, int, int] | None = None
 
-    def state(self) -> dict[str, object]:
-        """What was collected since the last line, as JSON: exact, and without the waiting."""
-        return {
-            "start_step": self._window_start_step,
-            "seconds": self._clock() - self._started,
-            "sums": {name: float(total) for name, total in self._sums.items()},
-        }
+    def record(self) -> WindowRecord:
+        """What was collected since the last line: exact, and without the waiting."""
+        sums = {name: float(total) for name, total in self._sums.items()}
+        return WindowRecord(self._window_start_step, self._clock() - self._started, sums)
 
-    def restore(self, state: dict[str, object]) -> None:
-        """Goes on from a `state` that was saved at the present step."""
-        self._window_start_step = state["start_step"]
-        self._started = self._clock() - state["seconds"]
-        self._sums = {name: tf.constant(total) for name, total in state["sums"].items()}
+    def restore(self, record: WindowRecord) -> None:
+        """Goes on from a `record` that was saved at the present step."""
+        self._window_start_step = record.start_step
+        self._started = self._clock() - record.seconds
+        self._sums = {name: tf.constant(total) for name, total in record.sums.items()}
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Adds a call's metrics, on the device: nothing waits for the call to finish."""
@@ -195,21 +193,32 @@ class SampleGrid:
       writer: Where the pictures go, as `samples`.
       caption: What was trained, on which data; the step is added to it.
       num_images: How many, in a square.
+      make_picture: Makes the picture, uint8 [H, W, C], instead of all this.
     """
 
-    def __init__(self, gan: GanStep, writer: Writer, caption: str, num_images: int = 64):
+    def __init__(
+        self,
+        gan: GanStep,
+        writer: Writer,
+        caption: str,
+        num_images: int = 64,
+        make_picture: Callable[[], np.ndarray] | None = None,
+    ):
         self._gan = gan
         self._writer = writer
         self._caption = caption
-        seed = stream_seed(gan.seed, "sample_latents", 0)
-        self._latents = gan.latents(num_images, seed)
+        self._make_picture = make_picture or self._make_grid
+        if make_picture is None:
+            self._latents = gan.latents(num_images, stream_seed(gan.seed, "sample_latents", 0))
 
     def __call__(self, step: int, metrics: Metrics) -> None:
         """Writes one grid."""
         del metrics
-        pictures = to_uint8(self._gan.sample(self._latents), self._gan.value_range)
-        picture = with_caption(grid(pictures), f"{self._caption}, step {step:,}")
+        picture = with_caption(self._make_picture(), f"{self._caption}, step {step:,}")
         self._writer.write_picture(step, "samples", picture)
+
+    def _make_grid(self) -> np.ndarray:
+        return grid(to_uint8(self._gan.sample(self._latents), self._gan.value_range))
 
 
 class CurvesPicture:

@@ -53,7 +53,8 @@ def train(
       schedule: Which updates make one step; `simultaneous()` when None.
       hooks: Called in turn after each call as hook(step, metrics); metrics are the means over
         the call's steps, still on the device, and `data_wait_seconds` a step (not under op
-        determinism, which refuses TensorFlow's clock).
+        determinism, which refuses TensorFlow's clock). Where one returns True, training ends once
+        all have been called.
       stops: Steps at which a call ends besides; each `Every.also_at` of a hook is one of them.
 
     Raises:
@@ -82,8 +83,9 @@ def train(
                 step + finite_steps + 1, {name: float(value) for name, value in failed.items()}
             )
         step += num_steps
-        for hook in hooks:
-            hook(step, metrics)
+        answers = [hook(step, metrics) for hook in hooks]
+        if True in answers:
+            return
 
 
 def make_step_loop(

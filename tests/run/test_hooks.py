@@ -1,5 +1,3 @@
-import json
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -59,19 +57,19 @@ def test_a_window_goes_on_where_it_was_saved(one_device):
 
     def lines(windows):
         recorder = Recorder()
-        state = None
+        record = None
         for steps in windows:
             gan.step.assign(steps[0] - 1)
             window = gan_core.run.MetricsWindow(gan, recorder)
-            if state:
-                window.restore(json.loads(json.dumps(state)))
+            if record:
+                window.restore(record)
             for step in steps:
                 check = {"generator/gradient": tf.zeros([])}
                 loss = {"a/loss": tf.constant(losses[step])}
                 window.add(step, loss | check | {"data_wait_seconds": tf.zeros([])})
                 if step == 4:
                     window.write(step, {})
-            state = window.state()
+            record = window.record()
         [(step, scalars)] = recorder.scalars
         assert "generator/gradient" not in scalars
         return step, scalars["a/loss"]

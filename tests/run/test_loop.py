@@ -125,7 +125,7 @@ def test_a_metric_may_end_in_gradient(one_device):
     gan = tiny_gan.build_gan(one_device)
     window = gan_core.run.MetricsWindow(gan, gan_core.run.Writer())
     window.add(1, {"mine/gradient": tf.constant(2.0), "generator/gradient": tf.constant(0.0)})
-    assert window.state()["sums"] == {"mine/gradient": 2.0}
+    assert window.record().sums == {"mine/gradient": 2.0}
 
 
 class NotFiniteAt(gan_core.Game):

@@ -1,0 +1,36 @@
+"""How a run ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+
+class Ending(enum.Enum):
+    """Why a run came to its end."""
+
+    DONE = "done"
+    STOPPED = "stopped by a signal, and saved"
+    NOT_FINITE = "a loss or a gradient was NaN or infinite"
+    CANNOT_WRITE = "the folder could no longer be written to"
+    WORKER_GONE = "another worker of the run is gone"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+      ending: Why.
+      step: Where.
+      words: The same for people, in one line, with what to do now.
+    """
+
+    ending: Ending
+    step: int
+    words: str
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether something went wrong: neither the last step nor a signal ended it."""
+        return self.ending not in (Ending.DONE, Ending.STOPPED)

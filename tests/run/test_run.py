@@ -1,0 +1,181 @@
+"""A run by the library alone, without flags; `test_training.py` tries the rest as users run it."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_gan
+
+import gan_core
+from gan_core.run.record import RunRecord, WindowRecord
+
+PLAN = gan_core.run.Plan(
+    total_steps=12,
+    steps_per_call=2,
+    log_every_steps=4,
+    sample_every_steps=4,
+    checkpoint_every_steps=4,
+)
+
+
+def quiet(words):
+    del words
+
+
+def make_run(strategy, folder, data=None, plan=PLAN, **arguments):
+    gan = tiny_gan.build_gan(strategy, regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5)])
+    data = data or tiny_gan.source()
+    return gan, gan_core.run.Run(gan, data, folder, plan, say=quiet, **arguments)
+
+
+def weights(gan):
+    return [*tiny_gan.values(gan.generator), *tiny_gan.values(gan.discriminator)]
+
+
+def lines(folder):
+    timings = ("sec", "wait", "pause", "memory")
+    found = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not any(t in k for t in timings)} for line in found]
+
+
+def test_a_stopped_run_goes_on_and_ends_bit_for_bit(one_device, tmp_path):
+    at_rest, run = make_run(one_device, tmp_path / "rest")
+    outcome = run.train()
+    assert (outcome.ending, outcome.step) == (gan_core.run.Ending.DONE, 12)
+    assert not outcome.is_failure
+
+    def stop(step, metrics):
+        if step == 6:
+            os.kill(os.getpid(), signal.SIGTERM)
+            while signals.received is None:
+                pass
+
+    signals = gan_core.run.StopSignals()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gan_core.run.run.StopSignals", lambda announce: signals)
+        _, run = make_run(one_device, tmp_path / "stopped", hooks=[stop])
+        outcome = run.train()
+    assert (outcome.ending, outcome.step) == (gan_core.run.Ending.STOPPED, 6)
+    gan, run = make_run(one_device, tmp_path / "stopped")
+    assert run.train().ending is gan_core.run.Ending.DONE
+    for expected, found in zip(weights(at_rest), weights(gan), strict=True):
+        np.testing.assert_array_equal(expected, found)
+    assert lines(tmp_path / "rest") == lines(tmp_path / "stopped")
+    assert [line["step"] for line in lines(tmp_path / "rest")] == [4, 8, 12]
+    for name in ("reals.png", "curves.png", "training.gif", "samples/step_0000012.png"):
+        files = [(tmp_path / which / name).read_bytes() for which in ("rest", "stopped")]
+        assert files[0], name
+        if name != "curves.png":
+            assert files[0] == files[1], name
+
+
+def test_a_finished_run_has_nothing_to_do(one_device, tmp_path):
+    make_run(one_device, tmp_path)[1].train()
+    gan, run = make_run(one_device, tmp_path)
+    outcome = run.train()
+    assert (outcome.ending, outcome.step) == (gan_core.run.Ending.DONE, 12)
+    assert outcome.words.startswith("nothing to do: step 12 is reached")
+    longer = dataclasses.replace(PLAN, total_steps=16)
+    gan, run = make_run(one_device, tmp_path, plan=longer)
+    assert run.train().step == 16
+    assert int(gan.step.numpy()) == 16
+
+
+def test_another_run_is_refused_by_name_of_what_differs(one_device, tmp_path):
+    make_run(one_device, tmp_path, identity=gan_core.run.Identity(settings={"width": 3}))[1].train()
+    identity = gan_core.run.Identity(settings={"width": 4})
+    for data, changes in (
+        (tiny_gan.source(), r"\(width: was 3, now 4\)"),
+        (tiny_gan.source(40), r"\(number of images: was 37, now 40; width: was 3, now 4\)"),
+    ):
+        _, run = make_run(one_device, tmp_path, data=data, identity=identity)
+        for action in (run.check, run.train):
+            with pytest.raises(gan_core.ArgumentError, match=f"holds another run {changes}"):
+                action()
+
+
+def test_check_writes_nothing(one_device, tmp_path):
+    make_run(one_device, tmp_path / "run")[1].check()
+    assert not list(tmp_path.iterdir())
+
+
+def test_own_batches_and_pictures(one_device, tmp_path):
+    starts = []
+
+    def make_batches(first_image):
+        starts.append(first_image)
+        return gan_core.data.image_batches(
+            tiny_gan.source(), global_batch_size=8, strategy=one_device, first_image=first_image
+        )
+
+    def picture():
+        return np.full((8, 400, 3), int(gan.step.numpy()), np.uint8)
+
+    expected, run = make_run(one_device, tmp_path / "source")
+    run.train()
+    half = dataclasses.replace(PLAN, total_steps=8)
+    for plan in (half, PLAN):
+        gan, run = make_run(one_device, tmp_path / "own", make_batches, plan, make_picture=picture)
+        assert run.train().ending is gan_core.run.Ending.DONE
+    assert starts == [0, 64]
+    for one, other in zip(weights(expected), weights(gan), strict=True):
+        np.testing.assert_array_equal(one, other)
+    grid = tf.io.decode_png((tmp_path / "own/samples/step_0000012.png").read_bytes())
+    assert (grid.numpy()[:8] == 12).all()
+
+
+class NotFiniteOnce(gan_core.Game):
+    """At step 5, counted from 0, the generator's loss is not finite; not after a rollback."""
+
+    def generator_terms(self, outputs):
+        is_bad = (self.gan.step == 5) & (self.gan.rollbacks < self.rollbacks_needed)
+        terms = super().generator_terms(outputs)
+        return {name: tf.where(is_bad, np.nan, term) for name, term in terms.items()}
+
+
+@pytest.mark.parametrize(
+    ("on_nan", "needed", "ending"),
+    [("stop", 1, "NOT_FINITE"), ("rollback", 1, "DONE"), ("rollback", 9, "NOT_FINITE")],
+)
+def test_a_loss_that_is_not_finite(one_device, tmp_path, on_nan, needed, ending, capsys):
+    game = NotFiniteOnce()
+    game.gan = tiny_gan.build_gan(one_device, game=game)
+    game.rollbacks_needed = needed
+    plan = dataclasses.replace(PLAN, on_nan=on_nan, maximum_rollbacks=2)
+    said = []
+    run = gan_core.run.Run(game.gan, tiny_gan.source(), tmp_path, plan, say=said.append)
+    outcome = run.train()
+    assert outcome.ending is gan_core.run.Ending[ending]
+    assert outcome.is_failure == (ending != "DONE")
+    assert "error: not finite at step 6: generator/loss" in capsys.readouterr().err or not (
+        outcome.is_failure
+    )
+    batch = np.load(tmp_path / "diagnosis/step_0000006.npz")
+    np.testing.assert_array_equal(batch["numbers"], np.arange(40, 48))
+    rollbacks = [words for words in said if words.startswith("rollback")]
+    assert len(rollbacks) == {"stop": 0, "rollback": min(needed, 2)}[on_nan]
+
+
+def test_records_survive_json():
+    record = RunRecord({"data": "tiny"}, {"seed": 1}, WindowRecord(4, 2.5, {"a": 0.1}), 4)
+    facts = json.loads(json.dumps({"step": 6, "score": None, **record.facts()}))
+    assert RunRecord.from_facts(facts) == record
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"total_steps": -1}, "total_steps"),
+        ({"total_steps": 10, "steps_per_call": 0}, "steps_per_call"),
+        ({"total_steps": 10, "steps_per_call": 30}, "must divide `log_every_steps`"),
+        ({"total_steps": 10, "keep_checkpoints": 0}, "keep_checkpoints"),
+        ({"total_steps": 10, "on_nan": "ignore"}, "on_nan"),
+    ],
+)
+def test_plans_that_cannot_work(arguments, message):
+    with pytest.raises(gan_core.ArgumentError, match=message):
+        gan_core.run.Plan(**arguments)
