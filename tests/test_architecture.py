@@ -103,6 +103,7 @@ def test_each_module_has_its_tests():
         "choices",
         "types",
         "run.checkpoint_files",
+        "run.checkpoint_schema",
         "run.folders",
         "run.outcome",
         "run.outputs",

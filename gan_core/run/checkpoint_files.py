@@ -6,9 +6,11 @@ import json
 import re
 import shutil
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 from gan_core.durable_files import checksum, sync
+from gan_core.errors import ArgumentError
 
 Facts = dict[str, object]
 """What is kept beside the variables, as JSON: the experiment and its data, say."""
@@ -39,6 +41,42 @@ def newest_facts(folder: Path) -> Facts | None:
         except (OSError, ValueError):
             continue
     return None
+
+
+def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
+    """The checkpoint called `newest` or `best`, of a step, or at a path, undamaged.
+
+    Raises:
+      ArgumentError: If there is none, or it is damaged.
+    """
+    paths = step_paths(folder)
+    if isinstance(which, Path):
+        path = which
+    elif which in ("newest", "best"):
+        path = best_of(paths) if which == "best" else next(reversed(paths), None)
+    else:
+        path = next((p for p in paths if str(step_of(p)) == str(which)), None)
+    if path is None or not path.is_dir():
+        steps = ", ".join(str(step_of(path)) for path in paths) or "none"
+        raise ArgumentError(
+            "checkpoint",
+            which,
+            f"is not in {folder}, where there are: {steps}"
+            + (" (none was saved with a score)" if which == "best" else ""),
+            "name a step that is there, newest or best",
+        )
+    damage = find_damage(path)
+    if damage:
+        raise ArgumentError("checkpoint", path, f"is damaged ({damage})", "take another")
+    return path
+
+
+def best_of(paths: Iterable[Path]) -> Path | None:
+    """The checkpoint with the lowest score; None where none has one."""
+    scores = {path: score_of(path) for path in paths}
+    return min(
+        (path for path, score in scores.items() if score is not None), key=scores.get, default=None
+    )
 
 
 def find_damage(path: Path) -> str | None:

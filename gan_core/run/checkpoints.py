@@ -15,11 +15,18 @@ from gan_core.durable_files import sync
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.run.checkpoint_files import (
     Facts,
+    best_of,
+    find_checkpoint,
     newest_undamaged,
     read_facts,
-    score_of,
     step_paths,
     write_manifest,
+)
+from gan_core.run.checkpoint_schema import (
+    checkpoint_of,
+    checkpoint_of_keras_names,
+    is_of_keras_names,
+    networks_of,
 )
 from gan_core.step import GanStep
 
@@ -36,7 +43,7 @@ class Checkpoints:
 
     Args:
       folder: Where they are; made with the first.
-      gan: What is saved: networks, optimizers and counters, by their attribute names.
+      gan: What is saved: networks, optimizers and counters, by the names of `checkpoint_schema`.
       keep: How many of the newest to keep; the best one is kept besides.
 
     Attributes:
@@ -52,7 +59,7 @@ class Checkpoints:
         self._folder = folder
         self._keep = keep
         self._gan = gan
-        self._checkpoint = tf.train.Checkpoint(gan=gan)
+        self._checkpoint = checkpoint_of(gan)
         self._thread: threading.Thread | None = None
         self._error: OSError | None = None
         self._in_doubt = False
@@ -129,19 +136,23 @@ class Checkpoints:
         facts = read_facts(path)
         if check:
             check(facts)
-        try:
-            variables = str(path / "variables")
-            if for_training:
-                self._checkpoint.read(variables).assert_consumed()
-            else:
-                restored = self._networks_alone().read(variables)
-                restored.assert_existing_objects_matched().expect_partial()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
-            cause = str(error).strip().splitlines()[0]
-            raise ArgumentError(
-                "checkpoint", path, f"does not fit these settings: {cause}", _OTHER_RUN
-            ) from error
+        self._read(path, for_training)
         return facts
+
+    def restore(self, which: str | int | Path, *, for_training: bool = True) -> Facts:
+        """Restores one checkpoint; returns its facts.
+
+        Args:
+          which: `newest`, `best` (of those that were saved with a score), a step, or the folder of
+            a checkpoint, of another run too.
+          for_training: As in `restore_latest`.
+
+        Raises:
+          ArgumentError: If there is none such, it is damaged, or does not fit.
+        """
+        path = find_checkpoint(self._folder, which)
+        self._read(path, for_training)
+        return read_facts(path)
 
     def _save(self, facts: Facts) -> None:
         step = int(self._gan.step.numpy())
@@ -177,13 +188,23 @@ class Checkpoints:
 
     def _superfluous(self) -> list[Path]:
         paths = self.paths()
-        scores = {path: score_of(path) for path in paths}
-        scored = [path for path in paths if scores[path] is not None]
-        best = min(scored, key=scores.get, default=None)
+        best = best_of(paths)
         return [path for path in paths[: -self._keep] if path != best]
 
-    def _networks_alone(self) -> tf.train.Checkpoint:
-        gan = self._gan
-        names = ("generator", "discriminator", "generator_average", "step")
-        parts = {name: getattr(gan, name) for name in names if getattr(gan, name) is not None}
-        return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))
+    def _read(self, path: Path, for_training: bool) -> None:
+        variables = path / "variables"
+        try:
+            if is_of_keras_names(variables):
+                checkpoint = checkpoint_of_keras_names(self._gan, for_training=for_training)
+            else:
+                checkpoint = self._checkpoint if for_training else networks_of(self._gan)
+            restored = checkpoint.read(str(variables))
+            if for_training:
+                restored.assert_consumed()
+            else:
+                restored.assert_existing_objects_matched().expect_partial()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            cause = str(error).strip().splitlines()[0]
+            raise ArgumentError(
+                "checkpoint", path, f"does not fit these settings: {cause}", _OTHER_RUN
+            ) from error

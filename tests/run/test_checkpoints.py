@@ -9,7 +9,7 @@ import tiny_gan
 
 import gan_core
 from gan_core.errors import ArgumentError
-from gan_core.run.checkpoint_files import step_of
+from gan_core.run.checkpoint_files import step_of, write_manifest
 
 
 def train(gan, strategy, total_steps):
@@ -70,22 +70,61 @@ def test_one_cut_off_while_it_was_written_is_no_checkpoint(one_device, tmp_path)
     assert [path.name for path in checkpoints.paths()] == ["step_0000000"]
 
 
-def test_attribute_names_are_the_schema(one_device, tmp_path):
-    """Renaming one makes old checkpoints unreadable: change this list knowingly."""
-    path = save(gan_core.run.Checkpoints(tmp_path, tiny_gan.build_gan(one_device)), {})
-    keys = {name for name, _ in tf.train.list_variables(str(path / "variables"))}
-    roots = {"/".join(key.split("/")[:2]) for key in keys}
-    assert roots == {
-        "_CHECKPOINTABLE_OBJECT_GRAPH",
-        "gan/discriminator",
-        "gan/discriminator_optimizer",
-        "gan/generator",
-        "gan/generator_optimizer",
-        "gan/generator_updates",
-        "gan/images_seen",
-        "gan/rollbacks",
-        "gan/step",
+def test_names_are_the_documented_schema(one_device, tmp_path):
+    """Another name makes old checkpoints unreadable: change this list knowingly."""
+    gan = tiny_gan.build_gan(one_device, average_half_life_images=10)
+    path = save(gan_core.run.Checkpoints(tmp_path, gan), {})
+    shapes = dict(tf.train.list_variables(str(path / "variables")))
+    ending = "/.ATTRIBUTES/VARIABLE_VALUE"
+    assert {key.removesuffix(ending) for key in shapes} - {"_CHECKPOINTABLE_OBJECT_GRAPH"} == {
+        *("generator_updates", "images_seen", "rollbacks", "step"),
+        *(f"generator/{n}" for n in range(7)),
+        *(f"generator_average/{n}" for n in range(7)),
+        *(f"discriminator/{n}" for n in range(7)),
+        *(f"generator_optimizer/{n}" for n in range(2 + 2 * 5)),
+        *(f"discriminator_optimizer/{n}" for n in range(2 + 2 * 5)),
     }
+    for number, variable in enumerate(gan.generator.variables):
+        assert tuple(shapes[f"generator/{number}{ending}"]) == variable.shape
+
+
+def test_a_checkpoint_with_the_names_of_before_is_gone_on_with(one_device, tmp_path):
+    trained = tiny_gan.build_gan(one_device, average_half_life_images=10)
+    train(trained, one_device, 2)
+    path = save(gan_core.run.Checkpoints(tmp_path, trained), {})
+    for file in (*path.glob("variables*"), path / "manifest.json"):
+        file.unlink()
+    tf.train.Checkpoint(gan=trained).write(str(path / "variables"))
+    write_manifest(path)
+    for for_training in (True, False):
+        other = tiny_gan.build_gan(one_device, average_half_life_images=10, seed=0)
+        gan_core.run.Checkpoints(tmp_path, other).restore_latest(for_training=for_training)
+        pairs = zip(everything(trained), everything(other), strict=True)
+        assert all((a == b).all() for a, b in pairs) == for_training
+        for a, b in zip(
+            trained.generator_average.values, other.generator_average.values, strict=True
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_any_checkpoint_can_be_restored(one_device, tmp_path):
+    gan = tiny_gan.build_gan(one_device)
+    checkpoints = gan_core.run.Checkpoints(tmp_path, gan)
+    for step, score in enumerate((5.0, 3.0, 4.0), start=1):
+        gan.step.assign(step)
+        save(checkpoints, {"name": step}, score)
+    for which, step in (("newest", 3), ("best", 2), (1, 1), (tmp_path / "step_0000003", 3)):
+        assert checkpoints.restore(which)["name"] == step
+        assert int(gan.step.numpy()) == step
+        assert checkpoints.restore(which, for_training=False)["name"] == step
+    for which in (4, "first", tmp_path / "nowhere"):
+        with pytest.raises(ArgumentError, match="where there are: 1, 2, 3; name a step"):
+            checkpoints.restore(which)
+    flip_a_bit(tmp_path / "step_0000001")
+    with pytest.raises(ArgumentError, match="is damaged"):
+        checkpoints.restore(1)
+    with pytest.raises(ArgumentError, match="none was saved with a score"):
+        gan_core.run.Checkpoints(tmp_path / "other", gan).restore("best")
 
 
 def test_refuses_to_keep_none(one_device, tmp_path):
