@@ -11,7 +11,8 @@ import tensorflow as tf
 
 import gan_core
 from experiments import parts, run_folder
-from experiments.flags import EFFECTIVE_FLAGS, Settings
+from experiments.flags import EFFECTIVE_FLAGS
+from experiments.settings import Settings
 
 _GRID_COLUMNS = 8
 _EARLY_SAMPLES = (10, 25, 50, 100)

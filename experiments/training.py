@@ -12,8 +12,8 @@ import tensorflow as tf
 import gan_core
 from experiments import exit_codes, parts, preflight, run_folder, startup
 from experiments.experiment import Experiment
-from experiments.flags import Settings
 from experiments.run_outputs import RunOutputs, early_samples
+from experiments.settings import Settings
 from gan_core import ArgumentError
 
 _CHECKPOINT_ATTEMPTS = 3
