@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gan_core import AUGMENTATIONS, LOSSES, ArgumentError, check_divides
+from gan_core import AUGMENTATIONS, LOSSES, ArgumentError, check_divides, check_known
 from gan_core.data import BAD_IMAGES, CROPS
 from gan_core.fast import PRECISIONS
 from gan_core.run import STRATEGIES
@@ -284,9 +284,7 @@ class Settings:
         if self.seed >= 2**31:
             raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
         for name in filter(None, self.augment.split(",")):
-            if name not in AUGMENTATIONS:
-                known = ", ".join(AUGMENTATIONS)
-                raise ArgumentError("augment", name, "must be one of the known", f"use {known}")
+            check_known("augment", name, AUGMENTATIONS)
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
             check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
 
@@ -328,10 +326,8 @@ class Settings:
 
 def _check(field: dataclasses.Field, value: Any) -> None:
     choices, above = field.metadata["choices"], field.metadata["above"]
-    if choices and value not in choices:
-        raise ArgumentError(
-            field.name, value, "must be one of the known", f"use one of {', '.join(choices)}"
-        )
+    if choices:
+        check_known(field.name, value, choices)
     if above is not None and not above < value < float("inf"):
         rule = "must not be negative" if above < 0 else f"must be above {above}"
         raise ArgumentError(

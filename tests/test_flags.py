@@ -90,7 +90,7 @@ def test_each_setting_has_a_help_text():
             r"`precision` \(int8\) .* use one of auto, float32, mixed_bf",
         ),
         ("--loss=wgan", r"`loss` \(wgan\) .* use one of non_saturating, minimax, hinge"),
-        ("--augment=cutout,flip", r"`augment` \(flip\) must be one of the known; use colour, tr"),
+        ("--augment=cutout,flip", r"`augment` \(flip\) must be one of the known; use one of colo"),
         ("--mode=fly", r"`mode` \(fly\) .* use one of train, generate, info"),
         (
             "--steps_per_call=30",
