@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from gan_core import AUGMENTATIONS, LOSSES, ArgumentError, check_divides, check_known
@@ -11,7 +11,11 @@ from gan_core.data import BAD_IMAGES, CROPS
 from gan_core.fast import PRECISIONS
 from gan_core.run import STRATEGIES
 
-MODES = ("train", "generate", "info")
+MODES = {
+    "train": "train, or go on where the run in --workdir stopped",
+    "generate": "pictures from a run's newest checkpoint",
+    "info": "networks, data, devices and settings, without training",
+}
 OPTIMIZERS = ("adam", "rmsprop")
 BATCH_NORMS = ("per_replica", "synchronized")
 ON_NAN = ("stop", "rollback")
@@ -23,7 +27,7 @@ def _flag(
     default: Any,
     help_text: str,
     *,
-    choices: Sequence[str] = (),
+    choices: Collection[str] = (),
     above: float | None = None,
     changes: str,
 ) -> Any:
@@ -48,8 +52,7 @@ class Settings:
 
     mode: str = _flag(
         "train",
-        "train: train, or go on where the run in --workdir stopped. generate: pictures from its "
-        "newest checkpoint. info: print networks, data, devices and settings.",
+        " ".join(f"{name}: {words}." for name, words in MODES.items()),
         choices=MODES,
         changes=EACH_START,
     )
