@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from experiments.settings import MODES, Settings
+
 _FOLDER = Path(__file__).parent
-_PROGRAMS = {
-    "crash_test": "experiments.crash_test",
-    "benchmark/__main__": "experiments.benchmark",
-}
+_PROGRAMS = {"crash_test": "crash_test.py", "benchmark": "benchmark/__main__.py"}
 
 
 def overview() -> str:
@@ -19,20 +18,13 @@ def overview() -> str:
         for path in sorted(_FOLDER.glob("*.py"))
         if "\nEXPERIMENT = " in path.read_text(encoding="utf-8")
     ]
-    programs = [
-        (module.removeprefix("experiments."), _first_line(_FOLDER / f"{file}.py"))
-        for file, module in _PROGRAMS.items()
-    ]
-    modes = [
-        ("--mode=train", "train, or go on where the run in --workdir stopped (the default)"),
-        ("--mode=generate", "pictures from a run's newest checkpoint"),
-        ("--mode=info", "networks, data, devices and settings, without training"),
-    ]
+    programs = [(name, _first_line(_FOLDER / file)) for name, file in _PROGRAMS.items()]
+    modes = [(f"--mode={name}", words) for name, words in MODES.items()]
     return "\n".join(
         [
             "Experiments: python -m experiments.<name> [flags]; --help lists its flags",
             _table(experiments),
-            "Modes:",
+            f"Modes ({Settings.mode} where none is named):",
             _table(modes),
             "Other programs: python -m experiments.<name> [flags]",
             _table(programs),

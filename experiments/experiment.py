@@ -23,7 +23,7 @@ class Experiment:
       build_generator: latent size -> built model, latents [B, Z] -> images [B, H, W, C].
       build_discriminator: () -> built model, images -> logits [B, 1].
       latents: What the generator is fed.
-      defaults: Flags whose defaults differ from those in `flags.Settings`.
+      defaults: Flags whose defaults differ from those in `settings.Settings`.
       value_range: Range of the generator's outputs.
     """
 

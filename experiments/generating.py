@@ -10,7 +10,7 @@ import numpy as np
 import gan_core
 from experiments import exit_codes, parts
 from experiments.experiment import Experiment
-from experiments.flags import Settings
+from experiments.settings import Settings
 from gan_core import ArgumentError
 
 _GENERATED_AT_ONCE = 64

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from experiments import exit_codes, parts
 from experiments.experiment import Experiment
-from experiments.flags import Settings
+from experiments.settings import Settings
 
 
 def run(experiment: Experiment, settings: Settings) -> int:

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import gan_core
 from experiments.experiment import Experiment
-from experiments.flags import Settings
+from experiments.settings import Settings
 from gan_core import ArgumentError
 
 

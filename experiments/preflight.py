@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import gan_core
-from experiments import flags
 from experiments.experiment import Experiment
-from experiments.flags import Settings
+from experiments.settings import IF_ALLOWED, NEVER, Settings
 from gan_core import ArgumentError
 
 
@@ -78,8 +77,8 @@ def check_same_run(
         if facts.get(name) != value
     ]
     changes = settings.changes_from(facts["settings"])
-    other += changes[flags.NEVER]
-    allowed = changes[flags.IF_ALLOWED]
+    other += changes[NEVER]
+    allowed = changes[IF_ALLOWED]
     if other:
         rule = f"holds a run with other settings ({'; '.join(other + allowed)})"
         remedy = "go on with the settings of the run, or start another in an empty folder"

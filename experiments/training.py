@@ -9,7 +9,8 @@ import tensorflow as tf
 import gan_core
 from experiments import exit_codes, parts, preflight
 from experiments.experiment import Experiment
-from experiments.flags import EFFECTIVE_FLAGS, Settings
+from experiments.flags import EFFECTIVE_FLAGS
+from experiments.settings import Settings
 from gan_core.run import startup_clock
 
 _EXIT_CODES = {

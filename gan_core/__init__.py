@@ -15,7 +15,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.averaging import WeightAverage
     from gan_core.choices import AUGMENTATIONS, LOSSES
     from gan_core.draw import Draw
-    from gan_core.errors import ArgumentError, check_divides, check_positive
+    from gan_core.errors import ArgumentError, check_divides, check_known, check_positive
     from gan_core.game import Game
     from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
     from gan_core.losses import (

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gan_core.choices import AUGMENTATIONS
 from gan_core.draw import Draw
-from gan_core.errors import ArgumentError
+from gan_core.errors import check_known
 from gan_core.players import Augment
 
 _SHIFT = 1 / 8
@@ -32,14 +32,8 @@ def differentiable_augmentation(*names: str) -> Augment:
     Raises:
       ArgumentError: If there is no such augmentation, or none is named.
     """
-    unknown = [name for name in names if name not in _BY_NAME]
-    if unknown or not names:
-        raise ArgumentError(
-            "augment",
-            ", ".join(unknown) or "empty",
-            "must be some of the known",
-            f"use some of {', '.join(AUGMENTATIONS)}",
-        )
+    for name in names or ("nothing",):
+        check_known("augment", name, AUGMENTATIONS)
 
     def augment(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
         for name in names:

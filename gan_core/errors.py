@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class ArgumentError(ValueError):
     """An argument that cannot work, told as argument, value, rule and remedy.
@@ -26,6 +28,15 @@ def check_positive(argument: str, value: float, remedy: str = "give a larger val
     """Raises `ArgumentError` unless `value` is above zero."""
     if not value > 0:
         raise ArgumentError(argument, value, "must be above 0", remedy)
+
+
+def check_known(argument: str, value: str, known: Iterable[str]) -> None:
+    """Raises `ArgumentError` unless `value` is one of the `known`, which it lists."""
+    names = list(known)
+    if value not in names:
+        raise ArgumentError(
+            argument, value, "must be one of the known", f"use one of {', '.join(names)}"
+        )
 
 
 def check_divides(divisor_name: str, divisor: int, multiple_name: str, multiple: int) -> None:

@@ -1,11 +1,18 @@
 import pytest
 
-from gan_core.errors import ArgumentError, check_divides, check_positive
+from gan_core.errors import ArgumentError, check_divides, check_known, check_positive
 
 
 def test_text_has_argument_value_rule_and_remedy():
     error = ArgumentError("seed", -1, "must not be negative", "use 0")
     assert str(error) == "`seed` (-1) must not be negative; use 0."
+
+
+def test_check_known_lists_what_may_be_given():
+    with pytest.raises(ArgumentError) as caught:
+        check_known("crop", "left", ("centre", "none"))
+    assert str(caught.value) == "`crop` (left) must be one of the known; use one of centre, none."
+    check_known("crop", "none", ("centre", "none"))
 
 
 def test_check_divides_names_the_nearest_that_do():

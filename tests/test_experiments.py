@@ -32,7 +32,7 @@ PARAMETERS = {
 SHARED = {
     "__init__", "__main__", "crash_test", "exit_codes", "experiment", "flag_hints", "flags",
     "generating", "informing", "launcher", "networks", "parts", "preflight", "quiet_startup",
-    "runner", "training",
+    "runner", "settings", "training",
 }  # fmt: skip
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 CACHE = tempfile.TemporaryDirectory()

@@ -85,8 +85,9 @@ def _show_starts(experiments: Sequence[str], num_starts: int) -> None:
 
 
 def _compare(chosen: flags.FlagValues) -> None:
-    _check_choices("peers", chosen.peers, PEERS)
-    _check_choices("precision", chosen.precision, _PRECISIONS)
+    for name, known in {"peers": PEERS, "precision": _PRECISIONS}.items():
+        for value in getattr(chosen, name):
+            gan_core.check_known(name, value, known)
     if not chosen.precision:
         raise gan_core.ArgumentError("precision", "", "must name one", "leave it out for both")
     batch_sizes = [_batch_size(text) for text in chosen.global_batch_size]
@@ -169,14 +170,6 @@ def _describe_machine() -> str:
         f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python "
         f"{platform.python_version()}, {', '.join(versions)}"
     )
-
-
-def _check_choices(name: str, values: list[str], known: tuple[str, ...]) -> None:
-    for value in values:
-        if value not in known:
-            raise gan_core.ArgumentError(
-                name, value, "must be one of the known", f"use some of {', '.join(known)}"
-            )
 
 
 if __name__ == "__main__":

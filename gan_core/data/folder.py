@@ -15,7 +15,7 @@ from gan_core.choices import BAD_IMAGES
 from gan_core.data.cache import cached_images, with_progress
 from gan_core.data.resizing import ImageShape, fit, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
-from gan_core.errors import ArgumentError
+from gan_core.errors import ArgumentError, check_known
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 _MAXIMUM_PIXELS = 100_000_000
@@ -51,10 +51,7 @@ def folder_images(
       ArgumentError: If there is no such folder, no usable picture in it, or a bad one and
         `bad_images` is `error`.
     """
-    if bad_images not in BAD_IMAGES:
-        raise ArgumentError(
-            "bad_images", bad_images, "must be one of the known", "use error or skip"
-        )
+    check_known("bad_images", bad_images, BAD_IMAGES)
     if not folder.is_dir():
         raise ArgumentError("data_dir", folder, "must be a folder of pictures", "check the path")
     paths = _picture_paths(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from gan_core.choices import PRECISIONS
-from gan_core.errors import ArgumentError
+from gan_core.errors import check_known
 
 _BFLOAT16_CPU_FLAGS = {"avx512_bf16", "amx_bf16"}
 _FIRST_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
@@ -27,10 +27,7 @@ def choose_precision(name: str = "auto") -> tuple[str, str]:
     Raises:
       ArgumentError: If there is no such precision.
     """
-    if name not in PRECISIONS:
-        raise ArgumentError(
-            "precision", name, "must be one of the known", f"use one of {', '.join(PRECISIONS)}"
-        )
+    check_known("precision", name, PRECISIONS)
     if name != "auto":
         return name, "as asked for"
     gpus = tf.config.list_physical_devices("GPU")

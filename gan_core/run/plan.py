@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from gan_core.choices import ON_NAN
-from gan_core.errors import ArgumentError, check_divides, check_positive
+from gan_core.errors import ArgumentError, check_divides, check_known, check_positive
 
 _EARLY_SAMPLES = (10, 25, 50, 100)
 
@@ -47,10 +47,7 @@ class Plan:
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
             check_positive(name, getattr(self, name))
             check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
-        if self.on_nan not in ON_NAN:
-            raise ArgumentError(
-                "on_nan", self.on_nan, "must be one of the known", f"use one of {', '.join(ON_NAN)}"
-            )
+        check_known("on_nan", self.on_nan, ON_NAN)
 
     @property
     def early_samples(self) -> list[int]:

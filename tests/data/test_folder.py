@@ -110,7 +110,7 @@ def test_a_folder_without_pictures_says_so(tmp_path):
         read(tmp_path / "empty", tmp_path, bad_images="skip")
     with pytest.raises(ArgumentError, match=r"`data_dir` .* must be a folder of pictures"):
         read(tmp_path / "missing", tmp_path)
-    with pytest.raises(ArgumentError, match=r"`bad_images` \(ignore\) .* use error or skip"):
+    with pytest.raises(ArgumentError, match=r"`bad_images` \(ignore\) .* use one of error, skip"):
         read(tmp_path / "empty", tmp_path, bad_images="ignore")
 
 

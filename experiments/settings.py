@@ -1,0 +1,337 @@
+"""Each setting once: name, default, help, what may be given and what a run may change."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from gan_core import AUGMENTATIONS, LOSSES, ArgumentError, check_divides, check_known
+from gan_core.data import BAD_IMAGES, CROPS
+from gan_core.fast import PRECISIONS
+from gan_core.run import ON_NAN, STRATEGIES
+
+MODES = {
+    "train": "train, or go on where the run in --workdir stopped",
+    "generate": "pictures from a run's newest checkpoint",
+    "info": "networks, data, devices and settings, without training",
+}
+OPTIMIZERS = ("adam", "rmsprop")
+BATCH_NORMS = ("per_replica", "synchronized")
+EACH_START, EACH_MACHINE = "each start", "each machine"
+FREELY, IF_ALLOWED, NEVER = "freely", "if allowed", "never"
+
+
+def _flag(
+    default: Any,
+    help_text: str,
+    *,
+    choices: Collection[str] = (),
+    above: float | None = None,
+    changes: str,
+) -> Any:
+    """A flag: `choices` lists what may be given; a number must be above `above`.
+
+    `changes` says whether a run may go on with another value than it was started with. EACH_START
+    is no setting of the run: a later start does not read it from the run's folder. EACH_MACHINE
+    may also differ between workers; in all others the workers must agree. FREELY: without a
+    question. IF_ALLOWED: with --allow_changes. NEVER: that is another run.
+    """
+    metadata = {"help": help_text, "choices": choices, "above": above, "changes": changes}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of one run. A field is a flag of the same name.
+
+    Raises:
+      ArgumentError: If a value is out of its range, or two do not fit each other.
+    """
+
+    mode: str = _flag(
+        "train",
+        " ".join(f"{name}: {words}." for name, words in MODES.items()),
+        choices=MODES,
+        changes=EACH_START,
+    )
+    workdir: str = _flag(
+        "",
+        "Folder of the run: all it writes goes there. runs/<experiment> if empty. Where it holds a "
+        "run, flags that are not given are read from that run's effective.flags.",
+        changes=EACH_START,
+    )
+    dataset: str = _flag(
+        "drawn_digits",
+        "drawn_digits (drawn by the program; needs no data and no network), the path of a folder "
+        "of pictures (or folder, and its path as --data_dir), a .npy or .npz file of images, or "
+        "the name of a TensorFlow Datasets set of images, for example svhn_cropped.",
+        changes=NEVER,
+    )
+    data_dir: str = _flag(
+        "",
+        "With --dataset=folder the folder of pictures; otherwise the TensorFlow Datasets "
+        "directory, to which missing sets are downloaded, ~/tensorflow_datasets if empty.",
+        changes=EACH_MACHINE,
+    )
+    split: str = _flag(
+        "train",
+        "Which part of the dataset, for example train, train+extra, train[:10%].",
+        changes=NEVER,
+    )
+    crop: str = _flag(
+        "centre",
+        "How pictures of another size are fitted to the network's. centre: cut evenly to its "
+        "aspect, then scaled. none: squeezed whole. random: a little larger, cut at random.",
+        choices=CROPS,
+        changes=NEVER,
+    )
+    flip: bool = _flag(False, "Mirror every other image left to right, at random.", changes=NEVER)
+    bad_images: str = _flag(
+        "error",
+        "What to do with files of a folder that are no whole pictures. error: stop and name the "
+        "first. skip: leave them out, and say how many and which.",
+        choices=BAD_IMAGES,
+        changes=EACH_MACHINE,
+    )
+    cache_dir: str = _flag(
+        "~/.cache/gan_core", "Where decoded images are kept.", changes=EACH_MACHINE
+    )
+    memory_limit_gib: float = _flag(
+        4.0,
+        "Images that take more memory than this are read from --cache_dir instead.",
+        above=0,
+        changes=EACH_MACHINE,
+    )
+    total_steps: int = _flag(
+        3000,
+        "Train until this step, counted from the run's start. A larger one goes on with a run.",
+        above=-1,
+        changes=FREELY,
+    )
+    global_batch_size: int = _flag(
+        128, "Images in one step, over all devices together.", above=0, changes=NEVER
+    )
+    steps_per_call: int = _flag(
+        10,
+        "Steps run in one call into the graph; must divide the intervals below.",
+        above=0,
+        changes=IF_ALLOWED,
+    )
+    seed: int = _flag(
+        0, "Seed of weights, latents and the order of the images.", above=-1, changes=NEVER
+    )
+    strategy: str = _flag(
+        "auto",
+        "one_device: the first GPU, or the CPU. mirrored: data parallel over all of them. auto: "
+        "mirrored where there are several. multi_worker: data parallel over the processes that the "
+        "environment variable TF_CONFIG lists; --workdir must be a folder that all share.",
+        choices=STRATEGIES,
+        changes=IF_ALLOWED,
+    )
+    virtual_devices: int = _flag(
+        1,
+        "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.",
+        above=0,
+        changes=IF_ALLOWED,
+    )
+    workers: int = _flag(
+        1,
+        "Start so many processes on this machine with --strategy=multi_worker, to try it.",
+        above=0,
+        changes=EACH_START,
+    )
+    batch_norm: str = _flag(
+        "per_replica",
+        "What batch normalization sees on several replicas. per_replica: its replica's part of the "
+        "batch. synchronized: the global batch, for a message between the replicas a layer.",
+        choices=BATCH_NORMS,
+        changes=IF_ALLOWED,
+    )
+    precision: str = _flag(
+        "float32",
+        "Arithmetic of the networks; weights and losses stay float32. auto: mixed_bfloat16 where "
+        "the hardware computes in it (CPUs with AVX-512 BF16 or AMX, GPUs since Ampere), float32 "
+        "elsewhere. mixed_float16 is for older GPUs.",
+        choices=PRECISIONS,
+        changes=IF_ALLOWED,
+    )
+    jit_compile: bool = _flag(
+        False,
+        "Compile each update with XLA. It is meant for GPUs; on CPUs convolutions are many times "
+        "slower. One device only; other latents are drawn than without it.",
+        changes=IF_ALLOWED,
+    )
+    optimizer: str = _flag("adam", "Optimizer of both networks.", choices=OPTIMIZERS, changes=NEVER)
+    generator_learning_rate: float = _flag(
+        2e-4, "Learning rate of the generator.", above=0, changes=IF_ALLOWED
+    )
+    discriminator_learning_rate: float = _flag(
+        2e-4, "Learning rate of the discriminator.", above=0, changes=IF_ALLOWED
+    )
+    beta_1: float = _flag(
+        0.5,
+        "Adam's decay of the first moment; rmsprop does not use it.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    discriminator_updates: int = _flag(
+        1,
+        "Discriminator updates in a step. 1: both networks are updated from one shared pass. More: "
+        "that many, each on a batch of its own, then one of the generator.",
+        above=0,
+        changes=NEVER,
+    )
+    loss: str = _flag(
+        "non_saturating",
+        "What the networks play for. relativistic compares each fake with a real image and is "
+        "played with R1 and R2; wasserstein needs --wgan_gp_weight.",
+        choices=LOSSES,
+        changes=NEVER,
+    )
+    augment: str = _flag(
+        "",
+        "What is done to all images that the discriminator sees, for few images: some of "
+        f"{', '.join(AUGMENTATIONS)}, with commas. For digits translation,cutout.",
+        changes=NEVER,
+    )
+    r1_weight: float = _flag(
+        0.0,
+        "Weight of the R1 penalty on the discriminator's gradient at real images, half of the "
+        "paper's gamma; none if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    r1_every_steps: int = _flag(
+        1,
+        "Discriminator updates from one R1 penalty to the next; so many times as strong.",
+        above=0,
+        changes=NEVER,
+    )
+    r2_weight: float = _flag(
+        0.0,
+        "Weight of the R2 penalty, as R1 at fake images and as often; none if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    wgan_gp_weight: float = _flag(
+        0.0,
+        "Weight of WGAN-GP's penalty on the gradient between real and fake images, 10 in the "
+        "paper; none if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    average_half_life_images: float = _flag(
+        0.0,
+        "Samples come from an average of the generator's weights over training, in which a weight "
+        "counts half after so many images; from the weights themselves if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    on_nan: str = _flag(
+        "stop",
+        "When a loss or a gradient is NaN or infinite. stop: save the batch and end. rollback: "
+        "save the batch and go back to the newest checkpoint, with other random numbers.",
+        choices=ON_NAN,
+        changes=FREELY,
+    )
+    maximum_rollbacks: int = _flag(3, "How often a run may go back.", above=0, changes=FREELY)
+    deterministic: bool = _flag(
+        False,
+        "Only deterministic kernels, slower on GPUs; there a run that was stopped goes on bit for "
+        "bit only so. On CPUs it always does.",
+        changes=IF_ALLOWED,
+    )
+    allow_changes: bool = _flag(
+        False,
+        "Go on with changed intervals, devices, precision or learning rates.",
+        changes=EACH_START,
+    )
+    log_every_steps: int = _flag(
+        100, "Steps between two status lines.", above=0, changes=IF_ALLOWED
+    )
+    sample_every_steps: int = _flag(
+        500,
+        "Steps between two grids of samples; the first come at steps 10, 25, 50 and 100.",
+        above=0,
+        changes=IF_ALLOWED,
+    )
+    checkpoint_every_steps: int = _flag(
+        500, "Steps between two checkpoints.", above=0, changes=IF_ALLOWED
+    )
+    keep_checkpoints: int = _flag(
+        3, "How many of the newest checkpoints to keep.", above=0, changes=FREELY
+    )
+    dry_run: bool = _flag(
+        False,
+        "Check everything, the data included (it is downloaded and decoded where it must be), and "
+        "print what would be done, without training or touching --workdir.",
+        changes=EACH_START,
+    )
+    num_images: int = _flag(
+        64, "How many pictures --mode=generate makes.", above=0, changes=EACH_START
+    )
+    output: str = _flag(
+        "",
+        "Where --mode=generate writes: one grid if it ends in .png, a folder of pictures "
+        "otherwise. <workdir>/generated.png if empty.",
+        changes=EACH_START,
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check(field, getattr(self, field.name))
+        if self.beta_1 >= 1:
+            raise ArgumentError("beta_1", self.beta_1, "must be below 1", "use 0.5")
+        if self.seed >= 2**31:
+            raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
+        for name in filter(None, self.augment.split(",")):
+            check_known("augment", name, AUGMENTATIONS)
+        for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
+            check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
+
+    def changes_from(self, before: Mapping[str, Any]) -> dict[str, list[str]]:
+        """What differs from a run's settings, as `<name>: was <value>, now <value>`.
+
+        Returns:
+          Such lines under `IF_ALLOWED` and `NEVER`; what may change freely is left out.
+        """
+        changes: dict[str, list[str]] = {IF_ALLOWED: [], NEVER: []}
+        for field in dataclasses.fields(self):
+            now, rule = getattr(self, field.name), field.metadata["changes"]
+            # What a run knew nothing of when it was saved was as it is by default.
+            was = before.get(field.name, field.default)
+            if field.name == "precision" and "mixed_float16" in (was, now):
+                rule = NEVER  # loss scaling is part of the checkpoint
+            if rule in changes and was != now:
+                changes[rule].append(f"{field.name}: was {was}, now {now}")
+        return changes
+
+    def of_the_run(self) -> dict[str, Any]:
+        """The settings in which all workers of a run must agree."""
+        fields = dataclasses.fields(self)
+        rules = (FREELY, IF_ALLOWED, NEVER)
+        names = [field.name for field in fields if field.metadata["changes"] in rules]
+        return {name: getattr(self, name) for name in names}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Values by name."""
+        return dataclasses.asdict(self)
+
+    def as_flagfile(self) -> str:
+        """The text of a flagfile with the same effect."""
+        lines = []
+        for name, value in self.as_dict().items():
+            lines.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
+        return "\n".join(lines) + "\n"
+
+
+def _check(field: dataclasses.Field, value: Any) -> None:
+    choices, above = field.metadata["choices"], field.metadata["above"]
+    if choices:
+        check_known(field.name, value, choices)
+    if above is not None and not above < value < float("inf"):
+        rule = "must not be negative" if above < 0 else f"must be above {above}"
+        raise ArgumentError(
+            field.name, value, f"{rule}, and finite", f"the default is {field.default}"
+        )
