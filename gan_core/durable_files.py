@@ -17,12 +17,26 @@ def write_durably(path: Path, data: bytes) -> None:
     partial = path.with_name(f".partial_{path.name}")
     try:
         partial.write_bytes(data)
-        sync(partial)
-        partial.replace(path)
-        sync(path.parent)
+        publish(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
+
+
+def publish(partial: Path, path: Path) -> None:
+    """Gives what was written beside its place, a file or a folder of files, its name.
+
+    All of it is on the disk before it has the name, so at any instant of a crash there is nothing
+    under the name, what was there before, or the whole.
+
+    Raises:
+      OSError: If it cannot be; a folder of that name that holds something is not replaced.
+    """
+    for file in sorted(partial.iterdir()) if partial.is_dir() else []:
+        sync(file)
+    sync(partial)
+    partial.replace(path)
+    sync(path.parent)
 
 
 def append_durably(path: Path, data: bytes) -> None:

@@ -27,6 +27,23 @@ def test_what_stood_there_stays_where_the_disk_refuses(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_folder_gets_its_name_when_all_of_it_is_on_the_disk(tmp_path, monkeypatch):
+    partial, path = tmp_path / "partial", tmp_path / "whole"
+    partial.mkdir()
+    (partial / "b").write_bytes(b"2")
+    (partial / "a").write_bytes(b"1")
+    synced = []
+    monkeypatch.setattr(
+        durable_files, "sync", lambda path: synced.append((path.name, path.exists()))
+    )
+    durable_files.publish(partial, path)
+    assert synced == [("a", True), ("b", True), ("partial", True), (tmp_path.name, True)]
+    assert sorted(file.name for file in path.iterdir()) == ["a", "b"]
+    partial.mkdir()
+    with pytest.raises(OSError, match="not empty"):
+        durable_files.publish(partial, path)
+
+
 def test_checksum_is_that_of_the_standard(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"ab" * 2**20)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from gan_core.durable_files import publish
 from gan_core.errors import ArgumentError
 
 Item = TypeVar("Item")
@@ -81,7 +82,7 @@ def _write(
         images.flush()
         np.save(partial / "labels.npy", np.array(labels, np.int64))
         (partial / "key.json").write_text(key_text)
-        _publish(partial, folder)
+        _publish_once(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -93,9 +94,9 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def _publish(partial: Path, folder: Path) -> None:
+def _publish_once(partial: Path, folder: Path) -> None:
     try:
-        partial.rename(folder)
+        publish(partial, folder)
     except OSError:
         # Another run was faster; what it wrote is the same.
         if not folder.exists():

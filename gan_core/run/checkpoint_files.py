@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
-from gan_core.durable_files import checksum, sync
+from gan_core.durable_files import checksum
 from gan_core.errors import ArgumentError
 
 Facts = dict[str, object]
@@ -120,13 +120,11 @@ def newest_undamaged(folder: Path, rename_damaged: bool) -> Path | None:
 
 
 def write_manifest(folder: Path) -> None:
-    """Lists all files of a folder with their sizes and checksums, and syncs them all."""
+    """Lists all files of a folder with their sizes and checksums."""
     files = sorted(folder.iterdir())
     manifest = {f.name: {"bytes": f.stat().st_size, "sha256": checksum(f)} for f in files}
     path = folder / "manifest.json"
     path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    for file in (*files, path, folder):
-        sync(file)
 
 
 def score_of(path: Path) -> float | None:

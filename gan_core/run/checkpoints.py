@@ -11,7 +11,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from gan_core.durable_files import sync
+from gan_core.durable_files import publish
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.run.checkpoint_files import (
     Facts,
@@ -177,8 +177,7 @@ class Checkpoints:
                 json.dumps({"step": step, **facts}, indent=2) + "\n", encoding="utf-8"
             )
             write_manifest(partial)
-            partial.rename(path)
-            sync(self._folder)
+            publish(partial, path)
             for old in self._superfluous():
                 shutil.rmtree(old)
         except OSError as error:
