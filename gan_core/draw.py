@@ -25,7 +25,7 @@ class Draw:
       batch: This replica's part of the global batch, of any structure; None in an update that was
         given none.
       seed: Integer [2], the update's own.
-      latents: What the generator is fed.
+      latents: What the generator is fed; None if nothing is drawn for it.
       global_batch_size: Examples of the update over all replicas together.
       replica_batch_size: Examples of this replica, b below.
       value_range: What uint8 0 and 255 mean to the networks.
@@ -36,7 +36,7 @@ class Draw:
         batch: Any,
         seed: tf.Tensor,
         *,
-        latents: LatentDistribution,
+        latents: LatentDistribution | None,
         global_batch_size: int,
         replica_batch_size: int,
         value_range: ValueRange,
@@ -80,7 +80,18 @@ class Draw:
 
     @computed_once
     def latents(self) -> tf.Tensor:
-        """Float [b, Z]."""
+        """Float [b, Z].
+
+        Raises:
+          ArgumentError: If there is no distribution of them, or it draws no floats.
+        """
+        if self._latents is None:
+            raise ArgumentError(
+                "latents",
+                None,
+                "are asked for by the game",
+                "give GanStep a distribution: latents=gan_core.NormalLatents(100), say",
+            )
         latents = self._latents(self._global_batch_size, self._seed)
         if not latents.dtype.is_floating:
             raise ArgumentError(

@@ -12,6 +12,7 @@ import tensorflow as tf
 from gan_core.computed_once import computed_once
 from gan_core.draw import Draw
 from gan_core.errors import ArgumentError
+from gan_core.networks import Network, run_network
 
 Augment = Callable[[tf.Tensor, Draw, str], tf.Tensor]
 """(images [b, H, W, C], draw, name of the draws) -> images of the same shape, differentiable."""
@@ -21,7 +22,7 @@ _SEED_STATE = "seed_generator_state"
 
 
 class Player:
-    """One network in one update on one replica: weights and state come in as values.
+    """A Keras model in one update on one replica: weights and state come in as values.
 
     Layers like batch normalization and dropout change their state from call to call; here the
     state goes from one call to the next without touching a variable, until it is written back.
@@ -44,19 +45,24 @@ class Player:
             for variable in network.non_trainable_variables
         ]
 
-    def __call__(self, inputs: tf.Tensor, **conditions: tf.Tensor) -> tf.Tensor:
+    def __call__(self, inputs: Any, **conditions: Any) -> tf.Tensor:
         """One pass in training mode.
 
         Args:
-          inputs: What the network's first input takes.
-          **conditions: What further inputs take, by their names.
+          inputs: What the network takes first.
+          **conditions: What it takes besides, by name.
 
         Raises:
-          ArgumentError: If the network has other inputs.
+          ArgumentError: If the network takes other conditions.
         """
-        outputs, self._state = self.network.stateless_call(
-            self.weights, self._state, self._arranged(inputs, conditions), training=True
-        )
+        network = self.network
+        values = [
+            *zip(network.trainable_variables, self.weights, strict=True),
+            *zip(network.non_trainable_variables, self._state, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=values) as scope:
+            outputs = run_network(network, inputs, conditions, training=True)
+        self._state = [scope.get_current_value(v) for v in network.non_trainable_variables]
         return outputs
 
     @contextlib.contextmanager
@@ -87,17 +93,44 @@ class Player:
         for variable, value in kept:
             variable.assign(next(means) if variable.dtype == "float32" else value)
 
-    def _arranged(self, inputs: tf.Tensor, conditions: dict[str, tf.Tensor]) -> Any:
-        """The first input alone, or all in the order of the network's."""
-        names = [tensor.name for tensor in getattr(self.network, "inputs", None) or [inputs]][1:]
-        if set(names) != set(conditions):
-            raise ArgumentError(
-                "conditions",
-                ", ".join(conditions) or "none",
-                f"must be the further inputs of {self.network.name} ({', '.join(names) or 'none'})",
-                "name its keras.Input like the condition",
-            )
-        return [inputs, *(conditions[name] for name in names)] if names else inputs
+
+class ModulePlayer:
+    """A `tf.Module` in one update on one replica, called as it is.
+
+    Unlike a Keras model it cannot be called without its variables. So what it assigns as it is
+    called stays assigned, on the side too; on several replicas its variables say themselves how
+    what the replicas assign comes together (`aggregation`). What it draws from generators of its
+    own is neither saved nor the same after a restore: give it numbers of `Draw` as a condition.
+
+    Args:
+      network: Module whose variables exist.
+
+    Attributes:
+      weights: The trainable variables, for a gradient tape to watch.
+    """
+
+    def __init__(self, network: tf.Module):
+        self.network = network
+        self.weights = list(network.trainable_variables)
+
+    def __call__(self, inputs: Any, **conditions: Any) -> tf.Tensor:
+        """One pass in training mode, with the arguments and errors of `Player`."""
+        return run_network(self.network, inputs, conditions, training=True)
+
+    @contextlib.contextmanager
+    def on_the_side(self) -> Iterator[None]:
+        """Changes nothing: what is assigned within it stays."""
+        yield
+
+    def write_state(self) -> None:
+        """Changes nothing: the state is written as the module is called."""
+
+
+def make_player(network: Network, seeds: Iterator[tf.Tensor]) -> Player | ModulePlayer:
+    """The network in one update; arguments as in `Player`."""
+    if isinstance(network, keras.Model):
+        return Player(network, seeds)
+    return ModulePlayer(network)
 
 
 class Players:
@@ -111,7 +144,11 @@ class Players:
     """
 
     def __init__(
-        self, generator: Player, discriminator: Player, draw: Draw, augment: Augment | None = None
+        self,
+        generator: Player | ModulePlayer,
+        discriminator: Player | ModulePlayer,
+        draw: Draw,
+        augment: Augment | None = None,
     ):
         self._generator = generator
         self._discriminator = discriminator
@@ -119,11 +156,11 @@ class Players:
         self._augment = augment
         self._num_augmented = 0
 
-    def generate(self, latents: tf.Tensor, **conditions: tf.Tensor) -> tf.Tensor:
-        """[b, Z] -> [b, H, W, C] in the model's range."""
-        return self._generator(latents, **conditions)
+    def generate(self, inputs: Any, **conditions: Any) -> tf.Tensor:
+        """Latents [b, Z], or whatever else the generator takes -> [b, H, W, C] in its range."""
+        return self._generator(inputs, **conditions)
 
-    def discriminate(self, images: tf.Tensor, **conditions: tf.Tensor) -> tf.Tensor:
+    def discriminate(self, images: tf.Tensor, **conditions: Any) -> tf.Tensor:
         """[b, H, W, C] -> logits, float32 [b].
 
         Raises:

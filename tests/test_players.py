@@ -80,7 +80,7 @@ def test_conditional_games_train_under_each_schedule(one_device, loss, schedule)
     before = [kernel.numpy() for kernel in kernels]
     gan_core.train(gan, tiny_gan.batches(gan, one_device), total_steps=3, schedule=schedule)
     assert all((a != kernel.numpy()).any() for a, kernel in zip(before, kernels, strict=True))
-    pictures = gan.sample(gan.latents(2, [0, 1]), tf.constant([1, 3]))
+    pictures = gan.sample(gan.latents(2, [0, 1]), labels=tf.constant([1, 3]))
     assert pictures.shape == (2, 8, 8, 3)
 
 
