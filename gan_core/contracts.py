@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -71,6 +72,22 @@ def check_optimizers(
         )
 
 
+def check_distributed(batch: Any, strategy: tf.distribute.Strategy) -> None:
+    """Raises `ArgumentError` for a plain batch on several replicas: each would get all of it."""
+    if len(strategy.extended.worker_devices) == 1:
+        return
+    for part in tf.nest.flatten(batch):
+        if isinstance(part, tf.distribute.DistributedValues) or part is None:
+            continue
+        if tf.convert_to_tensor(part).shape.rank != 0:
+            raise ArgumentError(
+                "batch",
+                f"a tensor {part.shape}",
+                f"must be shared out among the {strategy.num_replicas_in_sync} replicas",
+                "read it from gan_core.data.distribute(dataset, strategy, global_batch_size)",
+            )
+
+
 def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
     """The terms, if each is one float an example.
 
@@ -97,6 +114,15 @@ def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
                 "reduce over all axes but the first; the step takes the mean over the batch",
             )
     return terms
+
+
+def per_example(terms: Terms) -> Terms:
+    """Terms of patches, [b, patches], as means over each example's."""
+    ranks = {name: tf.convert_to_tensor(term).shape.rank for name, term in terms.items()}
+    return {
+        name: tf.reduce_mean(term, axis=1) if ranks[name] == 2 else term
+        for name, term in terms.items()
+    }
 
 
 def joined(terms: Terms, penalties: Terms) -> Terms:

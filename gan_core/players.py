@@ -141,6 +141,7 @@ class Players:
       discriminator: The discriminator in this update.
       draw: What the update was given.
       augment: What is done to all images that the discriminator sees, real or fake.
+      patches: Whether the discriminator gives logits of patches, [b, h, w, 1].
     """
 
     def __init__(
@@ -149,11 +150,13 @@ class Players:
         discriminator: Player | ModulePlayer,
         draw: Draw,
         augment: Augment | None = None,
+        patches: bool = False,
     ):
         self._generator = generator
         self._discriminator = discriminator
         self._draw = draw
         self._augment = augment
+        self._patches = patches
         self._num_augmented = 0
 
     def generate(self, inputs: Any, **conditions: Any) -> tf.Tensor:
@@ -161,23 +164,30 @@ class Players:
         return self._generator(inputs, **conditions)
 
     def discriminate(self, images: tf.Tensor, **conditions: Any) -> tf.Tensor:
-        """[b, H, W, C] -> logits, float32 [b].
+        """[b, H, W, C] -> logits, float32 [b]; [b, patches] in a game of patches.
 
         Raises:
-          ArgumentError: If the discriminator gives anything but one logit an example.
+          ArgumentError: If the discriminator gives anything but one logit an example, or a patch.
         """
         if self._augment:
             images = self._augment(images, self._draw, f"augment/{self._num_augmented}")
             self._num_augmented += 1
-        logits = self._discriminator(images, **conditions)
-        if logits.shape.rank not in (1, 2) or (logits.shape.rank == 2 and logits.shape[1] != 1):
-            raise ArgumentError(
-                "discriminator",
-                f"outputs {logits.shape}",
-                "must give one logit an example, [B] or [B, 1]",
-                "end in a Dense(1), or take the mean over an example's patches",
-            )
-        return tf.cast(tf.reshape(logits, [-1]), tf.float32)
+        logits = tf.cast(self._discriminator(images, **conditions), tf.float32)
+        rank = logits.shape.rank
+        if self._patches and rank == 4 and logits.shape[3] == 1:
+            return tf.reshape(logits, [-1, logits.shape[1] * logits.shape[2]])
+        if not self._patches and (rank == 1 or (rank == 2 and logits.shape[1] == 1)):
+            return tf.reshape(logits, [-1])
+        wanted = "a patch, [B, h, w, 1]" if self._patches else "an example, [B] or [B, 1]"
+        raise ArgumentError(
+            "discriminator",
+            f"outputs {logits.shape}",
+            f"must give one logit {wanted}",
+            "leave out Game(patches=True)"
+            if self._patches
+            else "end in a Dense(1), or play "
+            "Game(patches=True): the loss of each patch, and the mean over an example's patches",
+        )
 
     @contextlib.contextmanager
     def on_the_side(self) -> Iterator[None]:
@@ -211,7 +221,7 @@ class Outputs:
 
     @computed_once
     def fake_logits(self) -> tf.Tensor:
-        """Float32 [b]."""
+        """Float32 [b]; [b, patches] in a game of patches, as all logits are."""
         return self.discriminate(self.fake_images)
 
     @property

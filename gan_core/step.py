@@ -133,10 +133,15 @@ class GanStep(tf.Module):
         """Updates the discriminator on a batch and on fresh fakes; no generator variable changes.
 
         Args:
-          batch: The global batch, as a distributed iterator gives it.
+          batch: The global batch, as a distributed iterator gives it: any nest of tensors that the
+            game knows, with `global_batch_size` examples each.
 
         Returns:
           Means over the global batch, by name.
+
+        Raises:
+          ArgumentError: If there are several replicas and the batch is not shared out among them,
+            or if it does not fit the game.
         """
         seed = self._draw_seed("discriminator_latents", self._count_images(batch))
         return self._update((DISCRIMINATOR,), batch, seed)
@@ -151,6 +156,7 @@ class GanStep(tf.Module):
         Returns:
           Means over the global batch, by name.
         """
+        contracts.check_distributed(batch, self._strategy)
         seed = self._draw_seed("generator_latents", self.generator_updates)
         metrics = self._on_replicas((GENERATOR,), batch, seed, [])
         self._count_generator_update()
@@ -169,6 +175,10 @@ class GanStep(tf.Module):
         metrics = self._update((DISCRIMINATOR, GENERATOR), batch, seed)
         self._count_generator_update()
         return metrics
+
+    def end_step(self) -> None:
+        """Counts a step: a loop of one's own calls it after the updates of each; `train` does."""
+        self.step.assign_add(1)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def sample(self, inputs: Any, **conditions: Any) -> tf.Tensor:
@@ -194,12 +204,15 @@ class GanStep(tf.Module):
     ) -> Metrics:
         """One update of one or both networks from one pass, on one replica."""
         draw, players = self._draw(batch, seed), self._players(seed)
-        doors = Players(players[GENERATOR], players[DISCRIMINATOR], draw, self.game.augment)
+        game = self.game
+        doors = Players(
+            players[GENERATOR], players[DISCRIMINATOR], draw, game.augment, game.patches
+        )
         tapes = {name: tf.GradientTape(watch_accessed_variables=False) for name in players}
         with tapes[GENERATOR], tapes[DISCRIMINATOR]:
             for name in updated:
                 tapes[name].watch(players[name].weights)
-            outputs = self.game.forward(doors, draw)
+            outputs = game.forward(doors, draw)
             terms = {name: self._terms_of(name, outputs) for name in updated}
             if DISCRIMINATOR in updated:
                 # After all terms: of what a penalty computed first, the generator's tape would
@@ -213,7 +226,8 @@ class GanStep(tf.Module):
         observed: Metrics = {}
         if DISCRIMINATOR in updated:
             with doors.on_the_side():
-                observed = self._means(self.game.observations(outputs), DISCRIMINATOR)
+                observations = self._per_example(game.observations(outputs))
+                observed = self._means(observations, DISCRIMINATOR)
         for name in updated:
             optimizer = getattr(self, f"{name}_optimizer")
             check = apply_gradients(tapes[name], losses[name], players[name], optimizer)
@@ -229,6 +243,7 @@ class GanStep(tf.Module):
             global_batch_size=self.global_batch_size,
             replica_batch_size=self._replica_batch_size,
             value_range=self.value_range,
+            images_seen=self.images_seen,
         )
 
     def _players(self, seed: tf.Tensor) -> dict[str, Player | ModulePlayer]:
@@ -245,9 +260,8 @@ class GanStep(tf.Module):
 
     def _terms_of(self, name: str, outputs: Outputs) -> Terms:
         method = f"{name}_terms"
-        return contracts.checked_terms(
-            method, getattr(self.game, method)(outputs), self._replica_batch_size
-        )
+        terms = self._per_example(getattr(self.game, method)(outputs))
+        return contracts.checked_terms(method, terms, self._replica_batch_size)
 
     def _penalties(self, outputs: Outputs, draw: Draw, weights: list[tf.Tensor]) -> Terms:
         """The regularizers' terms; zeros in an update in which none is due, without weights."""
@@ -258,7 +272,11 @@ class GanStep(tf.Module):
             regularizer.name: weight * regularizer.penalty(outputs, draw)
             for regularizer, weight in zip(regularizers, weights, strict=True)
         }
+        terms = self._per_example(terms)
         return contracts.checked_terms("regularizers", terms, self._replica_batch_size)
+
+    def _per_example(self, terms: Terms) -> Terms:
+        return contracts.per_example(terms) if self.game.patches else terms
 
     def _means(self, terms: Terms, network: str) -> Metrics:
         return {
@@ -276,6 +294,7 @@ class GanStep(tf.Module):
         What depends on the count, the latents and so the whole update, starts after the batch
         has come: waiting for data is then idle time, and can be measured as such.
         """
+        contracts.check_distributed(batch, self._strategy)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
             seen_before = self.images_seen.read_value()
         self.images_seen.assign_add(self.global_batch_size)
