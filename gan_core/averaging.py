@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from gan_core.errors import check_positive
+from gan_core.networks import Network, tf_variable
 
 _RAMP_UP = 0.05
 
@@ -22,22 +23,23 @@ class WeightAverage(tf.Module):
     them. Build it under `strategy.scope()`.
 
     Args:
-      network: Built model.
+      network: Built Keras model, or a module whose variables exist.
       half_life_images: After how many images a weight of now counts half; above 0.
 
     Raises:
       ArgumentError: If `half_life_images` is not above 0.
     """
 
-    def __init__(self, network: keras.Model, half_life_images: float):
+    def __init__(self, network: Network, half_life_images: float):
         super().__init__(name="weight_average")
         check_positive("half_life_images", half_life_images, "leave the average out instead")
         self._half_life_images = half_life_images
         self._strategy = tf.distribute.get_strategy()
+        self._is_keras = isinstance(network, keras.Model)
         self._sources = [v for v in network.variables if v.dtype == "float32"]
         self.values = [
             tf.Variable(
-                variable.numpy(),
+                tf.convert_to_tensor(tf_variable(variable)).numpy(),
                 trainable=False,
                 name="average",
                 aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
@@ -60,13 +62,30 @@ class WeightAverage(tf.Module):
             self._strategy.extended.update(
                 average,
                 lambda average, value, rate: average.assign_add((value - average) * rate),
-                args=(source.value, rate),
+                args=(tf_variable(source), rate),
             )
 
     @contextmanager
     def in_place_of_weights(self) -> Iterator[None]:
-        """Within it the network computes with the averages; nothing it assigns remains."""
+        """Within it the network computes with the averages, outside of a replica.
+
+        Nothing that a Keras model assigns remains; a module's variables are given the averages and
+        then back what they held.
+        """
         averages = [tf.convert_to_tensor(average) for average in self.values]
-        pairs = list(zip(self._sources, averages, strict=True))
-        with keras.StatelessScope(state_mapping=pairs):
+        if self._is_keras:
+            pairs = list(zip(self._sources, averages, strict=True))
+            with keras.StatelessScope(state_mapping=pairs):
+                yield
+            return
+        weights = [tf.identity(source) for source in self._sources]
+        _assign(self._sources, averages)
+        try:
             yield
+        finally:
+            _assign(self._sources, weights)
+
+
+def _assign(variables: list[tf.Variable], values: list[tf.Tensor]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

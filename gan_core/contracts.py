@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 from gan_core.images import ValueRange
+from gan_core.networks import Network, is_functional, tf_variable, variable_name
 from gan_core.types import Terms
 
 _RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
@@ -16,24 +18,18 @@ _RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 
 
 def check_networks(
-    generator: keras.Model,
-    discriminator: keras.Model,
-    latent_size: int,
+    generator: Network,
+    discriminator: Network,
+    latent_size: int | None,
     value_range: ValueRange,
 ) -> None:
     """Raises `ArgumentError` where two networks cannot play, with each other or at all."""
     for name, network in (("generator", generator), ("discriminator", discriminator)):
-        if not isinstance(network, keras.Model):
-            raise ArgumentError(
-                name, type(network).__name__, "must be a Keras model", "wrap it in a keras.Model"
-            )
-        if not network.trainable_variables:
-            raise ArgumentError(
-                name, network.name, "must have trainable variables", "build it and unfreeze it"
-            )
+        _check_kind(name, network)
+        _check_built(name, network)
     shared = {id(v) for v in generator.variables} & {id(v) for v in discriminator.variables}
     if shared:
-        names = [v.path for v in generator.variables if id(v) in shared]
+        names = [variable_name(v) for v in generator.variables if id(v) in shared]
         raise ArgumentError(
             "discriminator",
             discriminator.name,
@@ -76,6 +72,22 @@ def check_optimizers(
         )
 
 
+def check_distributed(batch: Any, strategy: tf.distribute.Strategy) -> None:
+    """Raises `ArgumentError` for a plain batch on several replicas: each would get all of it."""
+    if len(strategy.extended.worker_devices) == 1:
+        return
+    for part in tf.nest.flatten(batch):
+        if isinstance(part, tf.distribute.DistributedValues) or part is None:
+            continue
+        if tf.convert_to_tensor(part).shape.rank != 0:
+            raise ArgumentError(
+                "batch",
+                f"a tensor {part.shape}",
+                f"must be shared out among the {strategy.num_replicas_in_sync} replicas",
+                "read it from gan_core.data.distribute(dataset, strategy, global_batch_size)",
+            )
+
+
 def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
     """The terms, if each is one float an example.
 
@@ -104,6 +116,15 @@ def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
     return terms
 
 
+def per_example(terms: Terms) -> Terms:
+    """Terms of patches, [b, patches], as means over each example's."""
+    ranks = {name: tf.convert_to_tensor(term).shape.rank for name, term in terms.items()}
+    return {
+        name: tf.reduce_mean(term, axis=1) if ranks[name] == 2 else term
+        for name, term in terms.items()
+    }
+
+
 def joined(terms: Terms, penalties: Terms) -> Terms:
     """Terms and penalties together.
 
@@ -118,10 +139,46 @@ def joined(terms: Terms, penalties: Terms) -> Terms:
     return terms | penalties
 
 
-def _check_scope(name: str, network: keras.Model) -> None:
+def _check_kind(name: str, network: Network) -> None:
+    if isinstance(network, keras.Model):
+        return
+    if not isinstance(network, tf.Module) or not callable(network):
+        raise ArgumentError(
+            name,
+            type(network).__name__,
+            "must be a Keras model, or a tf.Module with `__call__`",
+            "wrap it in a keras.Model",
+        )
+    inner = list(network._flatten(predicate=lambda part: isinstance(part, keras.layers.Layer)))
+    if inner:
+        raise ArgumentError(
+            name,
+            network.name,
+            f"is a tf.Module, which does not see the weights of Keras's {inner[0].name} in it",
+            "make it a keras.Model",
+        )
+
+
+def _check_built(name: str, network: Network) -> None:
+    if isinstance(network, keras.Model) and not is_functional(network):
+        for layer in network._flatten_layers():
+            if not layer.built:
+                raise ArgumentError(
+                    name,
+                    network.name,
+                    f"must be built, but its {layer.name} is not",
+                    "call it once under the strategy's scope, in each way that training will",
+                )
+    if not network.trainable_variables:
+        raise ArgumentError(
+            name, network.name, "must have trainable variables", "build it and unfreeze it"
+        )
+
+
+def _check_scope(name: str, network: Network) -> None:
     strategy = tf.distribute.get_strategy()
     for variable in network.variables:
-        if not strategy.extended.variable_created_in_scope(variable.value):
+        if not strategy.extended.variable_created_in_scope(tf_variable(variable)):
             raise ArgumentError(
                 name,
                 network.name,
@@ -130,10 +187,10 @@ def _check_scope(name: str, network: keras.Model) -> None:
             )
 
 
-def _check_shapes(generator: keras.Model, discriminator: keras.Model, latent_size: int) -> None:
+def _check_shapes(generator: Network, discriminator: Network, latent_size: int | None) -> None:
     """What is known of shapes before anything is traced: nothing of subclassed models."""
     wanted, given = _first_shape(generator, "input"), (latent_size,)
-    if wanted and wanted != given and None not in wanted:
+    if latent_size is not None and wanted and wanted != given and None not in wanted:
         raise ArgumentError(
             "latents",
             latent_size,
@@ -150,15 +207,12 @@ def _check_shapes(generator: keras.Model, discriminator: keras.Model, latent_siz
         )
 
 
-def _first_shape(network: keras.Model, side: str) -> tuple[int | None, ...] | None:
+def _first_shape(network: Network, side: str) -> tuple[int | None, ...] | None:
     """Shape without the batch of a network's first input or output; None if it is not known."""
-    tensors = getattr(network, f"{side}s", None)
-    return tuple(tensors[0].shape[1:]) if tensors else None
+    return tuple(getattr(network, f"{side}s")[0].shape[1:]) if is_functional(network) else None
 
 
-def _check_activations(
-    generator: keras.Model, discriminator: keras.Model, value_range: ValueRange
-) -> None:
+def _check_activations(generator: Network, discriminator: Network, value_range: ValueRange) -> None:
     given = _RANGES.get(_last_activation(generator), value_range)
     if tuple(value_range) != given:
         raise ArgumentError(
@@ -176,9 +230,12 @@ def _check_activations(
         )
 
 
-def _last_activation(network: keras.Model) -> str | None:
-    """Name of the activation that a network ends in, layers that only reshape left out."""
-    for layer in reversed(getattr(network, "layers", [])):
+def _last_activation(network: Network) -> str | None:
+    """Name of the activation that a network ends in, layers that only reshape left out.
+
+    None where it is not known: the layers of a subclassed model stand in no order.
+    """
+    for layer in reversed(network.layers if is_functional(network) else []):
         activation = getattr(layer, "activation", None)
         if activation is not None:
             return getattr(activation, "__name__", None)

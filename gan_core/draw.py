@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -12,6 +13,11 @@ from gan_core.computed_once import computed_once
 from gan_core.errors import ArgumentError
 from gan_core.images import ValueRange, from_uint8
 from gan_core.latents import LatentDistribution
+
+_SLACK = 0.1
+"""How far beyond the range, in parts of its width, floats may be: resizing rings a little."""
+
+_OUTSIDE = "float images outside of the range: from"
 
 
 class Draw:
@@ -25,10 +31,12 @@ class Draw:
       batch: This replica's part of the global batch, of any structure; None in an update that was
         given none.
       seed: Integer [2], the update's own.
-      latents: What the generator is fed.
+      latents: What the generator is fed; None if nothing is drawn for it.
       global_batch_size: Examples of the update over all replicas together.
       replica_batch_size: Examples of this replica, b below.
       value_range: What uint8 0 and 255 mean to the networks.
+      images_seen: The run's counter: while it is in the run's first batch, float images must be in
+        the range. They are not looked at when None.
     """
 
     def __init__(
@@ -36,10 +44,11 @@ class Draw:
         batch: Any,
         seed: tf.Tensor,
         *,
-        latents: LatentDistribution,
+        latents: LatentDistribution | None,
         global_batch_size: int,
         replica_batch_size: int,
         value_range: ValueRange,
+        images_seen: tf.Variable | None = None,
     ):
         self._batch = batch
         self._seed = seed
@@ -47,6 +56,7 @@ class Draw:
         self._global_batch_size = global_batch_size
         self._replica_batch_size = replica_batch_size
         self._value_range = value_range
+        self._images_seen = images_seen
 
     @property
     def batch(self) -> Any:
@@ -66,21 +76,63 @@ class Draw:
 
     @computed_once
     def real_images(self) -> tf.Tensor:
-        """`batch.images`, scaled if uint8: float32 [b, H, W, C] in the model's range."""
-        images = self.batch.images
+        """The batch's images, scaled if uint8: float32 [b, H, W, C] in the model's range.
+
+        They are `batch.images`, `batch["images"]`, `batch["image"]`, or the batch itself.
+
+        Raises:
+          ArgumentError: If the batch holds none of these, or as in `scaled`.
+        """
+        batch = self.batch
+        images = getattr(batch, "images", batch)
+        if isinstance(batch, Mapping):
+            images = batch.get("images", batch.get("image"))
+        if not tf.is_tensor(images):
+            names = ", ".join(map(str, batch)) if isinstance(batch, Mapping) else None
+            raise ArgumentError(
+                "batch",
+                names or type(batch).__name__,
+                "must name its images",
+                'give a dict with "images", or a game whose `forward` takes draw.batch apart',
+            )
+        return self.scaled(images)
+
+    def scaled(self, images: tf.Tensor) -> tf.Tensor:
+        """Images of the batch in the model's range, float32 [b, H, W, C].
+
+        Args:
+          images: uint8 [b, H, W, C], which are scaled, or floats in the range already.
+
+        Raises:
+          ArgumentError: If there are not b of them, or if floats of a run's first batch are not in
+            the range. In a `tf.function` of one's own that is an `InvalidArgumentError`.
+        """
         if images.shape[0] not in (None, self._replica_batch_size):
             raise ArgumentError(
                 "batch",
                 images.shape[0],
                 f"must hold {self._replica_batch_size} examples a replica, of a "
                 f"`global_batch_size` of {self._global_batch_size}",
-                "give image_batches and GanStep the same",
+                "give the batches and GanStep the same",
             )
+        if images.dtype.is_floating and self._images_seen is not None:
+            self._check_range(images)
         return from_uint8(images, self._value_range)
 
     @computed_once
     def latents(self) -> tf.Tensor:
-        """Float [b, Z]."""
+        """Float [b, Z].
+
+        Raises:
+          ArgumentError: If there is no distribution of them, or it draws no floats.
+        """
+        if self._latents is None:
+            raise ArgumentError(
+                "latents",
+                None,
+                "are asked for by the game",
+                "give GanStep a distribution: latents=gan_core.NormalLatents(100), say",
+            )
         latents = self._latents(self._global_batch_size, self._seed)
         if not latents.dtype.is_floating:
             raise ArgumentError(
@@ -107,8 +159,45 @@ class Draw:
             tf.random.stateless_normal([self._global_batch_size, *shape], self.seed(name))
         )
 
+    def _check_range(self, images: tf.Tensor) -> None:
+        """Refuses floats in another range, in the run's first batch: later it costs nothing."""
+        is_later = self._images_seen > self._global_batch_size
+        low, high = self._value_range
+        slack = _SLACK * (high - low)
+        if tf.executing_eagerly():
+            if is_later:
+                return
+            lowest, highest = (float(edge(images)) for edge in (tf.reduce_min, tf.reduce_max))
+            if not low - slack <= lowest <= highest <= high + slack:
+                raise _range_error(f"{lowest:g} to {highest:g}")
+            return
+
+        def check() -> tf.Tensor:
+            lowest, highest = tf.reduce_min(images), tf.reduce_max(images)
+            fits = (lowest >= low - slack) & (highest <= high + slack)
+            found = tf.strings.format(_OUTSIDE + " {} to {}.", (lowest, highest))
+            tf.debugging.Assert(fits, [found])
+            return fits
+
+        tf.cond(is_later, lambda: True, check)
+
     def _share(self, numbers: tf.Tensor) -> tf.Tensor:
         """This replica's part of what was drawn for the global batch."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         size = self._replica_batch_size
         return numbers[replica * size : (replica + 1) * size]
+
+
+def range_error_in(error: tf.errors.InvalidArgumentError) -> ArgumentError | None:
+    """The `ArgumentError` that float images out of range are, where a graph has found them."""
+    found = re.search(f"{_OUTSIDE} (.*?)\\.\\W*$", error.message, re.MULTILINE)
+    return _range_error(found[1]) if found else None
+
+
+def _range_error(found: str) -> ArgumentError:
+    return ArgumentError(
+        "batch",
+        f"float images from {found}",
+        "must be in `value_range`",
+        "give them as uint8, which is scaled for you, or scale them: images / 127.5 - 1, say",
+    )

@@ -26,6 +26,9 @@ class Game:
       regularizers: Penalties that the discriminator minimises beside it.
       augment: What is done to all images that the discriminator sees, real or fake, in losses and
         penalties alike (Zhao et al. 2020, DiffAugment).
+      patches: Whether the discriminator gives a logit for each patch of an image, [B, h, w, 1]
+        (Isola et al. 2017, section 3.2.2). Losses are then computed for each patch, and terms
+        [b, patches] stand for their means over an example's patches.
 
     Raises:
       ArgumentError: If two regularizers have one name.
@@ -36,6 +39,7 @@ class Game:
         loss: AdversarialLoss | None = None,
         regularizers: Sequence[Regularizer] = (),
         augment: Augment | None = None,
+        patches: bool = False,
     ):
         if loss is not None and not isinstance(loss, AdversarialLoss):
             raise ArgumentError(
@@ -44,6 +48,7 @@ class Game:
         self.loss = loss or non_saturating()
         self.regularizers = tuple(regularizers)
         self.augment = augment
+        self.patches = patches
         names = [regularizer.name for regularizer in self.regularizers]
         for name in names:
             if names.count(name) > 1:

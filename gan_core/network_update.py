@@ -5,13 +5,13 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from gan_core.players import Player
+from gan_core.players import ModulePlayer, Player
 
 
 def apply_gradients(
     tape: tf.GradientTape,
     loss: tf.Tensor,
-    player: Player,
+    player: Player | ModulePlayer,
     optimizer: keras.optimizers.Optimizer,
 ) -> tf.Tensor:
     """Updates one network by the gradients of its loss, summed over the replicas.

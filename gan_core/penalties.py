@@ -90,6 +90,9 @@ def consistency(augment: Augment) -> Penalty:
 def _squared_gradient_norms(outputs: Outputs, images: tf.Tensor) -> tf.Tensor:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
-        total = tf.reduce_sum(outputs.discriminate(images))
+        logits = outputs.discriminate(images)
+        if logits.shape.rank == 2:  # of patches
+            logits = tf.reduce_mean(logits, axis=1)
+        total = tf.reduce_sum(logits)
     gradients = tf.cast(tape.gradient(total, images), tf.float32)
     return tf.reduce_sum(gradients**2, axis=[1, 2, 3])

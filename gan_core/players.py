@@ -12,6 +12,7 @@ import tensorflow as tf
 from gan_core.computed_once import computed_once
 from gan_core.draw import Draw
 from gan_core.errors import ArgumentError
+from gan_core.networks import Network, run_network
 
 Augment = Callable[[tf.Tensor, Draw, str], tf.Tensor]
 """(images [b, H, W, C], draw, name of the draws) -> images of the same shape, differentiable."""
@@ -21,7 +22,7 @@ _SEED_STATE = "seed_generator_state"
 
 
 class Player:
-    """One network in one update on one replica: weights and state come in as values.
+    """A Keras model in one update on one replica: weights and state come in as values.
 
     Layers like batch normalization and dropout change their state from call to call; here the
     state goes from one call to the next without touching a variable, until it is written back.
@@ -44,19 +45,24 @@ class Player:
             for variable in network.non_trainable_variables
         ]
 
-    def __call__(self, inputs: tf.Tensor, **conditions: tf.Tensor) -> tf.Tensor:
+    def __call__(self, inputs: Any, **conditions: Any) -> tf.Tensor:
         """One pass in training mode.
 
         Args:
-          inputs: What the network's first input takes.
-          **conditions: What further inputs take, by their names.
+          inputs: What the network takes first.
+          **conditions: What it takes besides, by name.
 
         Raises:
-          ArgumentError: If the network has other inputs.
+          ArgumentError: If the network takes other conditions.
         """
-        outputs, self._state = self.network.stateless_call(
-            self.weights, self._state, self._arranged(inputs, conditions), training=True
-        )
+        network = self.network
+        values = [
+            *zip(network.trainable_variables, self.weights, strict=True),
+            *zip(network.non_trainable_variables, self._state, strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=values) as scope:
+            outputs = run_network(network, inputs, conditions, training=True)
+        self._state = [scope.get_current_value(v) for v in network.non_trainable_variables]
         return outputs
 
     @contextlib.contextmanager
@@ -87,17 +93,44 @@ class Player:
         for variable, value in kept:
             variable.assign(next(means) if variable.dtype == "float32" else value)
 
-    def _arranged(self, inputs: tf.Tensor, conditions: dict[str, tf.Tensor]) -> Any:
-        """The first input alone, or all in the order of the network's."""
-        names = [tensor.name for tensor in getattr(self.network, "inputs", None) or [inputs]][1:]
-        if set(names) != set(conditions):
-            raise ArgumentError(
-                "conditions",
-                ", ".join(conditions) or "none",
-                f"must be the further inputs of {self.network.name} ({', '.join(names) or 'none'})",
-                "name its keras.Input like the condition",
-            )
-        return [inputs, *(conditions[name] for name in names)] if names else inputs
+
+class ModulePlayer:
+    """A `tf.Module` in one update on one replica, called as it is.
+
+    Unlike a Keras model it cannot be called without its variables. So what it assigns as it is
+    called stays assigned, on the side too; on several replicas its variables say themselves how
+    what the replicas assign comes together (`aggregation`). What it draws from generators of its
+    own is neither saved nor the same after a restore: give it numbers of `Draw` as a condition.
+
+    Args:
+      network: Module whose variables exist.
+
+    Attributes:
+      weights: The trainable variables, for a gradient tape to watch.
+    """
+
+    def __init__(self, network: tf.Module):
+        self.network = network
+        self.weights = list(network.trainable_variables)
+
+    def __call__(self, inputs: Any, **conditions: Any) -> tf.Tensor:
+        """One pass in training mode, with the arguments and errors of `Player`."""
+        return run_network(self.network, inputs, conditions, training=True)
+
+    @contextlib.contextmanager
+    def on_the_side(self) -> Iterator[None]:
+        """Changes nothing: what is assigned within it stays."""
+        yield
+
+    def write_state(self) -> None:
+        """Changes nothing: the state is written as the module is called."""
+
+
+def make_player(network: Network, seeds: Iterator[tf.Tensor]) -> Player | ModulePlayer:
+    """The network in one update; arguments as in `Player`."""
+    if isinstance(network, keras.Model):
+        return Player(network, seeds)
+    return ModulePlayer(network)
 
 
 class Players:
@@ -108,39 +141,53 @@ class Players:
       discriminator: The discriminator in this update.
       draw: What the update was given.
       augment: What is done to all images that the discriminator sees, real or fake.
+      patches: Whether the discriminator gives logits of patches, [b, h, w, 1].
     """
 
     def __init__(
-        self, generator: Player, discriminator: Player, draw: Draw, augment: Augment | None = None
+        self,
+        generator: Player | ModulePlayer,
+        discriminator: Player | ModulePlayer,
+        draw: Draw,
+        augment: Augment | None = None,
+        patches: bool = False,
     ):
         self._generator = generator
         self._discriminator = discriminator
         self._draw = draw
         self._augment = augment
+        self._patches = patches
         self._num_augmented = 0
 
-    def generate(self, latents: tf.Tensor, **conditions: tf.Tensor) -> tf.Tensor:
-        """[b, Z] -> [b, H, W, C] in the model's range."""
-        return self._generator(latents, **conditions)
+    def generate(self, inputs: Any, **conditions: Any) -> tf.Tensor:
+        """Latents [b, Z], or whatever else the generator takes -> [b, H, W, C] in its range."""
+        return self._generator(inputs, **conditions)
 
-    def discriminate(self, images: tf.Tensor, **conditions: tf.Tensor) -> tf.Tensor:
-        """[b, H, W, C] -> logits, float32 [b].
+    def discriminate(self, images: tf.Tensor, **conditions: Any) -> tf.Tensor:
+        """[b, H, W, C] -> logits, float32 [b]; [b, patches] in a game of patches.
 
         Raises:
-          ArgumentError: If the discriminator gives anything but one logit an example.
+          ArgumentError: If the discriminator gives anything but one logit an example, or a patch.
         """
         if self._augment:
             images = self._augment(images, self._draw, f"augment/{self._num_augmented}")
             self._num_augmented += 1
-        logits = self._discriminator(images, **conditions)
-        if logits.shape.rank not in (1, 2) or (logits.shape.rank == 2 and logits.shape[1] != 1):
-            raise ArgumentError(
-                "discriminator",
-                f"outputs {logits.shape}",
-                "must give one logit an example, [B] or [B, 1]",
-                "end in a Dense(1), or take the mean over an example's patches",
-            )
-        return tf.cast(tf.reshape(logits, [-1]), tf.float32)
+        logits = tf.cast(self._discriminator(images, **conditions), tf.float32)
+        rank = logits.shape.rank
+        if self._patches and rank == 4 and logits.shape[3] == 1:
+            return tf.reshape(logits, [-1, logits.shape[1] * logits.shape[2]])
+        if not self._patches and (rank == 1 or (rank == 2 and logits.shape[1] == 1)):
+            return tf.reshape(logits, [-1])
+        wanted = "a patch, [B, h, w, 1]" if self._patches else "an example, [B] or [B, 1]"
+        raise ArgumentError(
+            "discriminator",
+            f"outputs {logits.shape}",
+            f"must give one logit {wanted}",
+            "leave out Game(patches=True)"
+            if self._patches
+            else "end in a Dense(1), or play "
+            "Game(patches=True): the loss of each patch, and the mean over an example's patches",
+        )
 
     @contextlib.contextmanager
     def on_the_side(self) -> Iterator[None]:
@@ -174,7 +221,7 @@ class Outputs:
 
     @computed_once
     def fake_logits(self) -> tf.Tensor:
-        """Float32 [b]."""
+        """Float32 [b]; [b, patches] in a game of patches, as all logits are."""
         return self.discriminate(self.fake_images)
 
     @property

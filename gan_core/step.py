@@ -18,7 +18,8 @@ from gan_core.errors import ArgumentError
 from gan_core.game import Game
 from gan_core.latents import LatentDistribution
 from gan_core.network_update import apply_gradients
-from gan_core.players import Outputs, Player, Players
+from gan_core.networks import Network, run_network
+from gan_core.players import ModulePlayer, Outputs, Player, Players, make_player
 from gan_core.random_streams import stream_seed
 from gan_core.strategies import per_replica_batch_size
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, Terms, gradient_check
@@ -35,7 +36,7 @@ class GanStep(tf.Module):
     outside of a replica, within a `tf.function` or not; they run on every replica.
 
     Attributes (these names are the schema of a checkpoint):
-      generator: [B, Z] -> [B, H, W, C].
+      generator: [B, Z], or what else the game gives it -> [B, H, W, C].
       discriminator: [B, H, W, C] -> logits, [B] or [B, 1].
       generator_optimizer: Optimizer of the generator's trainable variables alone.
       discriminator_optimizer: Optimizer of the discriminator's trainable variables alone.
@@ -51,11 +52,11 @@ class GanStep(tf.Module):
     def __init__(
         self,
         *,
-        generator: keras.Model,
-        discriminator: keras.Model,
+        generator: Network,
+        discriminator: Network,
         generator_optimizer: keras.optimizers.Optimizer,
         discriminator_optimizer: keras.optimizers.Optimizer,
-        latents: LatentDistribution,
+        latents: LatentDistribution | None = None,
         global_batch_size: int,
         game: Game | None = None,
         average_half_life_images: float | None = None,
@@ -66,11 +67,12 @@ class GanStep(tf.Module):
         """Checks the parts against each other and creates the optimizers' variables.
 
         Args:
-          generator: Built model from latents to images.
-          discriminator: Built model from images to logits, without a final sigmoid.
+          generator: From latents, or whatever the game gives it, to images: a built Keras model, or
+            a `tf.Module` with `__call__(inputs, **conditions)`, both with `training` if they like.
+          discriminator: From images to logits, without a final sigmoid; of the same kinds.
           generator_optimizer: Keras optimizer, not used elsewhere.
           discriminator_optimizer: Keras optimizer, not used elsewhere.
-          latents: What the generator is fed.
+          latents: What the generator is fed; None where the game feeds it something else.
           global_batch_size: Examples an update, over all replicas together.
           game: What is played; `Game()`, the non-saturating one, when None.
           average_half_life_images: Half-life of an average of the generator's weights, which
@@ -82,14 +84,15 @@ class GanStep(tf.Module):
             numbers of the same seeds: latents differ from those of a run without it.
 
         Raises:
-          ArgumentError: If a network is no Keras model, has no trainable variables, shares one
-            with the other or was built outside of the strategy's scope; if the generator's images
-            do not fit `value_range` or the discriminator; if an optimizer is none of Keras's, was
-            used before or is that of both; if the batch does not divide among the replicas, or if
-            several replicas shall be compiled.
+          ArgumentError: If a network is of no such kind, is not built, has no trainable variables,
+            shares one with the other or was built outside of the strategy's scope; if the
+            generator's images do not fit `value_range` or the discriminator; if an optimizer is
+            none of Keras's, was used before or is that of both; if the batch does not divide among
+            the replicas, or if several replicas shall be compiled.
         """
         super().__init__(name="gan")
-        contracts.check_networks(generator, discriminator, latents.size, value_range)
+        latent_size = latents.size if latents else None
+        contracts.check_networks(generator, discriminator, latent_size, value_range)
         contracts.check_optimizers(generator_optimizer, discriminator_optimizer)
         self._strategy = tf.distribute.get_strategy()
         self._replica_batch_size = per_replica_batch_size(global_batch_size, self._strategy)
@@ -130,10 +133,15 @@ class GanStep(tf.Module):
         """Updates the discriminator on a batch and on fresh fakes; no generator variable changes.
 
         Args:
-          batch: The global batch, as a distributed iterator gives it.
+          batch: The global batch, as a distributed iterator gives it: any nest of tensors that the
+            game knows, with `global_batch_size` examples each.
 
         Returns:
           Means over the global batch, by name.
+
+        Raises:
+          ArgumentError: If there are several replicas and the batch is not shared out among them,
+            or if it does not fit the game.
         """
         seed = self._draw_seed("discriminator_latents", self._count_images(batch))
         return self._update((DISCRIMINATOR,), batch, seed)
@@ -148,6 +156,7 @@ class GanStep(tf.Module):
         Returns:
           Means over the global batch, by name.
         """
+        contracts.check_distributed(batch, self._strategy)
         seed = self._draw_seed("generator_latents", self.generator_updates)
         metrics = self._on_replicas((GENERATOR,), batch, seed, [])
         self._count_generator_update()
@@ -167,20 +176,24 @@ class GanStep(tf.Module):
         self._count_generator_update()
         return metrics
 
+    def end_step(self) -> None:
+        """Counts a step: a loop of one's own calls it after the updates of each; `train` does."""
+        self.step.assign_add(1)
+
     @tf.function(reduce_retracing=True, autograph=False)
-    def sample(self, latents: tf.Tensor, *conditions: tf.Tensor) -> tf.Tensor:
+    def sample(self, inputs: Any, **conditions: Any) -> tf.Tensor:
         """Generates images in inference mode: float32 [B, H, W, C] in `value_range`.
 
         Where there is an average of the weights, it is used.
 
         Args:
-          latents: [B, Z].
-          *conditions: What the generator's further inputs take, in their order: labels, say.
+          inputs: Latents [B, Z], or whatever else the generator takes.
+          **conditions: What it takes besides, by name: labels, say.
         """
-        inputs = [latents, *conditions] if conditions else latents
         average = self.generator_average
         with average.in_place_of_weights() if average else contextlib.nullcontext():
-            return tf.cast(self.generator(inputs, training=False), tf.float32)
+            images = run_network(self.generator, inputs, conditions, training=False)
+            return tf.cast(images, tf.float32)
 
     def _replica_update(
         self,
@@ -191,12 +204,15 @@ class GanStep(tf.Module):
     ) -> Metrics:
         """One update of one or both networks from one pass, on one replica."""
         draw, players = self._draw(batch, seed), self._players(seed)
-        doors = Players(players[GENERATOR], players[DISCRIMINATOR], draw, self.game.augment)
+        game = self.game
+        doors = Players(
+            players[GENERATOR], players[DISCRIMINATOR], draw, game.augment, game.patches
+        )
         tapes = {name: tf.GradientTape(watch_accessed_variables=False) for name in players}
         with tapes[GENERATOR], tapes[DISCRIMINATOR]:
             for name in updated:
                 tapes[name].watch(players[name].weights)
-            outputs = self.game.forward(doors, draw)
+            outputs = game.forward(doors, draw)
             terms = {name: self._terms_of(name, outputs) for name in updated}
             if DISCRIMINATOR in updated:
                 # After all terms: of what a penalty computed first, the generator's tape would
@@ -210,7 +226,8 @@ class GanStep(tf.Module):
         observed: Metrics = {}
         if DISCRIMINATOR in updated:
             with doors.on_the_side():
-                observed = self._means(self.game.observations(outputs), DISCRIMINATOR)
+                observations = self._per_example(game.observations(outputs))
+                observed = self._means(observations, DISCRIMINATOR)
         for name in updated:
             optimizer = getattr(self, f"{name}_optimizer")
             check = apply_gradients(tapes[name], losses[name], players[name], optimizer)
@@ -226,9 +243,10 @@ class GanStep(tf.Module):
             global_batch_size=self.global_batch_size,
             replica_batch_size=self._replica_batch_size,
             value_range=self.value_range,
+            images_seen=self.images_seen,
         )
 
-    def _players(self, seed: tf.Tensor) -> dict[str, Player]:
+    def _players(self, seed: tf.Tensor) -> dict[str, Player | ModulePlayer]:
         """Both networks in this update, with this replica's seeds for layers like dropout.
 
         Keras's layers count their draws in variables that a checkpoint does not hold. Set anew
@@ -238,13 +256,12 @@ class GanStep(tf.Module):
         replica_seed = tf.random.fold_in(seed, replica)
         seeds = (tf.random.fold_in(replica_seed, number) for number in itertools.count())
         networks = {GENERATOR: self.generator, DISCRIMINATOR: self.discriminator}
-        return {name: Player(network, seeds) for name, network in networks.items()}
+        return {name: make_player(network, seeds) for name, network in networks.items()}
 
     def _terms_of(self, name: str, outputs: Outputs) -> Terms:
         method = f"{name}_terms"
-        return contracts.checked_terms(
-            method, getattr(self.game, method)(outputs), self._replica_batch_size
-        )
+        terms = self._per_example(getattr(self.game, method)(outputs))
+        return contracts.checked_terms(method, terms, self._replica_batch_size)
 
     def _penalties(self, outputs: Outputs, draw: Draw, weights: list[tf.Tensor]) -> Terms:
         """The regularizers' terms; zeros in an update in which none is due, without weights."""
@@ -255,7 +272,11 @@ class GanStep(tf.Module):
             regularizer.name: weight * regularizer.penalty(outputs, draw)
             for regularizer, weight in zip(regularizers, weights, strict=True)
         }
+        terms = self._per_example(terms)
         return contracts.checked_terms("regularizers", terms, self._replica_batch_size)
+
+    def _per_example(self, terms: Terms) -> Terms:
+        return contracts.per_example(terms) if self.game.patches else terms
 
     def _means(self, terms: Terms, network: str) -> Metrics:
         return {
@@ -273,6 +294,7 @@ class GanStep(tf.Module):
         What depends on the count, the latents and so the whole update, starts after the batch
         has come: waiting for data is then idle time, and can be measured as such.
         """
+        contracts.check_distributed(batch, self._strategy)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
             seen_before = self.images_seen.read_value()
         self.images_seen.assign_add(self.global_batch_size)

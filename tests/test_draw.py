@@ -3,11 +3,12 @@ import pytest
 import tensorflow as tf
 
 import gan_core
+from gan_core import draw
 from gan_core.errors import ArgumentError
 from gan_core.random_streams import stream_seed
 
 
-def draw_of(strategy, batch=None, global_batch_size=8, seed=0):
+def draw_of(strategy, batch=None, global_batch_size=8, seed=0, images_seen=None):
     return gan_core.Draw(
         batch,
         stream_seed(seed, "test", 3),
@@ -15,6 +16,7 @@ def draw_of(strategy, batch=None, global_batch_size=8, seed=0):
         global_batch_size=global_batch_size,
         replica_batch_size=global_batch_size // strategy.num_replicas_in_sync,
         value_range=(-1.0, 1.0),
+        images_seen=images_seen,
     )
 
 
@@ -50,3 +52,55 @@ def test_refuses_a_batch_of_another_size_and_latents_that_are_no_floats(one_devi
     draw._latents = lambda count, seed: tf.zeros([count, 2], tf.int32)
     with pytest.raises(ArgumentError, match=r"`latents` \(int32\) must be floats"):
         one_device.run(lambda: draw.latents)
+
+
+IMAGES = tf.constant(np.arange(8 * 3).reshape(8, 1, 1, 3) * 10, tf.uint8)
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        gan_core.data.Batch(IMAGES, tf.zeros([8], tf.int64)),
+        {"images": IMAGES, "labels": tf.zeros([8])},
+        {"image": IMAGES, "label": tf.zeros([8])},
+        IMAGES,
+    ],
+)
+def test_images_are_found_in_a_batch_of_any_kind(one_device, batch):
+    given = draw_of(one_device, batch)
+    assert given.batch is batch
+    np.testing.assert_allclose(given.real_images, IMAGES.numpy() / 127.5 - 1.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch", [{"a": IMAGES, "b": IMAGES}, (IMAGES, IMAGES)])
+def test_a_batch_that_does_not_name_its_images_is_given_as_it_is(one_device, batch):
+    given = draw_of(one_device, batch)
+    with pytest.raises(ArgumentError, match=r"`batch` \((a, b|tuple)\) must name its images; give"):
+        given.real_images  # noqa: B018
+    assert given.batch is batch
+    first = given.batch["a" if isinstance(batch, dict) else 0]
+    assert float(tf.reduce_max(given.scaled(first))) == pytest.approx(230 / 127.5 - 1)
+
+
+@pytest.mark.parametrize("high", [1.15, 1.3, 255.0])
+def test_floats_must_be_in_the_range_in_the_first_batch(one_device, high):
+    images = tf.linspace(-1.1, high, 8)[:, None, None, None]
+    seen = tf.Variable(8, dtype=tf.int64)
+
+    def scale():
+        return draw_of(one_device, images, images_seen=seen).real_images
+
+    for run in (scale, tf.function(scale)):
+        seen.assign(8)
+        if high < 1.2:
+            np.testing.assert_array_equal(run(), images)
+            continue
+        with pytest.raises((ArgumentError, tf.errors.InvalidArgumentError)) as caught:
+            run()
+        error = caught.value
+        if run is not scale:
+            error = draw.range_error_in(error)
+        assert str(error).startswith("`batch` (float images from -1.1 to ")
+        assert "must be in `value_range`; give them as uint8" in str(error)
+        seen.assign(9)
+        np.testing.assert_array_equal(run(), images)

@@ -80,7 +80,7 @@ def test_conditional_games_train_under_each_schedule(one_device, loss, schedule)
     before = [kernel.numpy() for kernel in kernels]
     gan_core.train(gan, tiny_gan.batches(gan, one_device), total_steps=3, schedule=schedule)
     assert all((a != kernel.numpy()).any() for a, kernel in zip(before, kernels, strict=True))
-    pictures = gan.sample(gan.latents(2, [0, 1]), tf.constant([1, 3]))
+    pictures = gan.sample(gan.latents(2, [0, 1]), labels=tf.constant([1, 3]))
     assert pictures.shape == (2, 8, 8, 3)
 
 
@@ -113,3 +113,21 @@ def test_what_the_discriminator_sees_is_augmented_in_losses_and_penalties_alike(
     metrics = gan.update_both(next(tiny_gan.batches(gan, one_device)))
     assert seen == ["augment/0", "augment/1", "augment/2"]
     assert np.isfinite(float(metrics["discriminator/r1"]))
+
+
+def test_losses_of_patches_are_computed_before_the_mean(one_device):
+    """Mean of (D - 1)^2 over the patches, not (mean of D - 1)^2; R1 is of the mean logit."""
+    with one_device.scope():
+        convolution = keras.layers.Conv2D(1, 4, 4, name="patches")
+        discriminator = keras.Sequential([keras.Input((8, 8, 3)), convolution])
+    regularizers = [gan_core.Regularizer("r1", gan_core.r1, 1.0)]
+    game = gan_core.Game(gan_core.least_squares(), regularizers, patches=True)
+    gan = tiny_gan.build_gan(one_device, discriminator=discriminator, game=game)
+    kernel = convolution.kernel.numpy()
+    images = tf.random.stateless_uniform([8, 8, 8, 3], [0, 1], -1.0, 1.0)
+    logits = discriminator(images).numpy()
+    metrics = gan.update_discriminator(images)
+    assert float(metrics["discriminator/real"]) == pytest.approx(np.mean((logits - 1) ** 2) / 2)
+    expected = np.mean(1 / (1 + np.exp(-logits)))
+    assert float(metrics["discriminator/real_probability"]) == pytest.approx(expected, rel=1e-5)
+    assert float(metrics["discriminator/r1"]) == pytest.approx(np.sum(kernel**2) / 4, rel=1e-5)

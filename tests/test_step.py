@@ -83,7 +83,7 @@ def test_updates_equal_a_calculation_in_plain_numpy(one_device):
     generator_adam, critic_adam = NumpyAdam(0.01), NumpyAdam(0.01)
     rng = np.random.default_rng(0)
     for number in range(3):
-        real = rng.normal(size=(4, 1, 1, 3)).astype(np.float32)
+        real = rng.uniform(-1, 1, (4, 1, 1, 3)).astype(np.float32)
         metrics = gan.update_both(batch_of(real))
         latents = gan.latents(4, stream_seed(0, "shared_latents", 4 * number)).numpy()
         x, fake = real.reshape(4, 3), latents @ generator
@@ -319,3 +319,29 @@ def test_compiled_updates_equal_the_others(one_device, update):
 def test_several_replicas_are_not_compiled(mirrored):
     with pytest.raises(gan_core.ArgumentError, match="single replica"):
         tiny_gan.build_gan(mirrored, jit_compile=True)
+
+
+@pytest.mark.parametrize("name", ["one_device", "mirrored"])
+@pytest.mark.parametrize("traced", [False, True])
+def test_a_loop_of_ones_own_does_what_train_does(name, traced, request):
+    strategy = request.getfixturevalue(name)
+    own, expected = (tiny_gan.build_gan(strategy, batch_norm=False) for _ in range(2))
+
+    def step(batch):
+        own.update_discriminator(batch)
+        own.update_generator()
+        own.end_step()
+
+    if traced:
+        step = tf.function(step)
+    batches = tiny_gan.batches(own, strategy)
+    for _ in range(2):
+        step(next(batches))
+    batches = tiny_gan.batches(expected, strategy)
+    gan_core.train(expected, batches, total_steps=2, schedule=gan_core.alternating(1))
+    for counter in ("step", "images_seen", "generator_updates"):
+        assert getattr(own, counter).numpy() == getattr(expected, counter).numpy()
+    for one, two in zip(
+        tiny_gan.values(own.generator), tiny_gan.values(expected.generator), strict=True
+    ):
+        np.testing.assert_allclose(one, two, atol=1e-6)

@@ -6,6 +6,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.choices import ARRAY_FILE_ENDINGS, BAD_IMAGES, CROPS
     from gan_core.data.array_file import array_file_images
     from gan_core.data.digits import drawn_digits
+    from gan_core.data.distributed import distribute
     from gan_core.data.folder import folder_images
     from gan_core.data.pipeline import image_batches, read_images
     from gan_core.data.source import ImageSource

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from gan_core.data.autotune import without_autotune
+from gan_core.data.distributed import distributed_iterator
 from gan_core.data.source import ImageSource, shape_text
 from gan_core.errors import ArgumentError
 from gan_core.types import Batch
@@ -71,36 +72,7 @@ def image_batches(
         dataset = tf.data.Dataset.counter().map(read, num_parallel_calls=_parallel_reads())
         return without_autotune(dataset.prefetch(_PREFETCHED_BATCHES))
 
-    return _distributed_iterator(strategy, make_dataset)
-
-
-def _distributed_iterator(
-    strategy: tf.distribute.Strategy,
-    make_dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
-) -> Iterator[Batch]:
-    """An iterator over global batches, without the device side that strategies put behind one.
-
-    That side is a dataset of its own with a tuning thread of its own, for which whoever drops the
-    iterator waits, and no option reaches it. Images are bytes: to copy them when they are used
-    takes no time that could be measured. Only several GPUs in each of several workers go that way.
-    """
-    made: list[tuple[int, tf.data.Dataset]] = []
-
-    def keep(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        num_replicas = context.num_replicas_in_sync // context.num_input_pipelines
-        made.append((num_replicas, make_dataset(context)))
-        return made[-1][1]
-
-    options = None
-    if isinstance(strategy, tf.distribute.MirroredStrategy) and strategy.num_replicas_in_sync > 1:
-        options = tf.distribute.InputOptions(
-            experimental_fetch_to_device=False,
-            experimental_replication_mode=tf.distribute.InputReplicationMode.PER_REPLICA,
-        )
-    distributed = strategy.distribute_datasets_from_function(keep, options)
-    if len(made) == 1 and made[0][0] == 1:
-        return iter(made[0][1])
-    return iter(distributed)
+    return distributed_iterator(strategy, make_dataset)
 
 
 def _parallel_reads() -> int:

@@ -75,9 +75,11 @@ class Checkpoints:
           score: How good the present state is, lower is better; the lowest is kept.
 
         Raises:
+          ArgumentError: If there were updates, but no step was counted.
           OSError: If it cannot be written; all that are complete are as they were. What goes
             wrong in the background shows in `wait`, or in the next `save` if that fails too.
         """
+        self._check_counted()
         start = time.monotonic()
         try:
             try:
@@ -153,6 +155,19 @@ class Checkpoints:
         path = find_checkpoint(self._folder, which)
         self._read(path, for_training)
         return read_facts(path)
+
+    def _check_counted(self) -> None:
+        gan = self._gan
+        step, *updates = (
+            int(counter.numpy()) for counter in (gan.step, gan.images_seen, gan.generator_updates)
+        )
+        if step == 0 and any(updates):
+            raise ArgumentError(
+                "step",
+                0,
+                "must count the steps that were done: it is a checkpoint's name",
+                "call gan.end_step() after the updates of each",
+            )
 
     def _save(self, facts: Facts) -> None:
         step = int(self._gan.step.numpy())

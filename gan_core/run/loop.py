@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import tensorflow as tf
 
+from gan_core.draw import range_error_in
 from gan_core.errors import ArgumentError, check_divides, check_positive
 from gan_core.run.hooks import Every, Hook
 from gan_core.step import GanStep
@@ -47,7 +48,8 @@ def train(
 
     Args:
       gan: What is trained.
-      batches: Distributed iterator over global batches, at the position of `gan.images_seen`.
+      batches: Distributed iterator over global batches, at the position of `gan.images_seen`: what
+        `data.image_batches` or `data.distribute` returns.
       total_steps: Steps of the whole run, those before a restore included.
       steps_per_call: Steps in one call into the graph; hooks run between calls.
       schedule: Which updates make one step; `simultaneous()` when None.
@@ -58,7 +60,8 @@ def train(
       stops: Steps at which a call ends besides; each `Every.also_at` of a hook is one of them.
 
     Raises:
-      ArgumentError: If `steps_per_call` is not positive or does not divide a hook's interval.
+      ArgumentError: If `steps_per_call` is not positive or does not divide a hook's interval, if
+        the batches do not fit the game, or if float images are out of range in the first.
       NotFiniteError: If a metric, or a gradient, was NaN or infinite in a step of a call; the
         hooks are not called, and the weights are no longer good for anything.
     """
@@ -76,7 +79,10 @@ def train(
         on_the_grid = step - step % steps_per_call + steps_per_call
         stop = min([on_the_grid, total_steps, *(s for s in stops if s > step)])
         num_steps = stop - step
-        metrics, finite_steps, failed = run_steps(batches, tf.constant(num_steps))
+        try:
+            metrics, finite_steps, failed = run_steps(batches, tf.constant(num_steps))
+        except tf.errors.InvalidArgumentError as error:
+            raise range_error_in(error) or error from error
         finite_steps = int(finite_steps)
         if finite_steps < num_steps:
             raise NotFiniteError(
@@ -113,7 +119,7 @@ def make_step_loop(
         names[:] = metrics
         values = tf.stack([tf.cast(metrics[name], tf.float32) for name in names])
         with tf.control_dependencies(_stateful_operations_so_far()):
-            gan.step.assign_add(1)
+            gan.end_step()
         return tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
 
     def run_steps(

@@ -132,6 +132,16 @@ def test_refuses_to_keep_none(one_device, tmp_path):
         gan_core.run.Checkpoints(tmp_path, tiny_gan.build_gan(one_device), keep=0)
 
 
+def test_refuses_updates_that_were_not_counted_as_steps(one_device, tmp_path):
+    gan = tiny_gan.build_gan(one_device)
+    gan.update_generator()
+    words = r"`step` \(0\) must count the steps .* call gan\.end_step\(\) after the updates of each"
+    with pytest.raises(ArgumentError, match=words):
+        gan_core.run.Checkpoints(tmp_path, gan).save({})
+    gan.end_step()
+    assert step_of(save(gan_core.run.Checkpoints(tmp_path, gan), {})) == 1
+
+
 def test_refuses_what_belongs_to_another_run(one_device, tmp_path):
     save(gan_core.run.Checkpoints(tmp_path, tiny_gan.build_gan(one_device)), {"data": "tiny"})
     other = gan_core.run.Checkpoints(tmp_path, tiny_gan.build_gan(one_device, batch_norm=False))
