@@ -28,6 +28,8 @@ _OTHER_NAMES = {
     "g_lr": ("generator_learning_rate",),
     "gamma": ("r1_weight",),
     "gpus": ("strategy",),
+    "grad_accum": ("gradient_accumulation_steps",),
+    "grad_clip": ("clip_norm",),
     "hflip": ("flip",),
     "image_dir": ("data_dir",),
     "images": ("data_dir", "num_images"),
@@ -36,7 +38,10 @@ _OTHER_NAMES = {
     "iters": ("total_steps",),
     "log_dir": ("workdir",),
     "logdir": ("workdir",),
+    "learning_rate": _RATES,
     "lr": _RATES,
+    "lr_schedule": ("learning_rate_schedule",),
+    "max_grad_norm": ("clip_norm",),
     "mirror": ("flip",),
     "mixed_precision": ("precision",),
     "model_dir": ("workdir",),
@@ -54,6 +59,7 @@ _OTHER_NAMES = {
     "save_dir": ("workdir",),
     "save_every": ("checkpoint_every_steps",),
     "steps": ("total_steps",),
+    "warmup_steps": ("learning_rate_warm_up_steps",),
     "xla": ("jit_compile",),
 }
 

@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | N
     before = Path(values["workdir"]) / EFFECTIVE_FLAGS
     if values["workdir"] and os.path.isfile(before):
         values = _parse_values(arguments, {**defaults, **_settings_of_run(before, values["mode"])})
-    return Settings(**_with_folder_as_dataset(values))
+    return Settings(**_with_end_of_decay(_with_folder_as_dataset(values)))
 
 
 def _parse_values(
@@ -104,6 +104,13 @@ def _with_folder_as_dataset(values: dict[str, Any]) -> dict[str, Any]:
             "dataset", dataset, "must be a folder of pictures or a file", "check the path"
         )
     return values
+
+
+def _with_end_of_decay(values: dict[str, Any]) -> dict[str, Any]:
+    """Writes down where a decay ends, so that a larger --total_steps does not stretch it later."""
+    if values["learning_rate_schedule"] == "constant" or values["learning_rate_decay_steps"]:
+        return values
+    return values | {"learning_rate_decay_steps": values["total_steps"]}
 
 
 def help_text(defaults: Mapping[str, Any]) -> str:

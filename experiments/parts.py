@@ -99,8 +99,10 @@ def build_gan(
         return gan_core.GanStep(
             generator=generator,
             discriminator=discriminator,
-            generator_optimizer=_make_optimizer(settings, settings.generator_learning_rate),
-            discriminator_optimizer=_make_optimizer(settings, settings.discriminator_learning_rate),
+            generator_optimizer=_make_optimizer(settings, settings.generator_learning_rate, 1),
+            discriminator_optimizer=_make_optimizer(
+                settings, settings.discriminator_learning_rate, settings.discriminator_updates
+            ),
             latents=experiment.latents,
             global_batch_size=settings.global_batch_size,
             game=_make_game(settings),
@@ -143,7 +145,12 @@ def make_plan(settings: Settings) -> gan_core.run.Plan:
 
 
 def set_learning_rates(gan: gan_core.GanStep, settings: Settings) -> None:
-    """Gives both optimizers the settings' rates: those of a checkpoint may be others."""
+    """Gives both optimizers the settings' rates: those of a checkpoint may be others.
+
+    Rates that change are functions of the settings and of counts; a checkpoint holds none.
+    """
+    if settings.learning_rate_schedule != "constant" or settings.learning_rate_warm_up_steps:
+        return
     for optimizer, rate in (
         (gan.generator_optimizer, settings.generator_learning_rate),
         (gan.discriminator_optimizer, settings.discriminator_learning_rate),
@@ -183,11 +190,25 @@ def image_shape(gan: gan_core.GanStep) -> tuple[int, int, int]:
     return tuple(gan.generator.output_shape[1:])
 
 
-def _make_optimizer(settings: Settings, learning_rate: float) -> keras.optimizers.Optimizer:
+def _make_optimizer(
+    settings: Settings, peak: float, updates_a_step: int
+) -> keras.optimizers.Optimizer:
+    rate = gan_core.learning_rate(
+        peak,
+        settings.learning_rate_schedule,
+        decay_steps=settings.learning_rate_decay_steps * updates_a_step,
+        final_share=settings.learning_rate_final_share,
+        warm_up_steps=settings.learning_rate_warm_up_steps * updates_a_step,
+    )
+    steps = settings.gradient_accumulation_steps
+    gradients = {
+        "global_clipnorm": settings.clip_norm or None,
+        "gradient_accumulation_steps": steps if steps > 1 else None,
+    }
     if settings.optimizer == "adam":
-        optimizer = gan_core.Adam(learning_rate, beta_1=settings.beta_1)
+        optimizer = gan_core.Adam(rate, beta_1=settings.beta_1, **gradients)
     else:
-        optimizer = keras.optimizers.RMSprop(learning_rate)
+        optimizer = gan_core.RMSprop(rate, **gradients)
     if settings.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer

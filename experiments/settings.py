@@ -6,7 +6,14 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gan_core import AUGMENTATIONS, LOSSES, ArgumentError, check_divides, check_known
+from gan_core import (
+    AUGMENTATIONS,
+    LEARNING_RATES,
+    LOSSES,
+    ArgumentError,
+    check_divides,
+    check_known,
+)
 from gan_core.data import BAD_IMAGES, CROPS
 from gan_core.fast import PRECISIONS
 from gan_core.run import ON_NAN, STRATEGIES
@@ -175,6 +182,40 @@ class Settings:
         above=-1e-9,
         changes=NEVER,
     )
+    learning_rate_schedule: str = _flag(
+        "constant",
+        "How both learning rates change over the steps: they stay, or fall to a share of "
+        "themselves along a line or half a cosine.",
+        choices=LEARNING_RATES,
+        changes=NEVER,
+    )
+    learning_rate_decay_steps: int = _flag(
+        0,
+        "The step at which they have fallen, and stay from then on. If 0 the --total_steps that "
+        "the run is started with; a later, larger one does not change it.",
+        above=-1,
+        changes=IF_ALLOWED,
+    )
+    learning_rate_final_share: float = _flag(
+        0.0, "The share to which they fall.", above=-1e-9, changes=IF_ALLOWED
+    )
+    learning_rate_warm_up_steps: int = _flag(
+        0, "Steps in which they rise from 0, first of all.", above=-1, changes=NEVER
+    )
+    clip_norm: float = _flag(
+        0.0,
+        "Longest gradient of a network, all its variables together; a longer one is shortened to "
+        "it. None if 0.",
+        above=-1e-9,
+        changes=IF_ALLOWED,
+    )
+    gradient_accumulation_steps: int = _flag(
+        1,
+        "Updates of a network whose gradients are averaged and then applied at once: a batch so "
+        "many times as large, in the memory of one. Steps count as without.",
+        above=0,
+        changes=NEVER,
+    )
     discriminator_updates: int = _flag(
         1,
         "Discriminator updates in a step. 1: both networks are updated from one shared pass. More: "
@@ -244,7 +285,7 @@ class Settings:
     )
     allow_changes: bool = _flag(
         False,
-        "Go on with changed intervals, devices, precision or learning rates.",
+        "Go on with changed intervals, devices, precision, learning rates or clipping.",
         changes=EACH_START,
     )
     log_every_steps: int = _flag(
@@ -285,10 +326,32 @@ class Settings:
             raise ArgumentError("beta_1", self.beta_1, "must be below 1", "use 0.5")
         if self.seed >= 2**31:
             raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
+        self._check_learning_rates()
         for name in filter(None, self.augment.split(",")):
             check_known("augment", name, AUGMENTATIONS)
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
             check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
+
+    def _check_learning_rates(self) -> None:
+        end, share = self.learning_rate_decay_steps, self.learning_rate_final_share
+        if share > 1:
+            raise ArgumentError("learning_rate_final_share", share, "must be 1 at most", "use 0.1")
+        if self.learning_rate_schedule == "constant":
+            for name in ("learning_rate_decay_steps", "learning_rate_final_share"):
+                if getattr(self, name):
+                    raise ArgumentError(
+                        name,
+                        getattr(self, name),
+                        "needs learning rates that change",
+                        "give --learning_rate_schedule=cosine, say",
+                    )
+        elif end <= self.learning_rate_warm_up_steps:
+            raise ArgumentError(
+                "learning_rate_decay_steps",
+                end,
+                f"must be above `learning_rate_warm_up_steps` ({self.learning_rate_warm_up_steps})",
+                "use the steps of the run",
+            )
 
     def changes_from(self, before: Mapping[str, Any]) -> dict[str, list[str]]:
         """What differs from a run's settings, as `<name>: was <value>, now <value>`.

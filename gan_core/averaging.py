@@ -47,11 +47,12 @@ class WeightAverage(tf.Module):
             for variable in self._sources
         ]
 
-    def update(self, num_images: int, images_seen: tf.Tensor) -> None:
+    def update(self, num_images: int | tf.Tensor, images_seen: tf.Tensor) -> None:
         """Moves towards the present weights; called outside of a replica.
 
         Args:
-          num_images: How many images the weights were updated on since the last time.
+          num_images: How many images the weights were updated on since the last time, a number or
+            a float32 scalar; of none it stays where it is.
           images_seen: Scalar integer, images of the whole run so far.
         """
         half_life = tf.minimum(

@@ -30,5 +30,8 @@ LOSSES = (
 )
 """What the networks play for: `gan_core.hinge()` and so on."""
 
+LEARNING_RATES = ("constant", "linear", "cosine")
+"""How a learning rate changes over training: see `gan_core.learning_rate`."""
+
 AUGMENTATIONS = ("colour", "translation", "cutout")
 """What may be done to the discriminator's images: see `gan_core.differentiable_augmentation`."""

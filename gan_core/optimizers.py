@@ -1,18 +1,122 @@
-"""Adam in one kernel a variable."""
+"""Keras's optimizers, made for several replicas; Adam in one kernel a variable."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
+from gan_core.errors import ArgumentError
+
+_OF_THE_SUM = ("gradient_accumulation_steps", "clipnorm", "global_clipnorm", "clipvalue")
+"""What Keras does to each replica's gradients, and means to do to their sum."""
+
+
+class _OfTheSum:
+    """Clips and accumulates gradients that are summed over the replicas.
+
+    Keras clips each replica's part of a gradient, so that the result depends on their number, and
+    decides within the replicas whether an update is due, where they cannot talk to each other. The
+    arguments and the variables are those of Keras.
+    """
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates the optimizer's variables.
+
+        Raises:
+          ArgumentError: If Keras's own average is asked for together with accumulation.
+        """
+        if self.use_ema and self.gradient_accumulation_steps:
+            raise ArgumentError(
+                "use_ema",
+                True,
+                "does not go with `gradient_accumulation_steps`",
+                "have the average made: GanStep(average_half_life_images=10_000)",
+            )
+        super().build(variables)
+
+    def _clip_gradients(self, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """Leaves a replica's part as it is: `_all_reduce_sum_gradients` clips the sum."""
+        return gradients
+
+    def _all_reduce_sum_gradients(
+        self, gradients_and_variables: Sequence[tuple[Any, Any]]
+    ) -> list[tuple[Any, Any]]:
+        pairs = super()._all_reduce_sum_gradients(gradients_and_variables)
+        gradients = super()._clip_gradients([gradient for gradient, _ in pairs])
+        return [(g, variable) for g, (_, variable) in zip(gradients, pairs, strict=True)]
+
+    def _backend_apply_gradients(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]
+    ) -> None:
+        if not self.gradient_accumulation_steps:
+            super()._backend_apply_gradients(gradients, variables)
+            return
+        sums = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, [tf.convert_to_tensor(g) for g in gradients]
+        )
+        accumulators = [
+            self._accumulated_gradients[self._get_variable_index(v)].value for v in variables
+        ]
+        totals = [a + total for a, total in zip(accumulators, sums, strict=True)]
+        means = [total / self.gradient_accumulation_steps for total in totals]
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._apply_or_accumulate,
+            self._distribution_strategy,
+            [v.value for v in variables],
+            accumulators,
+            totals,
+            super()._clip_gradients(means),
+        )
+
+    def _apply_or_accumulate(
+        self,
+        distribution: tf.distribute.Strategy,
+        variables: Sequence[tf.Variable],
+        accumulators: Sequence[tf.Variable],
+        totals: Sequence[tf.Tensor],
+        means: Sequence[tf.Tensor],
+    ) -> None:
+        """Applies the means and forgets the totals if an update is due, or keeps the totals."""
+        rate = tf.convert_to_tensor(self.learning_rate)
+
+        def apply_means() -> None:
+            for variable, accumulator, mean in zip(variables, accumulators, means, strict=True):
+                distribution.extended.update(
+                    variable, self._decay_and_update, args=(mean, rate), group=False
+                )
+                distribution.extended.update(
+                    accumulator, lambda own: own.assign(tf.zeros_like(own)), group=False
+                )
+
+        def keep_totals() -> None:
+            for accumulator, total in zip(accumulators, totals, strict=True):
+                distribution.extended.update(
+                    accumulator, lambda own, total: own.assign(total), args=(total,), group=False
+                )
+
+        number = tf.convert_to_tensor(self._iterations) + 1
+        tf.cond(number % self.gradient_accumulation_steps == 0, apply_means, keep_totals)
+
+    def _decay_and_update(
+        self, variable: tf.Variable, gradient: tf.Tensor, rate: tf.Tensor
+    ) -> None:
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            variable.assign_sub(variable * tf.cast(self.weight_decay * rate, variable.dtype))
+        self.update_step(gradient, variable, rate)
+
 
 @keras.saving.register_keras_serializable("gan_core")
-class Adam(keras.optimizers.Adam):
+class Adam(_OfTheSum, keras.optimizers.Adam):
     """Adam (Kingma & Ba 2015, section 2, last paragraph), as Keras has it, computed in one pass.
 
     Keras 3 spells the update out in a dozen operations, each of which reads and writes the whole
     variable; TensorFlow's own kernel does the same arithmetic at once. Arguments, variables and
     checkpoints are those of `keras.optimizers.Adam`, and sparse gradients or `amsgrad` go to it.
+    `clipnorm`, `global_clipnorm`, `clipvalue` and `gradient_accumulation_steps` are about the
+    gradients' sum over the replicas: N replicas do as one.
     """
 
     def update_step(
@@ -23,7 +127,7 @@ class Adam(keras.optimizers.Adam):
             super().update_step(gradient, variable, learning_rate)
             return
         index = self._get_variable_index(variable)
-        count = tf.cast(self.iterations.value + 1, variable.dtype)
+        count = tf.cast(tf.convert_to_tensor(self.iterations) + 1, variable.dtype)
         beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -37,3 +141,43 @@ class Adam(keras.optimizers.Adam):
             epsilon=tf.cast(self.epsilon, variable.dtype),
             grad=tf.cast(gradient, variable.dtype),
         )
+
+
+@keras.saving.register_keras_serializable("gan_core")
+class RMSprop(_OfTheSum, keras.optimizers.RMSprop):
+    """RMSprop (Hinton 2012, lecture 6e), as Keras has it; sums over the replicas as in `Adam`."""
+
+
+def check_over_replicas(
+    argument: str, optimizer: keras.optimizers.Optimizer, num_replicas: int
+) -> None:
+    """Raises `ArgumentError` if several replicas would not do what one does.
+
+    Args:
+      argument: Whose optimizer it is.
+      optimizer: Any of Keras's, with loss scaling or without.
+      num_replicas: On how many replicas it shall work.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if num_replicas == 1 or isinstance(inner, _OfTheSum):
+        return
+    for name in _OF_THE_SUM:
+        if getattr(inner, name, None):
+            raise ArgumentError(
+                argument,
+                f"{inner.name} with {name}={getattr(inner, name)}",
+                f"must do the same on {num_replicas} replicas as on one, which Keras's does not",
+                "use gan_core.Adam or gan_core.RMSprop",
+            )
+
+
+def accumulation_steps(optimizer: keras.optimizers.Optimizer) -> int:
+    """In how many updates an optimizer applies gradients once."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    return inner.gradient_accumulation_steps or 1
+
+
+def changing_learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | None:
+    """The learning rate of the next update, a float32 scalar; None if it is always the same."""
+    rate = optimizer.learning_rate
+    return None if isinstance(rate, keras.Variable) else tf.cast(rate, tf.float32)

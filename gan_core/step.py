@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -19,6 +19,11 @@ from gan_core.game import Game
 from gan_core.latents import LatentDistribution
 from gan_core.network_update import apply_gradients
 from gan_core.networks import Network, run_network
+from gan_core.optimizers import (
+    accumulation_steps,
+    changing_learning_rate,
+    check_over_replicas,
+)
 from gan_core.players import ModulePlayer, Outputs, Player, Players, make_player
 from gan_core.random_streams import stream_seed
 from gan_core.strategies import per_replica_batch_size
@@ -95,8 +100,11 @@ class GanStep(tf.Module):
         contracts.check_networks(generator, discriminator, latent_size, value_range)
         contracts.check_optimizers(generator_optimizer, discriminator_optimizer)
         self._strategy = tf.distribute.get_strategy()
+        num_replicas = self._strategy.num_replicas_in_sync
+        check_over_replicas("generator_optimizer", generator_optimizer, num_replicas)
+        check_over_replicas("discriminator_optimizer", discriminator_optimizer, num_replicas)
         self._replica_batch_size = per_replica_batch_size(global_batch_size, self._strategy)
-        if jit_compile and self._strategy.num_replicas_in_sync > 1:
+        if jit_compile and num_replicas > 1:
             raise ArgumentError(
                 "jit_compile",
                 jit_compile,
@@ -158,9 +166,8 @@ class GanStep(tf.Module):
         """
         contracts.check_distributed(batch, self._strategy)
         seed = self._draw_seed("generator_latents", self.generator_updates)
-        metrics = self._on_replicas((GENERATOR,), batch, seed, [])
-        self._count_generator_update()
-        return metrics
+        with self._counting_generator_update():
+            return self._on_replicas((GENERATOR,), batch, seed, [])
 
     def update_both(self, batch: Any) -> Metrics:
         """Updates both networks from one shared pass, both gradients at the old weights.
@@ -172,9 +179,8 @@ class GanStep(tf.Module):
           Means over the global batch, by name.
         """
         seed = self._draw_seed("shared_latents", self._count_images(batch))
-        metrics = self._update((DISCRIMINATOR, GENERATOR), batch, seed)
-        self._count_generator_update()
-        return metrics
+        with self._counting_generator_update():
+            return self._update((DISCRIMINATOR, GENERATOR), batch, seed)
 
     def end_step(self) -> None:
         """Counts a step: a loop of one's own calls it after the updates of each; `train` does."""
@@ -230,6 +236,7 @@ class GanStep(tf.Module):
                 observed = self._means(observations, DISCRIMINATOR)
         for name in updated:
             optimizer = getattr(self, f"{name}_optimizer")
+            metrics |= self._learning_rate(name, optimizer)
             check = apply_gradients(tapes[name], losses[name], players[name], optimizer)
             players[name].write_state()
             metrics |= {f"{name}/loss": losses[name], **means[name], gradient_check(name): check}
@@ -284,6 +291,13 @@ class GanStep(tf.Module):
             for name, term in terms.items()
         }
 
+    def _learning_rate(self, name: str, optimizer: keras.optimizers.Optimizer) -> Metrics:
+        """This replica's share of the rate of the update to come; nothing if it is constant."""
+        rate = changing_learning_rate(optimizer)
+        if rate is None:
+            return {}
+        return {f"{name}/learning_rate": rate / self._strategy.num_replicas_in_sync}
+
     def _draw_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
         """The seed of an update's draws; another one after each rollback."""
         return stream_seed(self.seed, stream, count + self.rollbacks * _DRAWS_BETWEEN_ROLLBACKS)
@@ -300,11 +314,24 @@ class GanStep(tf.Module):
         self.images_seen.assign_add(self.global_batch_size)
         return seen_before
 
-    def _count_generator_update(self) -> None:
+    @contextlib.contextmanager
+    def _counting_generator_update(self) -> Iterator[None]:
+        """Counts the update within it, and moves the average if it has moved the weights.
+
+        An update that only accumulates gradients does not; the one that applies them moves the
+        average as far as one on all of their images would.
+        """
+        applied_before = tf.convert_to_tensor(self.generator_optimizer.iterations)
+        yield
         self.generator_updates.assign_add(1)
         if self.generator_average:
+            num_images = self.global_batch_size
+            steps = accumulation_steps(self.generator_optimizer)
+            if steps > 1:
+                applied = self.generator_optimizer.iterations - applied_before
+                num_images = tf.cast(applied * steps * num_images, tf.float32)
             images_generated = self.generator_updates * self.global_batch_size
-            self.generator_average.update(self.global_batch_size, images_generated)
+            self.generator_average.update(num_images, images_generated)
 
     def _update(self, updated: tuple[str, ...], batch: Any, seed: tf.Tensor) -> Metrics:
         """Runs a discriminator update with the regularizers that are due in it.

@@ -80,6 +80,12 @@ def test_each_setting_has_a_help_text():
         ),
         ("--beta_1=1", r"`beta_1` \(1.0\) must be below 1"),
         ("--beta_1=-0.1", r"`beta_1` \(-0.1\) must not be negative"),
+        (
+            "--learning_rate_decay_steps=9",
+            r"`learning_rate_decay_steps` \(9\) needs learning rates that change; give --learning",
+        ),
+        ("--learning_rate_final_share=1.5", r"`learning_rate_final_share` \(1.5\) must be 1 at m"),
+        ("--grad_clip=1", r"did you mean --clip_norm\?$"),
         ("--seed=4294967296", r"`seed` \(4294967296\) must be below 2\*\*31"),
         (
             "--strategy=tpu",
@@ -145,6 +151,22 @@ def test_the_settings_of_the_run_in_the_workdir_are_read(tmp_path):
     (tmp_path / "effective.flags").write_text("--no_such_flag=3\n")
     with pytest.raises(ArgumentError, match=r"holds settings that cannot be read: .*no_such_flag"):
         flags.parse([workdir], {})
+
+
+def test_a_decay_keeps_its_end_when_a_run_goes_on(tmp_path):
+    """And one that warms up longer than it lasts is refused."""
+    start = [f"--workdir={tmp_path}", "--total_steps=70", "--learning_rate_schedule=cosine"]
+    settings = flags.parse(start, {})
+    assert settings.learning_rate_decay_steps == 70
+    (tmp_path / "effective.flags").write_text(settings.as_flagfile())
+    longer = flags.parse([f"--workdir={tmp_path}", "--total_steps=90"], {})
+    assert (longer.total_steps, longer.learning_rate_decay_steps) == (90, 70)
+    assert longer.changes_from(settings.as_dict()) == {IF_ALLOWED: [], NEVER: []}
+    other = flags.parse([f"--workdir={tmp_path}", "--learning_rate_decay_steps=90"], {})
+    changes = other.changes_from(settings.as_dict())
+    assert changes[IF_ALLOWED] == ["learning_rate_decay_steps: was 70, now 90"]
+    with pytest.raises(ArgumentError, match=r"\(70\) must be above .*warm_up_steps` \(70\)"):
+        flags.parse([*start, "--learning_rate_warm_up_steps=70"], {})
 
 
 def test_a_setting_that_an_old_run_did_not_know_was_as_it_is_by_default():

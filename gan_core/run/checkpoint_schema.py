@@ -18,6 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from gan_core.networks import tf_variable
 from gan_core.step import GanStep
 
 _COUNTERS = ("step", "images_seen", "generator_updates", "rollbacks")
@@ -61,8 +62,4 @@ def _average(gan: GanStep) -> dict[str, Any]:
 
 
 def _variables(owner: Any) -> list[tf.Variable]:
-    """TensorFlow's variables behind Keras's; a `tf.Module` has no others."""
-    return [
-        variable if isinstance(variable, tf.Variable) else variable.value
-        for variable in owner.variables
-    ]
+    return [tf_variable(variable) for variable in owner.variables]

@@ -32,15 +32,22 @@ def everything(gan):
     )
 
 
-def test_two_steps_a_restore_and_two_steps_are_four_steps(one_device, tmp_path):
-    whole = tiny_gan.build_gan(one_device)
+def scheduled():
+    rate = gan_core.learning_rate(1e-3, "cosine", decay_steps=6, warm_up_steps=1)
+    return gan_core.Adam(rate, global_clipnorm=0.5, gradient_accumulation_steps=3)
+
+
+@pytest.mark.parametrize("optimizer", [tiny_gan.adam, scheduled])
+def test_two_steps_a_restore_and_two_steps_are_four_steps(one_device, tmp_path, optimizer):
+    """Also amid gradients that are accumulated and a rate that changes."""
+    whole = tiny_gan.build_gan(one_device, optimizer=optimizer)
     train(whole, one_device, 4)
 
-    first = tiny_gan.build_gan(one_device)
+    first = tiny_gan.build_gan(one_device, optimizer=optimizer)
     train(first, one_device, 2)
     save(gan_core.run.Checkpoints(tmp_path, first), {"data": "tiny"})
 
-    second = tiny_gan.build_gan(one_device, seed=0)
+    second = tiny_gan.build_gan(one_device, optimizer=optimizer, seed=0)
     facts = gan_core.run.Checkpoints(tmp_path, second).restore_latest()
     assert facts == {"step": 2, "data": "tiny", "score": None}
     train(second, one_device, 4)
