@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -29,6 +29,10 @@ class Draw:
       global_batch_size: Examples of the update over all replicas together.
       replica_batch_size: Examples of this replica, b below.
       value_range: What uint8 0 and 255 mean to the networks.
+      state: What the game keeps from update to update.
+
+    Attributes:
+      state: Float32 scalars by name: see `GameState`.
     """
 
     def __init__(
@@ -40,7 +44,9 @@ class Draw:
         global_batch_size: int,
         replica_batch_size: int,
         value_range: ValueRange,
+        state: Mapping[str, tf.Tensor] | None = None,
     ):
+        self.state = state or {}
         self._batch = batch
         self._seed = seed
         self._latents = latents
