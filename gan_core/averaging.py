@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gan_core.errors import check_positive
 from gan_core.networks import Network, tf_variable
+from gan_core.on_replicas import variable_on_replicas
 
 _RAMP_UP = 0.05
 
@@ -38,12 +39,7 @@ class WeightAverage(tf.Module):
         self._is_keras = isinstance(network, keras.Model)
         self._sources = [v for v in network.variables if v.dtype == "float32"]
         self.values = [
-            tf.Variable(
-                tf.convert_to_tensor(tf_variable(variable)).numpy(),
-                trainable=False,
-                name="average",
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            )
+            variable_on_replicas(tf.convert_to_tensor(tf_variable(variable)).numpy(), "average")
             for variable in self._sources
         ]
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from gan_core.errors import ArgumentError
 from gan_core.images import ValueRange
 from gan_core.networks import Network, is_functional, tf_variable, variable_name
+from gan_core.optimizers import check_over_replicas
 from gan_core.types import Terms
 
 _RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
@@ -45,8 +46,9 @@ def check_networks(
 def check_optimizers(
     generator_optimizer: keras.optimizers.Optimizer,
     discriminator_optimizer: keras.optimizers.Optimizer,
+    strategy: tf.distribute.Strategy,
 ) -> None:
-    """Raises `ArgumentError` unless both are fresh Keras optimizers, one for each network."""
+    """Raises `ArgumentError` unless both are fresh Keras optimizers that the strategy can use."""
     optimizers = {
         "generator_optimizer": generator_optimizer,
         "discriminator_optimizer": discriminator_optimizer,
@@ -63,6 +65,7 @@ def check_optimizers(
             raise ArgumentError(
                 name, optimizer.name, "must not have been used before", "make a new one"
             )
+        check_over_replicas(name, optimizer, strategy)
     if generator_optimizer is discriminator_optimizer:
         raise ArgumentError(
             "discriminator_optimizer",

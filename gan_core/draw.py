@@ -37,6 +37,10 @@ class Draw:
       value_range: What uint8 0 and 255 mean to the networks.
       images_seen: The run's counter: while it is in the run's first batch, float images must be in
         the range. They are not looked at when None.
+      state: What the game keeps from update to update.
+
+    Attributes:
+      state: Float32 scalars by name: see `GameState`.
     """
 
     def __init__(
@@ -49,12 +53,14 @@ class Draw:
         replica_batch_size: int,
         value_range: ValueRange,
         images_seen: tf.Variable | None = None,
+        state: Mapping[str, tf.Tensor] | None = None,
     ):
+        self.state = state or {}
         self._batch = batch
         self._seed = seed
         self._latents = latents
-        self._global_batch_size = global_batch_size
-        self._replica_batch_size = replica_batch_size
+        self.global_batch_size = global_batch_size
+        self.replica_batch_size = replica_batch_size
         self._value_range = value_range
         self._images_seen = images_seen
 
@@ -107,12 +113,12 @@ class Draw:
           ArgumentError: If there are not b of them, or if floats of a run's first batch are not in
             the range. In a `tf.function` of one's own that is an `InvalidArgumentError`.
         """
-        if images.shape[0] not in (None, self._replica_batch_size):
+        if images.shape[0] not in (None, self.replica_batch_size):
             raise ArgumentError(
                 "batch",
                 images.shape[0],
-                f"must hold {self._replica_batch_size} examples a replica, of a "
-                f"`global_batch_size` of {self._global_batch_size}",
+                f"must hold {self.replica_batch_size} examples a replica, of a "
+                f"`global_batch_size` of {self.global_batch_size}",
                 "give the batches and GanStep the same",
             )
         if images.dtype.is_floating and self._images_seen is not None:
@@ -133,7 +139,7 @@ class Draw:
                 "are asked for by the game",
                 "give GanStep a distribution: latents=gan_core.NormalLatents(100), say",
             )
-        latents = self._latents(self._global_batch_size, self._seed)
+        latents = self._latents(self.global_batch_size, self._seed)
         if not latents.dtype.is_floating:
             raise ArgumentError(
                 "latents", latents.dtype.name, "must be floats", "cast them to float32"
@@ -149,19 +155,19 @@ class Draw:
     ) -> tf.Tensor:
         """Float32 [b, *shape], uniform in [minimum, maximum); another name, other numbers."""
         numbers = tf.random.stateless_uniform(
-            [self._global_batch_size, *shape], self.seed(name), minimum, maximum
+            [self.global_batch_size, *shape], self.seed(name), minimum, maximum
         )
         return self._share(numbers)
 
     def normal(self, name: str, shape: Sequence[int] = ()) -> tf.Tensor:
         """Float32 [b, *shape], standard normal; another name, other numbers."""
         return self._share(
-            tf.random.stateless_normal([self._global_batch_size, *shape], self.seed(name))
+            tf.random.stateless_normal([self.global_batch_size, *shape], self.seed(name))
         )
 
     def _check_range(self, images: tf.Tensor) -> None:
         """Refuses floats in another range, in the run's first batch: later it costs nothing."""
-        is_later = self._images_seen > self._global_batch_size
+        is_later = self._images_seen > self.global_batch_size
         low, high = self._value_range
         slack = _SLACK * (high - low)
         if tf.executing_eagerly():
@@ -184,7 +190,7 @@ class Draw:
     def _share(self, numbers: tf.Tensor) -> tf.Tensor:
         """This replica's part of what was drawn for the global batch."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        size = self._replica_batch_size
+        size = self.replica_batch_size
         return numbers[replica * size : (replica + 1) * size]
 
 

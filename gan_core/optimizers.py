@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -57,15 +57,14 @@ class _OfTheSum:
         sums = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, [tf.convert_to_tensor(g) for g in gradients]
         )
-        accumulators = [
-            self._accumulated_gradients[self._get_variable_index(v)].value for v in variables
-        ]
+        own = [v.value if isinstance(v, keras.Variable) else v for v in variables]
+        accumulators = [self._accumulated_gradients[self._get_variable_index(v)].value for v in own]
         totals = [a + total for a, total in zip(accumulators, sums, strict=True)]
         means = [total / self.gradient_accumulation_steps for total in totals]
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._apply_or_accumulate,
             self._distribution_strategy,
-            [v.value for v in variables],
+            own,
             accumulators,
             totals,
             super()._clip_gradients(means),
@@ -149,15 +148,16 @@ class RMSprop(_OfTheSum, keras.optimizers.RMSprop):
 
 
 def check_over_replicas(
-    argument: str, optimizer: keras.optimizers.Optimizer, num_replicas: int
+    argument: str, optimizer: keras.optimizers.Optimizer, strategy: tf.distribute.Strategy
 ) -> None:
     """Raises `ArgumentError` if several replicas would not do what one does.
 
     Args:
       argument: Whose optimizer it is.
       optimizer: Any of Keras's, with loss scaling or without.
-      num_replicas: On how many replicas it shall work.
+      strategy: On whose replicas it shall work.
     """
+    num_replicas = strategy.num_replicas_in_sync
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if num_replicas == 1 or isinstance(inner, _OfTheSum):
         return
@@ -171,13 +171,39 @@ def check_over_replicas(
             )
 
 
-def accumulation_steps(optimizer: keras.optimizers.Optimizer) -> int:
-    """In how many updates an optimizer applies gradients once."""
+def accumulated_updates(
+    optimizer: keras.optimizers.Optimizer, iterations_before: tf.Tensor
+) -> float | tf.Tensor:
+    """How many updates' gradients the newest update has applied to the weights.
+
+    Args:
+      optimizer: After its newest update.
+      iterations_before: What it counted before that.
+
+    Returns:
+      1; with accumulation a float32 scalar: 0 in an update that only adds to the others.
+    """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    return inner.gradient_accumulation_steps or 1
+    steps = inner.gradient_accumulation_steps
+    if not steps:
+        return 1
+    return tf.cast((optimizer.iterations - iterations_before) * steps, tf.float32)
 
 
-def changing_learning_rate(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | None:
-    """The learning rate of the next update, a float32 scalar; None if it is always the same."""
-    rate = optimizer.learning_rate
-    return None if isinstance(rate, keras.Variable) else tf.cast(rate, tf.float32)
+def changing_learning_rates(
+    optimizers: Mapping[str, keras.optimizers.Optimizer],
+) -> dict[str, tf.Tensor]:
+    """The rates of the next update as `<name>/learning_rate`, where they are not always the same.
+
+    Args:
+      optimizers: By name.
+
+    Returns:
+      Float32 scalars.
+    """
+    rates = {name: optimizer.learning_rate for name, optimizer in optimizers.items()}
+    return {
+        f"{name}/learning_rate": tf.cast(rate, tf.float32)
+        for name, rate in rates.items()
+        if not isinstance(rate, keras.Variable)
+    }

@@ -10,6 +10,9 @@ import zlib
 
 import tensorflow as tf
 
+DRAWS_BETWEEN_ROLLBACKS = 2**48
+"""More than a run can count, so that draws after a rollback are none of those before it."""
+
 
 def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
     """The seed of one draw, for the `tf.random.stateless_*` functions.

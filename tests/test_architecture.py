@@ -97,11 +97,14 @@ def test_each_module_has_its_tests():
         for path in (ROOT / "tests").rglob("test_*.py")
     }
     # Exercised where they are used: the types everywhere, schedules by the loop, curves by hooks,
-    # the files of checkpoints by the checkpoints, the game by the step, a run's parts by the run.
+    # the files of checkpoints by the checkpoints, the game and updates
+    # on replicas by the step, a run's parts by the run.
     without = {
         "__init__",
         "choices",
         "types",
+        "replica_update",
+        "on_replicas",
         "run.checkpoint_files",
         "run.checkpoint_schema",
         "run.folders",

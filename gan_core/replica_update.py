@@ -1,0 +1,132 @@
+"""One update on one replica: the terms of a game, two tapes, gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from gan_core import contracts, game_state
+from gan_core.draw import Draw
+from gan_core.game import Game
+from gan_core.network_update import apply_gradients
+from gan_core.networks import Network
+from gan_core.players import ModulePlayer, Outputs, Player, Players, make_player
+from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, Terms, gradient_check
+
+
+def _make_players(
+    networks: Mapping[str, Network], seed: tf.Tensor
+) -> dict[str, Player | ModulePlayer]:
+    """The networks in this update, with this replica's seeds for layers like dropout.
+
+    Keras's layers count their draws in variables that a checkpoint does not hold. Set anew for each
+    update they are functions of the run's counters, as the latents are.
+    """
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    replica_seed = tf.random.fold_in(seed, replica)
+    seeds = (tf.random.fold_in(replica_seed, number) for number in itertools.count())
+    return {name: make_player(network, seeds) for name, network in networks.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplicaUpdate:
+    """One pass through both networks, and the update of one or both from it.
+
+    Attributes:
+      game: What is played.
+      networks: Both, by name.
+      optimizers: Theirs.
+      make_draw: (batch, seed, state=...) -> what an update is given on this replica.
+    """
+
+    game: Game
+    networks: Mapping[str, Network]
+    optimizers: Mapping[str, keras.optimizers.Optimizer]
+    make_draw: Callable[..., Draw]
+
+    def run(
+        self,
+        updated: Sequence[str],
+        batch: Any,
+        seed: tf.Tensor,
+        penalty_weights: Sequence[tf.Tensor],
+        state: Mapping[str, tf.Tensor],
+    ) -> Metrics:
+        """Updates the networks that are named.
+
+        Args:
+          updated: Names of one or both.
+          batch: This replica's part of the global batch, or None.
+          seed: Integer [2], the update's own.
+          penalty_weights: Of the regularizers, in their order; none where none is due.
+          state: What the game keeps from update to update.
+
+        Returns:
+          This replica's share of the means over the global batch, by name.
+        """
+        game, players = self.game, _make_players(self.networks, seed)
+        draw = self.make_draw(batch, seed, state=state)
+        doors = Players(
+            players[GENERATOR], players[DISCRIMINATOR], draw, game.augment, game.patches
+        )
+        tapes = {name: tf.GradientTape(watch_accessed_variables=False) for name in players}
+        with tapes[GENERATOR], tapes[DISCRIMINATOR]:
+            for name in updated:
+                tapes[name].watch(players[name].weights)
+            outputs = game.forward(doors, draw)
+            terms = {name: self._terms_of(name, outputs, draw) for name in updated}
+            if DISCRIMINATOR in updated:
+                # After all terms: of what a penalty computed first, the generator's tape would
+                # know nothing. It needs no second derivatives of the generator.
+                with tapes[GENERATOR].stop_recording(), doors.on_the_side():
+                    penalties = self._penalties(outputs, draw, penalty_weights)
+                terms[DISCRIMINATOR] = contracts.joined(terms[DISCRIMINATOR], penalties)
+            means = {name: self._means(terms[name], name, draw) for name in updated}
+            losses = {name: tf.add_n(list(means[name].values())) for name in updated}
+        observed: Metrics = {}
+        if DISCRIMINATOR in updated:
+            with doors.on_the_side():
+                observed = self._observations(outputs, draw)
+        metrics: Metrics = {}
+        for name in updated:
+            check = apply_gradients(tapes[name], losses[name], players[name], self.optimizers[name])
+            players[name].write_state()
+            metrics |= {f"{name}/loss": losses[name], **means[name], gradient_check(name): check}
+        return metrics | observed
+
+    def _terms_of(self, name: str, outputs: Outputs, draw: Draw) -> Terms:
+        method = f"{name}_terms"
+        return self._checked(method, getattr(self.game, method)(outputs), draw)
+
+    def _penalties(self, outputs: Outputs, draw: Draw, weights: Sequence[tf.Tensor]) -> Terms:
+        """The regularizers' terms; zeros in an update in which none is due, without weights."""
+        regularizers = self.game.regularizers
+        if not weights:
+            return {r.name: tf.zeros([draw.replica_batch_size]) for r in regularizers}
+        terms = {
+            regularizer.name: weight * regularizer.penalty(outputs, draw)
+            for regularizer, weight in zip(regularizers, weights, strict=True)
+        }
+        return self._checked("regularizers", terms, draw)
+
+    def _observations(self, outputs: Outputs, draw: Draw) -> Metrics:
+        own = self.game.observations(outputs)
+        observations = game_state.observed(self.game.states, outputs, own)
+        return self._means(self._per_example(observations), DISCRIMINATOR, draw)
+
+    def _checked(self, origin: str, terms: Terms, draw: Draw) -> Terms:
+        return contracts.checked_terms(origin, self._per_example(terms), draw.replica_batch_size)
+
+    def _per_example(self, terms: Terms) -> Terms:
+        return contracts.per_example(terms) if self.game.patches else terms
+
+    def _means(self, terms: Terms, network: str, draw: Draw) -> Metrics:
+        return {
+            f"{network}/{name}": tf.reduce_sum(tf.cast(term, tf.float32)) / draw.global_batch_size
+            for name, term in terms.items()
+        }
