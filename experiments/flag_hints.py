@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 _RATES = ("generator_learning_rate", "discriminator_learning_rate")
 _OTHER_NAMES = {
+    "ada": ("augment_probability",),
+    "ada_target": ("augment_target",),
     "amp": ("precision",),
     "batch": ("global_batch_size",),
     "bf16": ("precision",),

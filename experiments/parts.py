@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import gan_core
 from experiments.experiment import Experiment
-from experiments.settings import Settings
+from experiments.settings import ADAPTIVE, Settings
 from gan_core import ArgumentError
 
 
@@ -221,9 +221,20 @@ def _make_game(settings: Settings) -> gan_core.Game:
         ("r2", gan_core.r2, settings.r2_weight, settings.r1_every_steps),
         ("wgan_gp", gan_core.wgan_gp, settings.wgan_gp_weight, 1),
     ]
-    names = list(filter(None, settings.augment.split(",")))
+    regularizers = [gan_core.Regularizer(*penalty) for penalty in penalties if penalty[2]]
+    if settings.lecam_weight:
+        regularizers.append(gan_core.lecam(settings.lecam_weight))
     return gan_core.Game(
-        getattr(gan_core, settings.loss)(),
-        [gan_core.Regularizer(*penalty) for penalty in penalties if penalty[2]],
-        gan_core.differentiable_augmentation(*names) if names else None,
+        getattr(gan_core, settings.loss)(), regularizers, _make_augmentation(settings)
     )
+
+
+def _make_augmentation(settings: Settings) -> gan_core.Augment | None:
+    names = list(filter(None, settings.augment.split(",")))
+    if not names:
+        return None
+    if settings.augment_probability == ADAPTIVE:
+        probability = gan_core.AdaptiveProbability(settings.augment_target)
+    else:
+        probability = float(settings.augment_probability)
+    return gan_core.differentiable_augmentation(*names, probability=probability)

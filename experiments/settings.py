@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ MODES = {
 }
 OPTIMIZERS = ("adam", "rmsprop")
 BATCH_NORMS = ("per_replica", "synchronized")
+ADAPTIVE = "adaptive"
 EACH_START, EACH_MACHINE = "each start", "each machine"
 FREELY, IF_ALLOWED, NEVER = "freely", "if allowed", "never"
 
@@ -236,6 +238,18 @@ class Settings:
         f"{', '.join(AUGMENTATIONS)}, with commas. For digits translation,cutout.",
         changes=NEVER,
     )
+    augment_probability: str = _flag(
+        "1",
+        "Probability of each of --augment for each image, from 0 to 1. adaptive: it rises from 0 "
+        "while the discriminator is too sure of real images (ADA), by 1 in 500,000 images.",
+        changes=NEVER,
+    )
+    augment_target: float = _flag(
+        0.6,
+        "How sure is too sure for --augment_probability=adaptive: the mean sign of real logits.",
+        above=-1e-9,
+        changes=NEVER,
+    )
     r1_weight: float = _flag(
         0.0,
         "Weight of the R1 penalty on the discriminator's gradient at real images, half of the "
@@ -259,6 +273,13 @@ class Settings:
         0.0,
         "Weight of WGAN-GP's penalty on the gradient between real and fake images, 10 in the "
         "paper; none if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    lecam_weight: float = _flag(
+        0.0,
+        "Weight of LeCam's penalty on how far logits are from the running mean of the other kind, "
+        "for few images; 0.3 in the paper with --loss=hinge; none if 0.",
         above=-1e-9,
         changes=NEVER,
     )
@@ -327,8 +348,7 @@ class Settings:
         if self.seed >= 2**31:
             raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
         self._check_learning_rates()
-        for name in filter(None, self.augment.split(",")):
-            check_known("augment", name, AUGMENTATIONS)
+        self._check_augmentation()
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
             check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
 
@@ -351,6 +371,35 @@ class Settings:
                 end,
                 f"must be above `learning_rate_warm_up_steps` ({self.learning_rate_warm_up_steps})",
                 "use the steps of the run",
+            )
+
+    def _check_augmentation(self) -> None:
+        for name in filter(None, self.augment.split(",")):
+            check_known("augment", name, AUGMENTATIONS)
+        probability, is_adaptive = self.augment_probability, self.augment_probability == ADAPTIVE
+        if not is_adaptive and not re.fullmatch(r"1(\.0*)?|0?\.\d+|0", probability):
+            raise ArgumentError(
+                "augment_probability", probability, "must be from 0 to 1", "or use adaptive"
+            )
+        if not self.augment and (is_adaptive or float(probability) != 1):
+            raise ArgumentError(
+                "augment_probability", probability, "needs --augment", "name some, or leave it out"
+            )
+        if is_adaptive and self.loss not in ("non_saturating", "minimax", "hinge"):
+            raise ArgumentError(
+                "augment_probability",
+                probability,
+                f"needs a loss for which a logit of 0 means undecided, unlike `loss` ({self.loss})",
+                "use hinge, say",
+            )
+        if self.augment_target >= 1:
+            raise ArgumentError("augment_target", self.augment_target, "must be below 1", "use 0.6")
+        if self.augment_target != type(self).augment_target and not is_adaptive:
+            raise ArgumentError(
+                "augment_target",
+                self.augment_target,
+                "needs a probability that adapts",
+                "give --augment_probability=adaptive",
             )
 
     def changes_from(self, before: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -11,12 +11,13 @@ from gan_core import data, fast, run
 # Each name is imported when it is first used: `import gan_core` takes milliseconds, and what a
 # program says before it trains (its help, a mistyped flag) does not wait for TensorFlow.
 with epy.lazy_api_imports(globals()):
-    from gan_core.augmentation import differentiable_augmentation
+    from gan_core.augmentation import AdaptiveProbability, differentiable_augmentation
     from gan_core.averaging import WeightAverage
     from gan_core.choices import AUGMENTATIONS, LEARNING_RATES, LOSSES
     from gan_core.draw import Draw
     from gan_core.errors import ArgumentError, check_divides, check_known, check_positive
     from gan_core.game import Game
+    from gan_core.game_state import GameState
     from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
     from gan_core.learning_rates import learning_rate
     from gan_core.losses import (
@@ -29,7 +30,7 @@ with epy.lazy_api_imports(globals()):
         wasserstein,
     )
     from gan_core.optimizers import Adam, RMSprop
-    from gan_core.penalties import Penalty, Regularizer, consistency, r1, r2, wgan_gp
+    from gan_core.penalties import Penalty, Regularizer, consistency, lecam, r1, r2, wgan_gp
     from gan_core.players import Augment, Outputs, Players
     from gan_core.random_streams import stream_seed
     from gan_core.run.loop import train

@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from gan_core.choices import AUGMENTATIONS
 from gan_core.draw import Draw
-from gan_core.errors import check_known
+from gan_core.errors import ArgumentError, check_known, check_positive
+from gan_core.game_state import GameState, Numbers
+from gan_core.losses import Logits
 from gan_core.players import Augment
+from gan_core.types import Terms
 
 _SHIFT = 1 / 8
 _CUTOUT = 1 / 2
+_PROBABILITY = "augment_probability"
 
 
-def differentiable_augmentation(*names: str) -> Augment:
+@dataclasses.dataclass(frozen=True)
+class AdaptiveProbability:
+    """A probability that rises while a discriminator is too sure (Karras et al. 2020, ADA).
+
+    r, the mean of sign(D(real)), tells how far real images are from the boundary: 0 if it cannot
+    tell them from fakes, 1 if it knows them all by heart. Each update moves the probability up if
+    r is above the target, down if it is below, between 0 and 1. (The paper moves it after every
+    fourth.) It is for losses to whose discriminator a logit of 0 means undecided: non-saturating,
+    minimax, hinge. Logged: `game/augment_probability`, `discriminator/real_sign`.
+
+    Attributes:
+      target: Of r, in (-1, 1).
+      num_images: Real images in which it goes from 0 to 1.
+
+    Raises:
+      ArgumentError: If one is out of its range.
+    """
+
+    target: float = 0.6
+    num_images: int = 500_000
+
+    def __post_init__(self) -> None:
+        check_positive("num_images", self.num_images)
+        if not -1 < self.target < 1:
+            raise ArgumentError("target", self.target, "must be between -1 and 1", "use 0.6")
+
+    @property
+    def state(self) -> GameState:
+        """The probability, 0 at first."""
+
+        def update(numbers: Numbers, means: Numbers, num_images: int) -> Numbers:
+            move = tf.sign(means["real_sign"] - self.target) * (num_images / self.num_images)
+            return {_PROBABILITY: tf.clip_by_value(numbers[_PROBABILITY] + move, 0.0, 1.0)}
+
+        def observe(outputs: Logits) -> Terms:
+            return {"real_sign": tf.sign(outputs.real_logits)}
+
+        return GameState({_PROBABILITY: 0.0}, update, observe)
+
+
+def differentiable_augmentation(
+    *names: str, probability: float | AdaptiveProbability = 1.0
+) -> Augment:
     """DiffAugment (Zhao et al. 2020, section 3), image by image.
 
     It keeps a discriminator from learning few images by heart, and generators do not learn it
@@ -24,23 +71,51 @@ def differentiable_augmentation(*names: str) -> Augment:
     Args:
       *names: What is done, in this order. `colour`: brightness by -0.5 to 0.5, saturation times 0
         to 2, contrast times 0.5 to 1.5. `translation`: by up to an eighth of each side, zeros come
-        in. `cutout`: a square of half of each side, at a random place, becomes zero.
+        in. `cutout`: a square of half of each side, at a random place, becomes zero. `flip`: every
+        other image is mirrored left to right; the generator may learn to mirror, too.
+      probability: Of each of them, for each image by itself, in [0, 1]; or one that adapts.
 
     Returns:
       (images [b, H, W, C], draw, name of the draws) -> the same shape and type.
 
     Raises:
-      ArgumentError: If there is no such augmentation, or none is named.
+      ArgumentError: If there is no such augmentation, none is named, or `probability` is none.
     """
     for name in names or ("nothing",):
         check_known("augment", name, AUGMENTATIONS)
+    if not isinstance(probability, AdaptiveProbability) and not 0 <= probability <= 1:
+        raise ArgumentError("probability", probability, "must be in [0, 1]", "use 1.0 for always")
+    return _Augmentation(names, probability)
 
-    def augment(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
-        for name in names:
-            images = _BY_NAME[name](images, draw, f"{stream}/{name}")
+
+@dataclasses.dataclass(frozen=True)
+class _Augmentation:
+    names: tuple[str, ...]
+    probability: float | AdaptiveProbability
+
+    @property
+    def state(self) -> GameState | None:
+        """What it keeps from update to update."""
+        return getattr(self.probability, "state", None)
+
+    def __call__(self, images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
+        probability = self.probability
+        if isinstance(probability, AdaptiveProbability):
+            if _PROBABILITY not in draw.state:
+                raise ArgumentError(
+                    "probability",
+                    probability,
+                    "is kept by the game",
+                    "give the augmentation to it: gan_core.Game(augment=...)",
+                )
+            probability = draw.state[_PROBABILITY]
+        for name in self.names:
+            augmented = _BY_NAME[name](images, draw, f"{stream}/{name}")
+            if self.probability != 1.0:
+                is_due = draw.uniform(f"{stream}/{name}/is_due", (1, 1, 1)) < probability
+                augmented = tf.where(is_due, augmented, images)
+            images = augmented
         return images
-
-    return augment
 
 
 def _colour(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
@@ -79,6 +154,10 @@ def _cutout(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
     return tf.where(inside, tf.zeros([], images.dtype), images)
 
 
+def _flip(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
+    return tf.where(draw.uniform(stream, (1, 1, 1)) < 0.5, tf.reverse(images, [2]), images)
+
+
 def _whole_numbers(draw: Draw, stream: str, low: int, high: int) -> tf.Tensor:
     """int32 [b], uniform from `low` to `high`, both included."""
     return tf.cast(tf.floor(draw.uniform(stream, (), float(low), high + 1.0)), tf.int32)
@@ -88,4 +167,5 @@ _BY_NAME: dict[str, Callable[[tf.Tensor, Draw, str], tf.Tensor]] = {
     "colour": _colour,
     "translation": _translation,
     "cutout": _cutout,
+    "flip": _flip,
 }

@@ -33,5 +33,5 @@ LOSSES = (
 LEARNING_RATES = ("constant", "linear", "cosine")
 """How a learning rate changes over training: see `gan_core.learning_rate`."""
 
-AUGMENTATIONS = ("colour", "translation", "cutout")
+AUGMENTATIONS = ("colour", "translation", "cutout", "flip")
 """What may be done to the discriminator's images: see `gan_core.differentiable_augmentation`."""

@@ -37,6 +37,10 @@ class Draw:
       value_range: What uint8 0 and 255 mean to the networks.
       images_seen: The run's counter: while it is in the run's first batch, float images must be in
         the range. They are not looked at when None.
+      state: What the game keeps from update to update.
+
+    Attributes:
+      state: Float32 scalars by name: see `GameState`.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class Draw:
         replica_batch_size: int,
         value_range: ValueRange,
         images_seen: tf.Variable | None = None,
+        state: Mapping[str, tf.Tensor] | None = None,
     ):
+        self.state = state or {}
         self._batch = batch
         self._seed = seed
         self._latents = latents

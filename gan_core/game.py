@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gan_core.draw import Draw
 from gan_core.errors import ArgumentError
+from gan_core.game_state import GameState
 from gan_core.losses import AdversarialLoss, non_saturating
 from gan_core.penalties import Regularizer
 from gan_core.players import Augment, Outputs, Players
@@ -16,6 +17,8 @@ from gan_core.types import Terms
 
 class Game:
     """What is played, apart from how it is executed: no variables, no replicas, no counters.
+
+    What it keeps from update to update is declared by `states`, and held by the executor.
 
     To play another game override `forward` (labels, several heads), `discriminator_terms` or
     `generator_terms` (other losses): the sum of a network's terms is what it minimises, and their
@@ -55,6 +58,12 @@ class Game:
                 raise ArgumentError(
                     "regularizers", name, "must have names of their own", "rename one"
                 )
+
+    @property
+    def states(self) -> tuple[GameState, ...]:
+        """What its parts keep from update to update; a game of one's own may add to it."""
+        states = [getattr(part, "state", None) for part in (*self.regularizers, self.augment)]
+        return tuple(state for state in states if state)
 
     def forward(self, players: Players, draw: Draw) -> Outputs:
         """One training pass; both networks' terms are taken from it."""

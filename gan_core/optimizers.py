@@ -57,15 +57,14 @@ class _OfTheSum:
         sums = tf.distribute.get_replica_context().all_reduce(
             tf.distribute.ReduceOp.SUM, [tf.convert_to_tensor(g) for g in gradients]
         )
-        accumulators = [
-            self._accumulated_gradients[self._get_variable_index(v)].value for v in variables
-        ]
+        own = [v.value if isinstance(v, keras.Variable) else v for v in variables]
+        accumulators = [self._accumulated_gradients[self._get_variable_index(v)].value for v in own]
         totals = [a + total for a, total in zip(accumulators, sums, strict=True)]
         means = [total / self.gradient_accumulation_steps for total in totals]
         tf.__internal__.distribute.interim.maybe_merge_call(
             self._apply_or_accumulate,
             self._distribution_strategy,
-            [v.value for v in variables],
+            own,
             accumulators,
             totals,
             super()._clip_gradients(means),

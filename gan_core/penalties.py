@@ -8,7 +8,8 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from gan_core.draw import Draw
-from gan_core.errors import check_positive
+from gan_core.errors import ArgumentError, check_positive
+from gan_core.game_state import GameState, Numbers
 from gan_core.players import Augment, Outputs
 
 Penalty = Callable[[Outputs, Draw], tf.Tensor]
@@ -26,8 +27,9 @@ class Regularizer:
     Attributes:
       name: Its name among the terms.
       penalty: What is penalised.
-      weight: Its factor; for R1 half of the paper's gamma.
+      weight: Its factor; for R1 and R2 half of the papers' gamma, see `of_gamma`.
       every_steps: Discriminator updates from one to the next.
+      state: What the penalty keeps from update to update.
 
     Raises:
       ArgumentError: If `weight` or `every_steps` is not above 0.
@@ -37,6 +39,14 @@ class Regularizer:
     penalty: Penalty
     weight: float
     every_steps: int = 1
+    state: GameState | None = None
+
+    @classmethod
+    def of_gamma(
+        cls, name: str, penalty: Penalty, gamma: float, every_steps: int = 1
+    ) -> Regularizer:
+        """With the weight as papers state it for R1 and R2: gamma / 2 times the squared norm."""
+        return cls(name, penalty, gamma / 2, every_steps)
 
     def __post_init__(self) -> None:
         check_positive("weight", self.weight, "leave the regularizer out instead")
@@ -69,6 +79,46 @@ def wgan_gp(outputs: Outputs, draw: Draw) -> tf.Tensor:
     fake = tf.cast(tf.stop_gradient(outputs.fake_images), real.dtype)
     norms = tf.sqrt(_squared_gradient_norms(outputs, real + mix * (fake - real)) + 1e-12)
     return (norms - 1.0) ** 2
+
+
+def lecam(weight: float, decay: float = 0.99) -> Regularizer:
+    """LeCam regularization (Tseng et al. 2021, equation 4), for few images.
+
+        (d_real - anchor_fake)^2 + (d_fake - anchor_real)^2
+
+    An anchor is the running mean of the logits of one kind: of all updates at first, exponential
+    once that is the shorter memory. The first update, which has none, has a term of 0. They are
+    logged as `game/lecam_real` and `game/lecam_fake`.
+
+    Args:
+      weight: 0.3 in the paper with a hinge loss; the larger the logits, the smaller.
+      decay: Of the running means, per update of the discriminator.
+
+    Raises:
+      ArgumentError: If `weight` is not above 0, or `decay` not in [0, 1).
+    """
+    if not 0 <= decay < 1:
+        raise ArgumentError("decay", decay, "must be in [0, 1)", "use 0.99")
+
+    def penalty(outputs: Outputs, draw: Draw) -> tf.Tensor:
+        real = (outputs.real_logits - draw.state["lecam_fake"]) ** 2
+        fake = (outputs.fake_logits - draw.state["lecam_real"]) ** 2
+        return tf.where(draw.state["lecam_updates"] > 0, real + fake, 0.0)
+
+    def update(numbers: Numbers, means: Numbers, num_images: int) -> Numbers:
+        del num_images
+        updates = numbers["lecam_updates"] + 1.0
+        share = tf.maximum(1.0 - decay, 1.0 / updates)
+        real = (1.0 - share) * numbers["lecam_real"] + share * means["real_logit"]
+        fake = (1.0 - share) * numbers["lecam_fake"] + share * means["fake_logit"]
+        return {"lecam_real": real, "lecam_fake": fake, "lecam_updates": updates}
+
+    state = GameState(
+        {"lecam_real": 0.0, "lecam_fake": 0.0, "lecam_updates": 0.0},
+        update,
+        lambda outputs: {"real_logit": outputs.real_logits, "fake_logit": outputs.fake_logits},
+    )
+    return Regularizer("lecam", penalty, weight, state=state)
 
 
 def consistency(augment: Augment) -> Penalty:

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_core import contracts, images
+from gan_core import contracts, game_state, images
 from gan_core.averaging import WeightAverage
 from gan_core.draw import Draw
 from gan_core.errors import ArgumentError
@@ -50,6 +50,7 @@ class GanStep(tf.Module):
       images_seen: int64, real images that the discriminator was updated on so far; it locates
         the run in its data.
       generator_updates: int64, updates of the generator done so far.
+      game_state: float32 variables by name, what the game keeps from update to update.
       rollbacks: int64, how often the run went back to a checkpoint; another number gives other
         latents and dropout from here on, and the same order of images.
     """
@@ -127,6 +128,7 @@ class GanStep(tf.Module):
         self.generator_average = None
         if average_half_life_images is not None:
             self.generator_average = WeightAverage(generator, average_half_life_images)
+        self.game_state = game_state.make_variables(self.game.states)
         self.step = _counter("step")
         self.images_seen = _counter("images_seen")
         self.generator_updates = _counter("generator_updates")
@@ -167,7 +169,8 @@ class GanStep(tf.Module):
         contracts.check_distributed(batch, self._strategy)
         seed = self._draw_seed("generator_latents", self.generator_updates)
         with self._counting_generator_update():
-            return self._on_replicas((GENERATOR,), batch, seed, [])
+            state = game_state.read(self.game.states, self.game_state)
+            return self._on_replicas((GENERATOR,), batch, seed, [], state)
 
     def update_both(self, batch: Any) -> Metrics:
         """Updates both networks from one shared pass, both gradients at the old weights.
@@ -207,9 +210,10 @@ class GanStep(tf.Module):
         batch: Any,
         seed: tf.Tensor,
         penalty_weights: list[tf.Tensor],
+        state: dict[str, tf.Tensor],
     ) -> Metrics:
         """One update of one or both networks from one pass, on one replica."""
-        draw, players = self._draw(batch, seed), self._players(seed)
+        draw, players = self._draw(batch, seed, state), self._players(seed)
         game = self.game
         doors = Players(
             players[GENERATOR], players[DISCRIMINATOR], draw, game.augment, game.patches
@@ -232,7 +236,8 @@ class GanStep(tf.Module):
         observed: Metrics = {}
         if DISCRIMINATOR in updated:
             with doors.on_the_side():
-                observations = self._per_example(game.observations(outputs))
+                observations = game_state.observed(game.states, outputs, game.observations(outputs))
+                observations = self._per_example(observations)
                 observed = self._means(observations, DISCRIMINATOR)
         for name in updated:
             optimizer = getattr(self, f"{name}_optimizer")
@@ -242,7 +247,7 @@ class GanStep(tf.Module):
             metrics |= {f"{name}/loss": losses[name], **means[name], gradient_check(name): check}
         return metrics | observed
 
-    def _draw(self, batch: Any, seed: tf.Tensor) -> Draw:
+    def _draw(self, batch: Any, seed: tf.Tensor, state: dict[str, tf.Tensor]) -> Draw:
         return Draw(
             batch,
             seed,
@@ -251,6 +256,7 @@ class GanStep(tf.Module):
             replica_batch_size=self._replica_batch_size,
             value_range=self.value_range,
             images_seen=self.images_seen,
+            state=state,
         )
 
     def _players(self, seed: tf.Tensor) -> dict[str, Player | ModulePlayer]:
@@ -347,12 +353,18 @@ class GanStep(tf.Module):
             for is_due, regularizer in zip(due, regularizers, strict=True)
         ]
 
+        states = self.game.states
+        state = game_state.read(states, self.game_state)
+
         def run_with(weights: list[tf.Tensor]) -> Metrics:
-            return self._on_replicas(updated, batch, seed, weights)
+            return self._on_replicas(updated, batch, seed, weights, state)
 
         if all(regularizer.every_steps == 1 for regularizer in regularizers):
-            return run_with(weights)
-        return tf.cond(tf.reduce_any(due), lambda: run_with(weights), lambda: run_with([]))
+            metrics = run_with(weights)
+        else:
+            metrics = tf.cond(tf.reduce_any(due), lambda: run_with(weights), lambda: run_with([]))
+        game_state.write_updated(states, self.game_state, state, metrics, self.global_batch_size)
+        return metrics | {f"game/{name}": number for name, number in state.items()}
 
     def _on_replicas(self, updated: tuple[str, ...], *arguments: Any) -> Metrics:
         """Runs an update on every replica; its metrics are summed in one message."""

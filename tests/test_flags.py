@@ -96,7 +96,11 @@ def test_each_setting_has_a_help_text():
             r"`precision` \(int8\) .* use one of auto, float32, mixed_bf",
         ),
         ("--loss=wgan", r"`loss` \(wgan\) .* use one of non_saturating, minimax, hinge"),
-        ("--augment=cutout,flip", r"`augment` \(flip\) must be one of the known; use one of colo"),
+        ("--augment=cutout,x", r"`augment` \(x\) must be one of the known; use one of colo"),
+        ("--augment_probability=0.5", r"`augment_probability` \(0.5\) needs --augment; name some"),
+        ("--augment_probability=2", r"`augment_probability` \(2\) must be from 0 to 1; or use ada"),
+        ("--augment_target=0.5", r"`augment_target` \(0.5\) needs a probability that adapts; giv"),
+        ("--augment_target=1", r"`augment_target` \(1.0\) must be below 1"),
         ("--mode=fly", r"`mode` \(fly\) .* use one of train, generate, info"),
         (
             "--steps_per_call=30",
@@ -111,6 +115,13 @@ def test_bad_flags_are_told_in_one_line(argument, message):
     with pytest.raises(ArgumentError, match=message) as caught:
         flags.parse([argument], {})
     assert "\n" not in str(caught.value)
+
+
+def test_a_probability_adapts_to_losses_that_know_undecided():
+    adaptive = ["--augment=cutout", "--augment_probability=adaptive"]
+    assert flags.parse([*adaptive, "--loss=hinge", "--augment_target=0.5"], {})
+    with pytest.raises(ArgumentError, match=r"a logit of 0 means undecided, unlike `loss` \(rel"):
+        flags.parse([*adaptive, "--loss=relativistic"], {})
 
 
 def test_whole_numbers_may_be_written_with_an_exponent():

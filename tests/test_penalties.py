@@ -67,6 +67,42 @@ def test_consistency_is_the_square_of_what_augmenting_does_to_the_logit():
     np.testing.assert_allclose(penalty(outputs, None), [36.0] * 3)
 
 
+def test_weights_by_gamma_are_those_of_the_papers():
+    """Mescheder et al. 2018: gamma / 2 times the mean of the squared norms."""
+    lazy = gan_core.Regularizer.of_gamma("r1", gan_core.r1, 10.0, every_steps=16)
+    assert lazy == gan_core.Regularizer("r1", gan_core.r1, 5.0, 16)
+
+
+class FixedLogits:
+    real_logits = tf.constant([1.0, 3.0])
+    fake_logits = tf.constant([-2.0, 0.0])
+
+
+def test_lecam_compares_with_the_running_means_of_the_other_kind():
+    lecam = gan_core.lecam(0.3, decay=0.75)
+    draw = draw_of(2)
+    draw.state = {name: tf.constant(value) for name, value in lecam.state.initial.items()}
+    np.testing.assert_array_equal(lecam.penalty(FixedLogits, draw), [0.0, 0.0])
+    real = fake = 0.0
+    for number in range(1, 8):
+        means = {"real_logit": tf.constant(float(number)), "fake_logit": tf.constant(-2.0 * number)}
+        draw.state = lecam.state.update(draw.state, means, 2)
+        share = max(0.25, 1 / number)
+        real += share * (number - real)
+        fake += share * (-2.0 * number - fake)
+        np.testing.assert_allclose(
+            lecam.penalty(FixedLogits, draw),
+            [(1.0 - fake) ** 2 + (-2.0 - real) ** 2, (3.0 - fake) ** 2 + (0.0 - real) ** 2],
+            rtol=1e-5,
+        )
+
+
+@pytest.mark.parametrize("decay", [1.0, -0.1])
+def test_lecam_refuses_a_mean_that_does_not_run(decay):
+    with pytest.raises(ArgumentError, match=r"`decay` \(.*\) must be in \[0, 1\)"):
+        gan_core.lecam(0.3, decay)
+
+
 def test_each_example_has_its_own():
     images = tf.reshape(tf.range(3.0), [3, 1, 1, 1])
     outputs = Pass(lambda x: tf.reduce_sum(x**3, axis=[1, 2, 3]), images, images)

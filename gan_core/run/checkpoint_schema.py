@@ -8,6 +8,7 @@ this one wrote. `<n>` counts from 0.
 | `generator/<n>`, `discriminator/<n>` | the n-th of the network's `variables` |
 | `generator_optimizer/<n>`, `discriminator_optimizer/<n>` | the n-th of the optimizer's |
 | `generator_average/<n>` | the average of the n-th float of the generator's, where there is one |
+| `game_state/<name>` | what the game keeps from update to update, where it keeps something |
 | `step`, `images_seen`, `generator_updates`, `rollbacks` | the counters of `GanStep` |
 """
 
@@ -30,7 +31,8 @@ def checkpoint_of(gan: GanStep) -> tf.train.Checkpoint:
     """All variables of a run, under the names above."""
     parts = {name: _variables(getattr(gan, name)) for name in (*_NETWORKS, *_OPTIMIZERS)}
     counters = {name: getattr(gan, name) for name in _COUNTERS}
-    return tf.train.Checkpoint(**parts, **_average(gan), **counters)
+    state = {"game_state": gan.game_state} if gan.game_state else {}
+    return tf.train.Checkpoint(**parts, **_average(gan), **counters, **state)
 
 
 def networks_of(gan: GanStep) -> tf.train.Checkpoint:
