@@ -146,10 +146,11 @@ def test_dry_run_checks_all_and_writes_nothing(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_learning_rates_fall_over_the_steps_also_when_a_run_goes_on(tmp_path):
-    """Of both networks alike, however many updates a step has."""
+def test_what_changes_over_the_steps_goes_on_with_a_run(tmp_path):
+    """Rates fall alike for both networks, however many updates a step has; LeCam counts them."""
     options = ["--learning_rate_schedule=linear", "--learning_rate_decay_steps=4"]
     options += ["--discriminator_updates=2", "--clip_norm=1", "--gradient_accumulation_steps=2"]
+    options += ["--lecam_weight=0.1", "--augment=cutout,flip", "--augment_probability=adaptive"]
     for total_steps in (1, 3):
         arguments = [*options, f"--total_steps={total_steps}", f"--workdir={tmp_path}"]
         assert run("fashion_mnist_gan", *arguments) == 0
@@ -158,6 +159,8 @@ def test_learning_rates_fall_over_the_steps_also_when_a_run_goes_on(tmp_path):
         assert line["generator/learning_rate"] == pytest.approx(2e-4 * (1 - share), rel=1e-5)
         share += 0.5 / 8  # in the mean over two updates of eight
         assert line["discriminator/learning_rate"] == pytest.approx(2e-4 * (1 - share), rel=1e-5)
+        assert line["game/lecam_updates"] == 2 * (line["step"] - 1) + 0.5
+        assert 0 <= line["game/augment_probability"] <= 6 * 4 / 500_000
     assert len(metrics(tmp_path)) == 3
 
 

@@ -50,6 +50,7 @@ def test_an_overflow_on_one_replica_skips_the_update_on_all(mirrored):
         batch_norm=False,
         optimizer=lambda: keras.optimizers.LossScaleOptimizer(tiny_gan.adam()),
     )
+    gan.images_seen.assign(8)  # the range of a run's first images is checked
     before = tiny_gan.values(gan.discriminator)
 
     def images():

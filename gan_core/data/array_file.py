@@ -36,7 +36,28 @@ def array_file_images(
     Raises:
       ArgumentError: If the file cannot be read, or holds no uint8 images.
     """
-    images, labels = _load(path)
+    images, labels = _checked(path, *_load(path))
+    kept = kept_shape(image_shape or images.shape[1:], crop)
+    fits = images.nbytes <= memory_limit_bytes
+    if images.shape[1:] == kept and (fits or isinstance(images, np.memmap)):
+        return ImageSource(path.name, np.asarray(images) if fits else images, labels)
+    stat = path.stat()
+    key = {"file": str(path.absolute()), "size": stat.st_size, "time": stat.st_mtime_ns}
+    key |= {"shape": kept, "crop": crop}
+    examples = (
+        (fit_array(image, kept, crop), label) for image, label in zip(images, labels, strict=True)
+    )
+    own = images.shape[1:]
+    notes = "" if own == kept else f"fitted from {shape_text(own)} (crop: {crop})"
+    shape = (len(images), *kept)
+    images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
+    return ImageSource(path.name, images, labels, notes=notes)
+
+
+def _checked(
+    path: Path, images: np.ndarray, labels: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Images, uint8 [N, H, W, C], and labels, int64 [N], or an `ArgumentError`."""
     if images.ndim == 3:
         images = images[..., None]
     if (
@@ -62,22 +83,7 @@ def array_file_images(
             f"{labels.dtype} {list(labels.shape)}",
             f"use {UNKNOWN_LABEL} where a class is unknown",
         )
-    labels = labels.astype(np.int64)
-    kept = kept_shape(image_shape or images.shape[1:], crop)
-    fits = images.nbytes <= memory_limit_bytes
-    if images.shape[1:] == kept and (fits or isinstance(images, np.memmap)):
-        return ImageSource(path.name, np.asarray(images) if fits else images, labels)
-    stat = path.stat()
-    key = {"file": str(path.absolute()), "size": stat.st_size, "time": stat.st_mtime_ns}
-    key |= {"shape": kept, "crop": crop}
-    examples = (
-        (fit_array(image, kept, crop), label) for image, label in zip(images, labels, strict=True)
-    )
-    own = images.shape[1:]
-    notes = "" if own == kept else f"fitted from {shape_text(own)} (crop: {crop})"
-    shape = (len(images), *kept)
-    images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
-    return ImageSource(path.name, images, labels, notes=notes)
+    return images, labels.astype(np.int64)
 
 
 def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:

@@ -110,25 +110,13 @@ def make_step_loop(
     names: list[str] = []
     has_clock = _has_clock()
 
-    def run_step(batches: Iterator[Batch]) -> tf.Tensor:
-        """One step; its metrics, padded to the room that there is."""
-        timed = _TimedIterator(batches, after=gan.step.read_value()) if has_clock else None
-        metrics = _checked_metrics(schedule(gan, timed or batches))
-        if timed:
-            metrics |= {"data_wait_seconds": timed.waited_seconds()}
-        names[:] = metrics
-        values = tf.stack([tf.cast(metrics[name], tf.float32) for name in names])
-        with tf.control_dependencies(_stateful_operations_so_far()):
-            gan.end_step()
-        return tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
-
     def run_steps(
         batches: Iterator[Batch], num_steps: tf.Tensor
     ) -> tuple[Metrics, tf.Tensor, Metrics]:
         def body(
             done: tf.Tensor, sums: tf.Tensor, failed: tf.Tensor, finite_steps: tf.Tensor
         ) -> tuple[tf.Tensor, ...]:
-            values = run_step(batches)
+            values = _run_step(gan, schedule, batches, has_clock, names)
             failed_before = ~tf.reduce_all(tf.math.is_finite(failed))
             failed = tf.where(failed_before, failed, values)
             failed_now = ~tf.reduce_all(tf.math.is_finite(failed))
@@ -150,6 +138,21 @@ def make_step_loop(
 
     # AutoGraph would take twice as long to read the engine as tracing takes.
     return tf.function(run_steps, reduce_retracing=True, autograph=False)
+
+
+def _run_step(
+    gan: GanStep, schedule: Schedule, batches: Iterator[Batch], has_clock: bool, names: list[str]
+) -> tf.Tensor:
+    """One step; its metrics, padded to the room that there is, and their names into `names`."""
+    timed = _TimedIterator(batches, after=gan.step.read_value()) if has_clock else None
+    metrics = _checked_metrics(schedule(gan, timed or batches))
+    if timed:
+        metrics |= {"data_wait_seconds": timed.waited_seconds()}
+    names[:] = metrics
+    values = tf.stack([tf.cast(metrics[name], tf.float32) for name in names])
+    with tf.control_dependencies(_stateful_operations_so_far()):
+        gan.end_step()
+    return tf.pad(values, [[0, _MAXIMUM_METRICS - len(names)]])
 
 
 def _checked_metrics(metrics: Metrics) -> Metrics:
