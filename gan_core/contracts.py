@@ -77,7 +77,7 @@ def check_optimizers(
 
 def check_distributed(batch: Any, strategy: tf.distribute.Strategy) -> None:
     """Raises `ArgumentError` for a plain batch on several replicas: each would get all of it."""
-    if len(strategy.extended.worker_devices) == 1:
+    if strategy.num_replicas_in_sync == 1 or len(strategy.extended.worker_devices) == 1:
         return
     for part in tf.nest.flatten(batch):
         if isinstance(part, tf.distribute.DistributedValues) or part is None:

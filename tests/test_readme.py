@@ -12,12 +12,14 @@ def test_the_python_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     namespace = {}
     for block in blocks:
         block = block.replace('make_strategy("auto")', 'make_strategy("one_device")')
         exec(compile(block, "README.md", "exec"), namespace)
-    assert capsys.readouterr().out.startswith("10 {'discriminator/loss'")
+    assert len([line for line in blocks[0].splitlines() if line]) <= 12
+    assert (tmp_path / "runs/twelve/samples/step_0000040.png").exists()
+    assert "\n10 {'discriminator/loss'" in capsys.readouterr().out
     assert int(namespace["gan"].step.numpy()) == 60
     assert int(namespace["gan"].images_seen.numpy()) == 60 * 32
     assert int(namespace["gan"].generator_updates.numpy()) == 20 + 2 * 2 + 38
