@@ -87,7 +87,7 @@ def wgan_gp(outputs: Outputs, draw: Draw) -> tf.Tensor:
 
 
 def lecam(weight: float, decay: float = 0.99) -> Regularizer:
-    """LeCam regularization (Tseng et al. 2021, equation 4), for few images.
+    """LeCam regularization (Tseng et al. 2021, R_LC), for few images.
 
         (d_real - anchor_fake)^2 + (d_fake - anchor_real)^2
 
