@@ -216,17 +216,21 @@ def _make_optimizer(
 
 def _make_game(settings: Settings) -> gan_core.Game:
     """What is played, from the names that the flags give."""
+    moved = gan_core.differentiable_augmentation("translation")
     penalties = [
         ("r1", gan_core.r1, settings.r1_weight, settings.r1_every_steps),
         ("r2", gan_core.r2, settings.r2_weight, settings.r1_every_steps),
         ("wgan_gp", gan_core.wgan_gp, settings.wgan_gp_weight, 1),
+        ("consistency", gan_core.consistency(moved), settings.consistency_weight, 1),
     ]
     regularizers = [gan_core.Regularizer(*penalty) for penalty in penalties if penalty[2]]
     if settings.lecam_weight:
         regularizers.append(gan_core.lecam(settings.lecam_weight))
-    return gan_core.Game(
-        getattr(gan_core, settings.loss)(), regularizers, _make_augmentation(settings)
-    )
+    if settings.loss == "non_saturating":
+        loss = gan_core.non_saturating(settings.real_label, settings.fake_label)
+    else:
+        loss = getattr(gan_core, settings.loss)()
+    return gan_core.Game(loss, regularizers, _make_augmentation(settings))
 
 
 def _make_augmentation(settings: Settings) -> gan_core.Augment | None:

@@ -232,6 +232,16 @@ class Settings:
         choices=LOSSES,
         changes=NEVER,
     )
+    real_label: float = _flag(
+        1.0,
+        "What --loss=non_saturating tells the discriminator of real images; 0.9 is one-sided label "
+        "smoothing.",
+        above=0,
+        changes=NEVER,
+    )
+    fake_label: float = _flag(
+        0.0, "What it tells it of fakes; above 0 smooths that side too.", above=-1e-9, changes=NEVER
+    )
     augment: str = _flag(
         "",
         "What is done to all images that the discriminator sees, for few images: some of "
@@ -273,6 +283,13 @@ class Settings:
         0.0,
         "Weight of WGAN-GP's penalty on the gradient between real and fake images, 10 in the "
         "paper; none if 0.",
+        above=-1e-9,
+        changes=NEVER,
+    )
+    consistency_weight: float = _flag(
+        0.0,
+        "Weight of the penalty on how much the logit of a real image changes when it is moved by "
+        "up to an eighth of its sides (CR-GAN), 10 in the paper; none if 0.",
         above=-1e-9,
         changes=NEVER,
     )
@@ -347,6 +364,17 @@ class Settings:
             raise ArgumentError("beta_1", self.beta_1, "must be below 1", "use 0.5")
         if self.seed >= 2**31:
             raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
+        if self.loss != "non_saturating" and (self.real_label, self.fake_label) != (1, 0):
+            raise ArgumentError(
+                "loss", self.loss, "has no labels to smooth", "leave --real_label, --fake_label out"
+            )
+        if not self.fake_label < self.real_label <= 1:
+            raise ArgumentError(
+                "real_label",
+                self.real_label,
+                f"must be above `fake_label` ({self.fake_label}), and 1 at most",
+                "use 0.9, say",
+            )
         self._check_learning_rates()
         self._check_augmentation()
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):

@@ -150,6 +150,7 @@ def test_what_changes_over_the_steps_goes_on_with_a_run(tmp_path):
     """Rates fall alike for both networks, however many updates a step has; LeCam counts them."""
     options = ["--learning_rate_schedule=linear", "--learning_rate_decay_steps=4"]
     options += ["--discriminator_updates=2", "--clip_norm=1", "--gradient_accumulation_steps=2"]
+    options += ["--real_label=0.9", "--fake_label=0.1", "--consistency_weight=1"]
     options += ["--lecam_weight=0.1", "--augment=cutout,flip", "--augment_probability=adaptive"]
     for total_steps in (1, 3):
         arguments = [*options, f"--total_steps={total_steps}", f"--workdir={tmp_path}"]
@@ -161,6 +162,9 @@ def test_what_changes_over_the_steps_goes_on_with_a_run(tmp_path):
         assert line["discriminator/learning_rate"] == pytest.approx(2e-4 * (1 - share), rel=1e-5)
         assert line["game/lecam_updates"] == 2 * (line["step"] - 1) + 0.5
         assert 0 <= line["game/augment_probability"] <= 6 * 4 / 500_000
+        assert line["discriminator/consistency"] >= 0
+        # The cross-entropy with a smoothed label is never below the label's own entropy.
+        assert line["discriminator/real"] >= -(0.9 * np.log(0.9) + 0.1 * np.log(0.1)) - 1e-6
     assert len(metrics(tmp_path)) == 3
 
 

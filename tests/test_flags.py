@@ -65,6 +65,8 @@ def test_each_setting_has_a_help_text():
         ("--num_image=3", r"did you mean --num_images\?$"),
         ("--dataset=/no/such/folder", r"`dataset` \(/no/such/folder\) must be a folder of pict"),
         ("--total_steps=-1", r"`total_steps` \(-1\) must not be negative"),
+        ("--fake_label=1", r"`real_label` \(1.0\) must be above `fake_label` \(1.0\)"),
+        ("--real_label=1.5", r"`real_label` \(1.5\) must be above .* and 1 at most"),
         ("--global_batch_size=0", r"`global_batch_size` \(0\) must be above 0"),
         (
             "--generator_learning_rate=nan",
