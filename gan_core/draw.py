@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from gan_core.computed_once import computed_once
@@ -66,7 +67,7 @@ class Draw:
 
     @computed_once
     def real_images(self) -> tf.Tensor:
-        """`batch.images`, scaled if uint8: float32 [b, H, W, C] in the model's range."""
+        """`batch.images`, scaled if uint8: floats [b, H, W, C] in the model's range."""
         images = self.batch.images
         if images.shape[0] not in (None, self._replica_batch_size):
             raise ArgumentError(
@@ -95,16 +96,22 @@ class Draw:
     def uniform(
         self, name: str, shape: Sequence[int] = (), minimum: float = 0.0, maximum: float = 1.0
     ) -> tf.Tensor:
-        """Float32 [b, *shape], uniform in [minimum, maximum); another name, other numbers."""
+        """Floats [b, *shape], uniform in [minimum, maximum); another name, other numbers."""
         numbers = tf.random.stateless_uniform(
-            [self._global_batch_size, *shape], self.seed(name), minimum, maximum
+            [self._global_batch_size, *shape],
+            self.seed(name),
+            minimum,
+            maximum,
+            dtype=keras.config.floatx(),
         )
         return self._share(numbers)
 
     def normal(self, name: str, shape: Sequence[int] = ()) -> tf.Tensor:
-        """Float32 [b, *shape], standard normal; another name, other numbers."""
+        """Floats [b, *shape], standard normal; another name, other numbers."""
         return self._share(
-            tf.random.stateless_normal([self._global_batch_size, *shape], self.seed(name))
+            tf.random.stateless_normal(
+                [self._global_batch_size, *shape], self.seed(name), dtype=keras.config.floatx()
+            )
         )
 
     def _share(self, numbers: tf.Tensor) -> tf.Tensor:

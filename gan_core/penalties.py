@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from gan_core.draw import Draw
@@ -12,7 +13,7 @@ from gan_core.errors import check_positive
 from gan_core.players import Augment, Outputs
 
 Penalty = Callable[[Outputs, Draw], tf.Tensor]
-"""(outputs, draw) -> [B] float32. What it puts through `outputs.discriminate` meets the same
+"""(outputs, draw) -> floats [B]. What it puts through `outputs.discriminate` meets the same
 augmentation and conditions as the losses' images, and moves no moving averages."""
 
 
@@ -91,5 +92,5 @@ def _squared_gradient_norms(outputs: Outputs, images: tf.Tensor) -> tf.Tensor:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(images)
         total = tf.reduce_sum(outputs.discriminate(images))
-    gradients = tf.cast(tape.gradient(total, images), tf.float32)
+    gradients = tf.cast(tape.gradient(total, images), keras.config.floatx())
     return tf.reduce_sum(gradients**2, axis=[1, 2, 3])

@@ -80,12 +80,12 @@ class Player:
             )
             if variable.name != _SEED_STATE
         ]
-        floats = [value for variable, value in kept if variable.dtype == "float32"]
+        floats = [value for _, value in kept if value.dtype.is_floating]
         if floats and context.num_replicas_in_sync > 1:
             floats = context.all_reduce(tf.distribute.ReduceOp.MEAN, floats)
         means = iter(floats)
         for variable, value in kept:
-            variable.assign(next(means) if variable.dtype == "float32" else value)
+            variable.assign(next(means) if value.dtype.is_floating else value)
 
     def _arranged(self, inputs: tf.Tensor, conditions: dict[str, tf.Tensor]) -> Any:
         """The first input alone, or all in the order of the network's."""
@@ -124,7 +124,7 @@ class Players:
         return self._generator(latents, **conditions)
 
     def discriminate(self, images: tf.Tensor, **conditions: tf.Tensor) -> tf.Tensor:
-        """[b, H, W, C] -> logits, float32 [b].
+        """[b, H, W, C] -> logits, floats [b].
 
         Raises:
           ArgumentError: If the discriminator gives anything but one logit an example.
@@ -140,7 +140,7 @@ class Players:
                 "must give one logit an example, [B] or [B, 1]",
                 "end in a Dense(1), or take the mean over an example's patches",
             )
-        return tf.cast(tf.reshape(logits, [-1]), tf.float32)
+        return tf.cast(tf.reshape(logits, [-1]), keras.config.floatx())
 
     @contextlib.contextmanager
     def on_the_side(self) -> Iterator[None]:
@@ -174,19 +174,19 @@ class Outputs:
 
     @computed_once
     def fake_logits(self) -> tf.Tensor:
-        """Float32 [b]."""
+        """Floats [b]."""
         return self.discriminate(self.fake_images)
 
     @property
     def real_images(self) -> tf.Tensor:
-        """Float32 [b, H, W, C] in the model's range."""
+        """Floats [b, H, W, C] in the model's range."""
         return self._draw.real_images
 
     @computed_once
     def real_logits(self) -> tf.Tensor:
-        """Float32 [b]."""
+        """Floats [b]."""
         return self.discriminate(self.real_images)
 
     def discriminate(self, images: tf.Tensor) -> tf.Tensor:
-        """Logits, float32 [b], of other images under the same conditions."""
+        """Logits, floats [b], of other images under the same conditions."""
         return self._players.discriminate(images, **self._conditions)

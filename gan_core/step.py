@@ -169,7 +169,7 @@ class GanStep(tf.Module):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def sample(self, latents: tf.Tensor, *conditions: tf.Tensor) -> tf.Tensor:
-        """Generates images in inference mode: float32 [B, H, W, C] in `value_range`.
+        """Generates images in inference mode: floats [B, H, W, C] in `value_range`.
 
         Where there is an average of the weights, it is used.
 
@@ -180,7 +180,7 @@ class GanStep(tf.Module):
         inputs = [latents, *conditions] if conditions else latents
         average = self.generator_average
         with average.in_place_of_weights() if average else contextlib.nullcontext():
-            return tf.cast(self.generator(inputs, training=False), tf.float32)
+            return tf.cast(self.generator(inputs, training=False), keras.config.floatx())
 
     def _replica_update(
         self,
@@ -250,7 +250,8 @@ class GanStep(tf.Module):
         """The regularizers' terms; zeros in an update in which none is due, without weights."""
         regularizers = self.game.regularizers
         if not weights:
-            return {r.name: tf.zeros([self._replica_batch_size]) for r in regularizers}
+            nothing = tf.zeros([self._replica_batch_size], keras.config.floatx())
+            return dict.fromkeys((r.name for r in regularizers), nothing)
         terms = {
             regularizer.name: weight * regularizer.penalty(outputs, draw)
             for regularizer, weight in zip(regularizers, weights, strict=True)
@@ -258,9 +259,10 @@ class GanStep(tf.Module):
         return contracts.checked_terms("regularizers", terms, self._replica_batch_size)
 
     def _means(self, terms: Terms, network: str) -> Metrics:
+        floats = {name: tf.cast(term, keras.config.floatx()) for name, term in terms.items()}
         return {
-            f"{network}/{name}": tf.reduce_sum(tf.cast(term, tf.float32)) / self.global_batch_size
-            for name, term in terms.items()
+            f"{network}/{name}": tf.reduce_sum(values) / self.global_batch_size
+            for name, values in floats.items()
         }
 
     def _draw_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
@@ -294,7 +296,7 @@ class GanStep(tf.Module):
         updates_before = self.images_seen // self.global_batch_size - 1
         due = [updates_before % regularizer.every_steps == 0 for regularizer in regularizers]
         weights = [
-            tf.where(is_due, regularizer.weight * regularizer.every_steps, 0.0)
+            tf.cast(is_due, keras.config.floatx()) * (regularizer.weight * regularizer.every_steps)
             for is_due, regularizer in zip(due, regularizers, strict=True)
         ]
 
