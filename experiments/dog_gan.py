@@ -26,7 +26,7 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.UpSampling2D(4),
             gan_core.fast.Conv2D(64, 5, padding="same", activation="tanh"),
             gan_core.fast.UpSamplingConv2D(3, 5),
-            layers.Activation("tanh", dtype="float32"),
+            layers.Activation("tanh", dtype=keras.config.floatx()),
         ],
         name="generator",
     )

@@ -22,8 +22,8 @@ def build_generator(latent_size: int) -> keras.Model:
             layers.Dense(64, activation="selu"),
             layers.Dense(128, activation="selu"),
             layers.Dense(28 * 28),
-            layers.Activation("sigmoid", dtype="float32"),
-            layers.Reshape((28, 28, 1), dtype="float32"),
+            layers.Activation("sigmoid", dtype=keras.config.floatx()),
+            layers.Reshape((28, 28, 1), dtype=keras.config.floatx()),
         ],
         name="generator",
     )
@@ -38,7 +38,7 @@ def build_discriminator() -> keras.Model:
             layers.Dense(128, activation="selu"),
             layers.Dense(64, activation="selu"),
             layers.Dense(32, activation="selu"),
-            layers.Dense(1, dtype="float32"),
+            layers.Dense(1, dtype=keras.config.floatx()),
         ],
         name="discriminator",
     )

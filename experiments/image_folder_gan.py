@@ -26,7 +26,7 @@ def build_generator(latent_size: int) -> keras.Model:
             gan_core.fast.UpSamplingConv2D(128, 5, activation="tanh"),
             gan_core.fast.UpSamplingConv2D(128, 5, activation="tanh"),
             gan_core.fast.UpSamplingConv2D(3, 5),
-            layers.Activation("tanh", dtype="float32"),
+            layers.Activation("tanh", dtype=keras.config.floatx()),
         ],
         name="generator",
     )

@@ -25,8 +25,8 @@ def build_generator(latent_size: int) -> keras.Model:
             gan_core.fast.UpSamplingConv2D(16, 5, activation="tanh"),
             layers.Flatten(),
             layers.Dense(28 * 28),
-            layers.Activation("tanh", dtype="float32"),
-            layers.Reshape((28, 28, 1), dtype="float32"),
+            layers.Activation("tanh", dtype=keras.config.floatx()),
+            layers.Reshape((28, 28, 1), dtype=keras.config.floatx()),
         ],
         name="generator",
     )
@@ -40,7 +40,7 @@ def build_discriminator() -> keras.Model:
             gan_core.fast.Conv2D(64, 5, padding="same", activation="tanh"),
             layers.MaxPooling2D(2),
             layers.Flatten(),
-            layers.Dense(1, dtype="float32"),
+            layers.Dense(1, dtype=keras.config.floatx()),
         ],
         name="discriminator",
     )

@@ -26,7 +26,7 @@ def build_dropout_discriminator(image_shape: tuple[int, int, int]) -> keras.Mode
             layers.LeakyReLU(0.2),
             layers.Dropout(0.4),
             layers.Flatten(),
-            layers.Dense(1, dtype="float32"),
+            layers.Dense(1, dtype=keras.config.floatx()),
         ],
         name="discriminator",
     )
@@ -43,7 +43,7 @@ def build_tanh_discriminator() -> keras.Model:
             layers.MaxPooling2D(2),
             layers.Flatten(),
             layers.Dense(1024, activation="tanh"),
-            layers.Dense(1, dtype="float32"),
+            layers.Dense(1, dtype=keras.config.floatx()),
         ],
         name="discriminator",
     )

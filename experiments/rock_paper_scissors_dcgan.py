@@ -26,7 +26,7 @@ def build_generator(latent_size: int) -> keras.Model:
             gan_core.fast.Conv2DTranspose(64, 5, 2, "same", activation="selu"),
             gan_core.fast.BatchNormalization(),
             gan_core.fast.Conv2DTranspose(3, 5, 2, "same"),
-            layers.Activation("tanh", dtype="float32"),
+            layers.Activation("tanh", dtype=keras.config.floatx()),
         ],
         name="generator",
     )

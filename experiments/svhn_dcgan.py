@@ -29,7 +29,7 @@ def build_generator(latent_size: int) -> keras.Model:
             gan_core.fast.BatchNormalization(),
             layers.LeakyReLU(0.2),
             gan_core.fast.Conv2DTranspose(3, 5, 2, "same"),
-            layers.Activation("tanh", dtype="float32"),
+            layers.Activation("tanh", dtype=keras.config.floatx()),
         ],
         name="generator",
     )
@@ -49,7 +49,7 @@ def build_discriminator() -> keras.Model:
             gan_core.fast.BatchNormalization(),
             layers.LeakyReLU(0.2),
             layers.Flatten(),
-            layers.Dense(1, dtype="float32"),
+            layers.Dense(1, dtype=keras.config.floatx()),
         ],
         name="discriminator",
     )

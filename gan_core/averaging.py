@@ -37,7 +37,7 @@ class WeightAverage(tf.Module):
         self._half_life_images = half_life_images
         self._strategy = tf.distribute.get_strategy()
         self._is_keras = isinstance(network, keras.Model)
-        self._sources = [v for v in network.variables if v.dtype == "float32"]
+        self._sources = [v for v in network.variables if tf.as_dtype(v.dtype).is_floating]
         self.values = [
             variable_on_replicas(tf.convert_to_tensor(tf_variable(variable)).numpy(), "average")
             for variable in self._sources
@@ -52,13 +52,15 @@ class WeightAverage(tf.Module):
           images_seen: Scalar integer, images of the whole run so far.
         """
         half_life = tf.minimum(
-            tf.cast(images_seen, tf.float32) * _RAMP_UP, tf.constant(float(self._half_life_images))
+            tf.cast(images_seen, keras.config.floatx()) * _RAMP_UP, float(self._half_life_images)
         )
         rate = 1.0 - 0.5 ** (num_images / tf.maximum(half_life, 1e-3))
         for average, source in zip(self.values, self._sources, strict=True):
             self._strategy.extended.update(
                 average,
-                lambda average, value, rate: average.assign_add((value - average) * rate),
+                lambda average, value, rate: average.assign_add(
+                    (value - average) * tf.cast(rate, average.dtype)
+                ),
                 args=(tf_variable(source), rate),
             )
 

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from gan_core.computed_once import computed_once
@@ -82,7 +83,7 @@ class Draw:
 
     @computed_once
     def real_images(self) -> tf.Tensor:
-        """The batch's images, scaled if uint8: float32 [b, H, W, C] in the model's range.
+        """The batch's images, scaled if uint8: floats [b, H, W, C] in the model's range.
 
         They are `batch.images`, `batch["images"]`, `batch["image"]`, or the batch itself.
 
@@ -104,7 +105,7 @@ class Draw:
         return self.scaled(images)
 
     def scaled(self, images: tf.Tensor) -> tf.Tensor:
-        """Images of the batch in the model's range, float32 [b, H, W, C].
+        """Images of the batch in the model's range, floats [b, H, W, C].
 
         Args:
           images: uint8 [b, H, W, C], which are scaled, or floats in the range already.
@@ -153,16 +154,22 @@ class Draw:
     def uniform(
         self, name: str, shape: Sequence[int] = (), minimum: float = 0.0, maximum: float = 1.0
     ) -> tf.Tensor:
-        """Float32 [b, *shape], uniform in [minimum, maximum); another name, other numbers."""
+        """Floats [b, *shape], uniform in [minimum, maximum); another name, other numbers."""
         numbers = tf.random.stateless_uniform(
-            [self.global_batch_size, *shape], self.seed(name), minimum, maximum
+            [self.global_batch_size, *shape],
+            self.seed(name),
+            minimum,
+            maximum,
+            dtype=keras.config.floatx(),
         )
         return self._share(numbers)
 
     def normal(self, name: str, shape: Sequence[int] = ()) -> tf.Tensor:
-        """Float32 [b, *shape], standard normal; another name, other numbers."""
+        """Floats [b, *shape], standard normal; another name, other numbers."""
         return self._share(
-            tf.random.stateless_normal([self.global_batch_size, *shape], self.seed(name))
+            tf.random.stateless_normal(
+                [self.global_batch_size, *shape], self.seed(name), dtype=keras.config.floatx()
+            )
         )
 
     def _check_range(self, images: tf.Tensor) -> None:

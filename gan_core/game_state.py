@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 
+import keras
 import tensorflow as tf
 
 from gan_core.errors import ArgumentError
@@ -13,7 +14,7 @@ from gan_core.on_replicas import variable_on_replicas
 from gan_core.types import DISCRIMINATOR, Metrics, Terms
 
 Numbers = Mapping[str, tf.Tensor]
-"""Float32 scalars by name."""
+"""Scalars by name, floats."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ def make_variables(states: Iterable[GameState]) -> dict[str, tf.Variable]:
         for name, value in state.initial.items():
             if name in variables:
                 raise ArgumentError("state", name, "must have names of its own", "rename one")
-            variables[name] = variable_on_replicas(value, name, tf.float32)
+            variables[name] = variable_on_replicas(value, name, keras.config.floatx())
     return variables
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -10,19 +11,20 @@ ValueRange = tuple[float, float]
 
 
 def from_uint8(images: tf.Tensor, value_range: ValueRange = (-1.0, 1.0)) -> tf.Tensor:
-    """Scales uint8 images to float32 in `value_range`; floats pass as they are.
+    """Scales uint8 images to floats in `value_range`; floats pass as they are.
 
     Args:
       images: [B, H, W, C], uint8 in [0, 255], or floats already in range.
       value_range: What 0 and 255 become.
 
     Returns:
-      float32 [B, H, W, C].
+      [B, H, W, C] of the type `keras.config.floatx()`.
     """
+    floats = tf.cast(images, keras.config.floatx())
     if images.dtype != tf.uint8:
-        return tf.cast(images, tf.float32)
+        return floats
     low, high = value_range
-    return tf.cast(images, tf.float32) * ((high - low) / 255.0) + low
+    return floats * ((high - low) / 255.0) + low
 
 
 def to_uint8(images: tf.Tensor | np.ndarray, value_range: ValueRange = (-1.0, 1.0)) -> np.ndarray:

@@ -10,6 +10,7 @@ from etils import epy
 from gan_core.errors import ArgumentError, check_positive
 
 with epy.lazy_imports():
+    import keras
     import tensorflow as tf
 
 
@@ -22,7 +23,7 @@ class LatentDistribution(Protocol):
         ...
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws float32 [num_latents, size]; `seed` is an integer [2]."""
+        """Draws floats [num_latents, size]; `seed` is an integer [2]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +40,10 @@ class NormalLatents:
         check_positive("size", self.size)
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws float32 [num_latents, size]; `seed` is an integer [2]."""
-        return tf.random.stateless_normal([num_latents, self.size], seed)
+        """Draws floats [num_latents, size]; `seed` is an integer [2]."""
+        return tf.random.stateless_normal(
+            [num_latents, self.size], seed, dtype=keras.config.floatx()
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +66,11 @@ class UniformLatents:
             )
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws float32 [num_latents, size]; `seed` is an integer [2]."""
+        """Draws floats [num_latents, size]; `seed` is an integer [2]."""
         return tf.random.stateless_uniform(
-            [num_latents, self.size], seed, minval=self.low, maxval=self.high
+            [num_latents, self.size],
+            seed,
+            minval=self.low,
+            maxval=self.high,
+            dtype=keras.config.floatx(),
         )

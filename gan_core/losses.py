@@ -22,11 +22,11 @@ class Logits(Protocol):
 
     @property
     def real_logits(self) -> tf.Tensor:
-        """Float32 [B]."""
+        """Floats [B]."""
 
     @property
     def fake_logits(self) -> tf.Tensor:
-        """Float32 [B]."""
+        """Floats [B]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,5 +160,5 @@ def relativistic() -> AdversarialLoss:
 
 
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
-    labels = tf.fill(tf.shape(logits), label)
+    labels = tf.fill(tf.shape(logits), tf.constant(label, logits.dtype))
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)

@@ -23,7 +23,7 @@ def apply_gradients(
       optimizer: By what.
 
     Returns:
-      float32 scalar: 0 if all of this replica's gradients are finite, NaN otherwise. With loss
+      Scalar: 0 if all of this replica's gradients are finite, NaN otherwise. With loss
       scaling, which skips such updates itself, always 0.
     """
     variables = player.network.trainable_variables
@@ -33,7 +33,7 @@ def apply_gradients(
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # To loss scaling an overflow is a matter of course: it leaves the update out.
         optimizer.apply(_spread_overflow(gradients), variables)
-        return tf.zeros([])
+        return tf.zeros([], loss.dtype)
     optimizer.apply(gradients, variables)
     return _nothing_or_nan(gradients)
 
@@ -51,5 +51,5 @@ def _spread_overflow(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None
 def _nothing_or_nan(gradients: list[tf.Tensor | None]) -> tf.Tensor:
     """0 if all gradients are finite, NaN otherwise; one pass over them, in one kernel each."""
     sums = [tf.reduce_sum(gradient) for gradient in gradients if gradient is not None]
-    total = tf.add_n([tf.cast(each, tf.float32) for each in sums])
-    return tf.where(tf.math.is_finite(total), 0.0, float("nan"))
+    total = tf.add_n([tf.cast(each, keras.config.floatx()) for each in sums])
+    return tf.where(tf.math.is_finite(total), tf.zeros([], total.dtype), float("nan"))

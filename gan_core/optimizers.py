@@ -127,7 +127,10 @@ class Adam(_OfTheSum, keras.optimizers.Adam):
             return
         index = self._get_variable_index(variable)
         count = tf.cast(tf.convert_to_tensor(self.iterations) + 1, variable.dtype)
-        beta_1, beta_2 = (tf.cast(beta, variable.dtype) for beta in (self.beta_1, self.beta_2))
+        beta_1, beta_2, epsilon = (
+            tf.constant(number, variable.dtype)
+            for number in (self.beta_1, self.beta_2, self.epsilon)
+        )
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -137,7 +140,7 @@ class Adam(_OfTheSum, keras.optimizers.Adam):
             lr=tf.cast(learning_rate, variable.dtype),
             beta1=beta_1,
             beta2=beta_2,
-            epsilon=tf.cast(self.epsilon, variable.dtype),
+            epsilon=epsilon,
             grad=tf.cast(gradient, variable.dtype),
         )
 

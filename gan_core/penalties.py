@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from gan_core.draw import Draw
@@ -13,7 +14,7 @@ from gan_core.game_state import GameState, Numbers
 from gan_core.players import Augment, Outputs
 
 Penalty = Callable[[Outputs, Draw], tf.Tensor]
-"""(outputs, draw) -> [B] float32. What it puts through `outputs.discriminate` meets the same
+"""(outputs, draw) -> floats [B]. What it puts through `outputs.discriminate` meets the same
 augmentation and conditions as the losses' images, and moves no moving averages."""
 
 
@@ -50,8 +51,8 @@ class Regularizer:
 
     def weight_at(self, update: tf.Tensor) -> tf.Tensor:
         """Its factor in an update of this number, counted from 0: 0 where it is not due."""
-        is_due = update % self.every_steps == 0
-        return tf.where(is_due, self.weight * self.every_steps, 0.0)
+        is_due = tf.cast(update % self.every_steps == 0, keras.config.floatx())
+        return is_due * (self.weight * self.every_steps)
 
     def __post_init__(self) -> None:
         check_positive("weight", self.weight, "leave the regularizer out instead")
@@ -149,5 +150,5 @@ def _squared_gradient_norms(outputs: Outputs, images: tf.Tensor) -> tf.Tensor:
         if logits.shape.rank == 2:  # of patches
             logits = tf.reduce_mean(logits, axis=1)
         total = tf.reduce_sum(logits)
-    gradients = tf.cast(tape.gradient(total, images), tf.float32)
+    gradients = tf.cast(tape.gradient(total, images), keras.config.floatx())
     return tf.reduce_sum(gradients**2, axis=[1, 2, 3])

@@ -86,12 +86,12 @@ class Player:
             )
             if variable.name != _SEED_STATE
         ]
-        floats = [value for variable, value in kept if variable.dtype == "float32"]
+        floats = [value for _, value in kept if value.dtype.is_floating]
         if floats and context.num_replicas_in_sync > 1:
             floats = context.all_reduce(tf.distribute.ReduceOp.MEAN, floats)
         means = iter(floats)
         for variable, value in kept:
-            variable.assign(next(means) if variable.dtype == "float32" else value)
+            variable.assign(next(means) if value.dtype.is_floating else value)
 
 
 class ModulePlayer:
@@ -164,7 +164,7 @@ class Players:
         return self._generator(inputs, **conditions)
 
     def discriminate(self, images: tf.Tensor, **conditions: Any) -> tf.Tensor:
-        """[b, H, W, C] -> logits, float32 [b]; [b, patches] in a game of patches.
+        """[b, H, W, C] -> logits, floats [b]; [b, patches] in a game of patches.
 
         Raises:
           ArgumentError: If the discriminator gives anything but one logit an example, or a patch.
@@ -172,7 +172,7 @@ class Players:
         if self._augment:
             images = self._augment(images, self._draw, f"augment/{self._num_augmented}")
             self._num_augmented += 1
-        logits = tf.cast(self._discriminator(images, **conditions), tf.float32)
+        logits = tf.cast(self._discriminator(images, **conditions), keras.config.floatx())
         rank = logits.shape.rank
         if self._patches and rank == 4 and logits.shape[3] == 1:
             return tf.reshape(logits, [-1, logits.shape[1] * logits.shape[2]])
@@ -221,19 +221,19 @@ class Outputs:
 
     @computed_once
     def fake_logits(self) -> tf.Tensor:
-        """Float32 [b]; [b, patches] in a game of patches, as all logits are."""
+        """Floats [b]; [b, patches] in a game of patches, as all logits are."""
         return self.discriminate(self.fake_images)
 
     @property
     def real_images(self) -> tf.Tensor:
-        """Float32 [b, H, W, C] in the model's range."""
+        """Floats [b, H, W, C] in the model's range."""
         return self._draw.real_images
 
     @computed_once
     def real_logits(self) -> tf.Tensor:
-        """Float32 [b]."""
+        """Floats [b]."""
         return self.discriminate(self.real_images)
 
     def discriminate(self, images: tf.Tensor) -> tf.Tensor:
-        """Logits, float32 [b], of other images under the same conditions."""
+        """Logits, floats [b], of other images under the same conditions."""
         return self._players.discriminate(images, **self._conditions)

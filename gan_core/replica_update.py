@@ -107,7 +107,8 @@ class ReplicaUpdate:
         """The regularizers' terms; zeros in an update in which none is due, without weights."""
         regularizers = self.game.regularizers
         if not weights:
-            return {r.name: tf.zeros([draw.replica_batch_size]) for r in regularizers}
+            nothing = tf.zeros([draw.replica_batch_size], keras.config.floatx())
+            return dict.fromkeys((r.name for r in regularizers), nothing)
         terms = {
             regularizer.name: weight * regularizer.penalty(outputs, draw)
             for regularizer, weight in zip(regularizers, weights, strict=True)
@@ -126,7 +127,8 @@ class ReplicaUpdate:
         return contracts.per_example(terms) if self.game.patches else terms
 
     def _means(self, terms: Terms, network: str, draw: Draw) -> Metrics:
+        floats = {name: tf.cast(term, keras.config.floatx()) for name, term in terms.items()}
         return {
-            f"{network}/{name}": tf.reduce_sum(tf.cast(term, tf.float32)) / draw.global_batch_size
-            for name, term in terms.items()
+            f"{network}/{name}": tf.reduce_sum(values) / draw.global_batch_size
+            for name, values in floats.items()
         }

@@ -38,7 +38,7 @@ class GanStep(tf.Module):
       images_seen: int64, real images that the discriminator was updated on so far; it locates
         the run in its data.
       generator_updates: int64, updates of the generator done so far.
-      game_state: float32 variables by name, what the game keeps from update to update.
+      game_state: Scalar variables by name, what the game keeps from update to update.
       rollbacks: int64, how often the run went back to a checkpoint; another number gives other
         latents and dropout from here on, and the same order of images.
     """
@@ -161,7 +161,7 @@ class GanStep(tf.Module):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def sample(self, inputs: Any, **conditions: Any) -> tf.Tensor:
-        """Generates images in inference mode: float32 [B, H, W, C] in `value_range`.
+        """Generates images in inference mode: floats [B, H, W, C] in `value_range`.
 
         Where there is an average of the weights, it is used.
 
@@ -172,7 +172,7 @@ class GanStep(tf.Module):
         average = self.generator_average
         with average.in_place_of_weights() if average else contextlib.nullcontext():
             images = run_network(self.generator, inputs, conditions, training=False)
-            return tf.cast(images, tf.float32)
+            return tf.cast(images, keras.config.floatx())
 
     def _replica_update(self, updated: tuple[str, ...], *arguments: Any) -> Metrics:
         networks = {GENERATOR: self.generator, DISCRIMINATOR: self.discriminator}

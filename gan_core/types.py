@@ -1,4 +1,8 @@
-"""The shapes of what passes between the floors."""
+"""The shapes of what passes between the floors.
+
+Floats are of the type that Keras is told to compute in, `keras.config.floatx()`: float32, unless a
+program sets another before it builds anything.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +24,10 @@ class Batch(NamedTuple):
 
 
 Terms = dict[str, tf.Tensor]
-"""Per-example values by name, each [B] float32; the sum of a network's terms is its loss."""
+"""Per-example values by name, each floats [B]; the sum of a network's terms is its loss."""
 
 Metrics = dict[str, tf.Tensor]
-"""Scalars by name, float32: means over a global batch, or over several of them."""
+"""Scalars by name, floats: means over a global batch, or over several of them."""
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 

@@ -37,6 +37,18 @@ def one_device():
 
 
 @pytest.fixture
+def float64():
+    """Keras, and with it the engine, in float64."""
+    import keras
+
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
 def forget_networks():
     """Frees what a test has trained: networks lie in rings of references, found late if at all."""
     yield

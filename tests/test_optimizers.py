@@ -46,6 +46,24 @@ def test_equals_keras_over_many_steps(kinds, arguments):
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
+def test_equals_the_formula_in_float64():
+    """Keras's own rounds its betas to float32 here."""
+    rng = np.random.default_rng(0)
+    weights = keras.Variable(rng.normal(size=5))
+    optimizer = Adam(0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
+    optimizer.build([weights])
+    expected, mean, square = weights.numpy(), np.zeros(5), np.zeros(5)
+    for step in range(1, 51):
+        gradient = rng.normal(size=5)
+        optimizer.apply([tf.constant(gradient)], [weights])
+        mean = 0.9 * mean + 0.1 * gradient
+        square = 0.999 * square + 0.001 * gradient**2
+        rate = 0.01 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+        expected -= rate * mean / (np.sqrt(square) + 1e-7)
+    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-13)
+
+
 def test_sparse_gradients_equal_keras():
     results = []
     for kind in (keras.optimizers.Adam, Adam):

@@ -85,16 +85,17 @@ def derivatives(function, *arguments):
     return [value, *first, *outer.gradient(penalty, arguments)]
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-4), ("float64", 1e-12)])
 @pytest.mark.parametrize("faster", [True, False], ids=["faster", "plain"])
 @pytest.mark.parametrize("fine_size", [(8, 8), (7, 5)])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_all_derivatives_equal_tensorflow(monkeypatch, stride, fine_size, faster):
+def test_all_derivatives_equal_tensorflow(monkeypatch, stride, fine_size, faster, dtype, tolerance):
     whole = fine_size == (8, 8) and stride == 2
     monkeypatch.setattr(convolution, "_exchanged_roles_are_faster", lambda *_: faster)
     monkeypatch.setattr(convolution, "_phases_are_faster", lambda *_: faster and whole)
     coarse_size = [-(-side // stride) for side in fine_size]
-    fine, kernel = random(4, *fine_size, 3), random(5, 5, 3, 6, seed=1)
-    coarse = random(4, *coarse_size, 6, seed=2)
+    fine, kernel = random(4, *fine_size, 3, dtype=dtype), random(5, 5, 3, 6, seed=1, dtype=dtype)
+    coarse = random(4, *coarse_size, 6, seed=2, dtype=dtype)
 
     pairs = [
         (
@@ -123,7 +124,9 @@ def test_all_derivatives_equal_tensorflow(monkeypatch, stride, fine_size, faster
         for found, expected in zip(
             derivatives(ours, *arguments), derivatives(tensorflows, *arguments), strict=True
         ):
-            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+            assert found.dtype == dtype
+            largest = np.abs(expected).max()
+            np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * largest)
 
 
 @pytest.mark.parametrize("kernel_size", [(5, 5), (3, 3), (4, 2), (1, 6)])

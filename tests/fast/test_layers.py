@@ -26,9 +26,9 @@ def run(layer, inputs, training=True):
     with tf.GradientTape() as tape:
         tape.watch(inputs)
         outputs = layer(inputs, training=training)
-        loss = tf.reduce_sum(tf.sin(tf.cast(outputs, tf.float32)))
+        loss = tf.reduce_sum(tf.sin(tf.cast(outputs, tf.float64)))
     gradients = tape.gradient(loss, [inputs, *(v.value for v in layer.trainable_variables)])
-    return [tf.cast(x, tf.float32).numpy() for x in (outputs, *gradients)] + layer.get_weights()
+    return [tf.cast(x, tf.float64).numpy() for x in (outputs, *gradients)] + layer.get_weights()
 
 
 @pytest.mark.parametrize("shape", [(4, 4, 8), (7, 5, 3), (1, 1, 2)])
@@ -64,11 +64,12 @@ def test_second_derivatives_equal_keras():
         np.testing.assert_allclose(a, b, rtol=1e-3)
 
 
-def test_what_is_not_fused_goes_to_keras():
-    inputs = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
-    expected, found = (run(layer, inputs) for layer in pair((5,)))
+@pytest.mark.parametrize(("shape", "policy"), [((5,), "float32"), ((4, 4, 3), "float64")])
+def test_what_is_not_fused_goes_to_keras(shape, policy):
+    inputs = np.random.default_rng(0).normal(size=(6, *shape)).astype(policy)
+    expected, found = (run(layer, inputs) for layer in pair(shape, policy))
     for a, b in zip(expected, found, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(a, b, rtol=1e-14)
 
 
 def test_saves_and_loads_as_a_keras_layer(tmp_path):
@@ -163,9 +164,13 @@ def test_convolutions_save_and_load_as_keras_layers(tmp_path):
     np.testing.assert_array_equal(model(inputs), loaded(inputs))
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("policy", "tolerance"), [("float64", 1e-13), ("float32", 1e-5), ("mixed_bfloat16", 0.02)]
+)
 @pytest.mark.parametrize("faster", [True, False])
-def test_upsampling_and_convolution_in_one_equal_keras(policy, faster, monkeypatch, tmp_path):
+def test_upsampling_and_convolution_in_one_equal_keras(
+    policy, tolerance, faster, monkeypatch, tmp_path
+):
     monkeypatch.setattr(convolution, "has_faster_ways", lambda: faster)
     ours = keras.Sequential(
         [
@@ -188,7 +193,6 @@ def test_upsampling_and_convolution_in_one_equal_keras(policy, faster, monkeypat
     ours = keras.models.load_model(tmp_path / "model.keras")
 
     inputs = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
-    tolerance = 1e-5 if policy == "float32" else 0.02
     for found, expected in zip(run(ours, inputs), run(kerass, inputs), strict=True):
         np.testing.assert_allclose(
             found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
