@@ -18,6 +18,11 @@ def overview() -> str:
         for path in sorted(_FOLDER.glob("*.py"))
         if "\nEXPERIMENT = " in path.read_text(encoding="utf-8")
     ]
+    examples = [
+        (path.stem, _first_line(path))
+        for path in sorted(_FOLDER.glob("*.py"))
+        if "example.begin(" in path.read_text(encoding="utf-8") and path != Path(__file__)
+    ]
     programs = [(name, _first_line(_FOLDER / file)) for name, file in _PROGRAMS.items()]
     modes = [(f"--mode={name}", words) for name, words in MODES.items()]
     return "\n".join(
@@ -26,6 +31,8 @@ def overview() -> str:
             _table(experiments),
             f"Modes ({Settings.mode} where none is named):",
             _table(modes),
+            "Examples of games of one's own: python -m experiments.<name>; --help lists flags",
+            _table(examples),
             "Other programs: python -m experiments.<name> [flags]",
             _table(programs),
             "For a start without data or network, about five minutes:",

@@ -12,7 +12,7 @@ def test_the_python_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 7
     namespace = {}
     for block in blocks:
         block = block.replace('make_strategy("auto")', 'make_strategy("one_device")')
@@ -22,7 +22,7 @@ def test_the_python_examples_run(capsys, tmp_path, monkeypatch):
     assert "\n10 {'discriminator/loss'" in capsys.readouterr().out
     assert int(namespace["gan"].step.numpy()) == 60
     assert int(namespace["gan"].images_seen.numpy()) == 60 * 32
-    assert int(namespace["gan"].generator_updates.numpy()) == 20 + 2 * 2 + 38
+    assert int(namespace["gan"].generator_updates.numpy()) == 20 + 2 * 2 + 3 + 35
     assert namespace["outcome"].ending is gan_core.run.Ending.DONE
     assert (tmp_path / "runs/bright/training.gif").exists()
     gan, batches = namespace["gan"], namespace["batches"]

@@ -31,6 +31,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.run.process_memory import peak_resident_gib, resident_gib
     from gan_core.run.run import Identity, Run
     from gan_core.run.run_lock import RunLock
+    from gan_core.run.samples import MakePicture, samples_by_class, samples_of
     from gan_core.run.startup import StartupClock, startup_clock
     from gan_core.run.status_line import StatusWriter, duration, say
     from gan_core.run.stop_signals import StopSignals

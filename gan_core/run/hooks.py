@@ -8,18 +8,16 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from gan_core.durable_files import write_durably
 from gan_core.errors import check_positive
-from gan_core.images import to_uint8
-from gan_core.random_streams import stream_seed
 from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.curves import curves_png, read_metrics
-from gan_core.run.pictures import grid, with_caption
+from gan_core.run.pictures import with_caption
 from gan_core.run.process_memory import resident_gib
 from gan_core.run.record import WindowRecord
+from gan_core.run.samples import MakePicture, samples_of_latents
 from gan_core.run.writers import Writer
 from gan_core.step import GanStep
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, gradient_check
@@ -193,7 +191,10 @@ class SampleGrid:
       writer: Where the pictures go, as `samples`.
       caption: What was trained, on which data; the step is added to it.
       num_images: How many, in a square.
-      make_picture: Makes the picture, uint8 [H, W, C], instead of all this.
+      make_picture: Makes another picture instead: `samples_by_class`, say, or `samples_of`.
+
+    Raises:
+      ArgumentError: If the gan draws no latents, and nothing else is to be shown.
     """
 
     def __init__(
@@ -202,23 +203,17 @@ class SampleGrid:
         writer: Writer,
         caption: str,
         num_images: int = 64,
-        make_picture: Callable[[], np.ndarray] | None = None,
+        make_picture: MakePicture | None = None,
     ):
-        self._gan = gan
         self._writer = writer
         self._caption = caption
-        self._make_picture = make_picture or self._make_grid
-        if make_picture is None:
-            self._latents = gan.latents(num_images, stream_seed(gan.seed, "sample_latents", 0))
+        self._make_picture = make_picture or samples_of_latents(gan, num_images)
 
     def __call__(self, step: int, metrics: Metrics) -> None:
         """Writes one grid."""
         del metrics
         picture = with_caption(self._make_picture(), f"{self._caption}, step {step:,}")
         self._writer.write_picture(step, "samples", picture)
-
-    def _make_grid(self) -> np.ndarray:
-        return grid(to_uint8(self._gan.sample(self._latents), self._gan.value_range))
 
 
 class CurvesPicture:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -19,6 +18,7 @@ from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
 from gan_core.run.plan import Plan
 from gan_core.run.record import RunRecord
 from gan_core.run.run_data import OwnData, SourceData
+from gan_core.run.samples import MakePicture
 from gan_core.run.status_line import StatusWriter
 from gan_core.run.writers import (
     JsonLinesWriter,
@@ -28,9 +28,6 @@ from gan_core.run.writers import (
 )
 from gan_core.step import GanStep
 from gan_core.types import Metrics
-
-MakePicture = Callable[[], np.ndarray]
-"""() -> uint8 [H, W, C], a picture of what the generator makes now."""
 
 _GRID_COLUMNS = 8
 _GRID_WIDTH = 1024

@@ -20,11 +20,12 @@ from gan_core.run.folders import make_folder
 from gan_core.run.hooks import Every, Hook, KeepTrying
 from gan_core.run.loop import NotFiniteError, train
 from gan_core.run.outcome import Ending, Outcome
-from gan_core.run.outputs import MakePicture, RunOutputs
+from gan_core.run.outputs import RunOutputs
 from gan_core.run.plan import Plan
 from gan_core.run.record import RunRecord
 from gan_core.run.run_data import MakeBatches, OwnData, SourceData
 from gan_core.run.run_lock import RunLock
+from gan_core.run.samples import MakePicture
 from gan_core.run.startup import startup_clock
 from gan_core.run.status_line import say as print_line
 from gan_core.run.stop_signals import StopSignals

@@ -1,0 +1,82 @@
+"""Pictures of what the generator makes of the same inputs, time after time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from gan_core.errors import ArgumentError, check_positive
+from gan_core.images import to_uint8
+from gan_core.random_streams import stream_seed
+from gan_core.run.pictures import grid
+from gan_core.step import GanStep
+
+MakePicture = Callable[[], np.ndarray]
+"""() -> uint8 [H, W, C], a picture of what the generator makes now."""
+
+
+def samples_of(
+    gan: GanStep, inputs: Any, *, num_columns: int | None = None, **conditions: Any
+) -> MakePicture:
+    """A grid of what the generator makes of these inputs.
+
+    Args:
+      gan: Whose generator; where there is an average of its weights, that is used.
+      inputs: [N, ...], what the generator takes first: images to translate, say.
+      num_columns: Images in a row; the square root of N, rounded up, when None.
+      **conditions: What the generator takes besides, by name.
+    """
+
+    def make_picture() -> np.ndarray:
+        return grid(to_uint8(gan.sample(inputs, **conditions), gan.value_range), num_columns)
+
+    return make_picture
+
+
+def samples_of_latents(gan: GanStep, num_images: int, **conditions: Any) -> MakePicture:
+    """A square grid of the same latents, drawn once.
+
+    Args:
+      gan: As in `samples_of`.
+      num_images: How many.
+      **conditions: As in `samples_of`.
+
+    Raises:
+      ArgumentError: If the gan draws no latents.
+    """
+    return samples_of(gan, _latents(gan, num_images), **conditions)
+
+
+def samples_by_class(
+    gan: GanStep, num_classes: int, *, num_columns: int = 8, name: str = "labels"
+) -> MakePicture:
+    """A grid with one class in each row, and the same latent in all classes of a column.
+
+    Args:
+      gan: As in `samples_of`; its generator takes class numbers, int64 [N], by `name`.
+      num_classes: Rows: classes 0, 1, ...
+      num_columns: Latents.
+      name: What the generator calls the class numbers.
+
+    Raises:
+      ArgumentError: If a number is not above 0, or the gan draws no latents.
+    """
+    check_positive("num_classes", num_classes)
+    check_positive("num_columns", num_columns)
+    latents = tf.tile(_latents(gan, num_columns), [num_classes, 1])
+    labels = tf.repeat(tf.range(num_classes, dtype=tf.int64), num_columns)
+    return samples_of(gan, latents, num_columns=num_columns, **{name: labels})
+
+
+def _latents(gan: GanStep, count: int) -> tf.Tensor:
+    if gan.latents is None:
+        raise ArgumentError(
+            "make_picture",
+            None,
+            "must say what is shown of a gan without latents",
+            "give gan_core.run.samples_of(gan, images), say",
+        )
+    return gan.latents(count, stream_seed(gan.seed, "sample_latents", 0))
