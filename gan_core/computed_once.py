@@ -19,7 +19,7 @@ class computed_once(Generic[Value]):  # noqa: N801 (a decorator, like `property`
         self._function = function
         self.__doc__ = function.__doc__
 
-    def __set_name__(self, owner: type, name: str):
+    def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
     @overload

@@ -39,4 +39,4 @@ def to_uint8(images: tf.Tensor | np.ndarray, value_range: ValueRange = (-1.0, 1.
     """
     low, high = value_range
     levels = (np.asarray(images, np.float32) - low) * (255.0 / (high - low))
-    return np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)

@@ -102,7 +102,7 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         return True
     resolver = strategy.cluster_resolver
     if "chief" in resolver.cluster_spec().jobs:
-        return resolver.task_type == "chief"
+        return bool(resolver.task_type == "chief")
     return resolver.task_type in (None, "worker") and not resolver.task_id
 
 
@@ -147,7 +147,7 @@ def per_replica_batch_size(global_batch_size: int, strategy: tf.distribute.Strat
     Raises:
       ArgumentError: If `global_batch_size` is not a positive multiple of the replicas.
     """
-    replicas = strategy.num_replicas_in_sync
+    replicas: int = strategy.num_replicas_in_sync
     if global_batch_size < 1 or global_batch_size % replicas:
         nearest = max(replicas, round(global_batch_size / replicas) * replicas)
         raise ArgumentError(

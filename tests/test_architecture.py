@@ -45,6 +45,13 @@ def imported(path, package):
                     yield alias.name.removeprefix(package + ".")
 
 
+def names_imported(path):
+    """What a file takes from the engine's modules."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("gan_core"):
+            yield from (alias.name for alias in node.names)
+
+
 def test_the_map_lists_each_module_once():
     assert set(floors()) == set(MODULES)
 
@@ -83,6 +90,14 @@ def test_experiments_use_public_names_only(path):
     )
     for name in used:
         assert name in PUBLIC or name in ROOMS, f"gan_core.{name} is none"
+
+
+@pytest.mark.parametrize("room", ["", *ROOMS])
+def test_type_checkers_see_each_public_name(room):
+    """Without `__all__` names that a typed package imports are its own."""
+    path = ENGINE / room / "__init__.py"
+    package = importlib.import_module(f"gan_core.{room}".rstrip("."))
+    assert sorted(package.__all__) == sorted(names_imported(path))
 
 
 @pytest.mark.parametrize("name", PUBLIC)

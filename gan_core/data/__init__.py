@@ -13,3 +13,20 @@ with epy.lazy_api_imports(globals()):
     from gan_core.data.tfds import tfds_images
     from gan_core.images import ValueRange, from_uint8, to_uint8
     from gan_core.types import Batch
+
+__all__ = [
+    "ARRAY_FILE_ENDINGS",
+    "BAD_IMAGES",
+    "CROPS",
+    "Batch",
+    "ImageSource",
+    "ValueRange",
+    "array_file_images",
+    "drawn_digits",
+    "folder_images",
+    "from_uint8",
+    "image_batches",
+    "read_images",
+    "tfds_images",
+    "to_uint8",
+]

@@ -133,7 +133,9 @@ def _digit_mask(rng: np.random.Generator, label: int, left: int, right: int) -> 
         scale_y,
         _GLYPH_HEIGHT / 2 - scale_y * (centre_y + turn * centre_x),
     )
-    mask = strip.transform((SIZE, SIZE), Image.Transform.AFFINE, coefficients, Image.BILINEAR)
+    mask = strip.transform(
+        (SIZE, SIZE), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
+    )
     mask = mask.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
     return np.asarray(mask, np.float32) / 255.0
 
@@ -162,7 +164,7 @@ def _glyphs() -> tuple[Image.Image, ...]:
     return tuple(_glyph(font, str(digit)) for digit in range(NUM_CLASSES))
 
 
-def _glyph(font: ImageFont.FreeTypeFont, text: str) -> Image.Image:
+def _glyph(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str) -> Image.Image:
     left, top, right, bottom = (int(edge) for edge in font.getbbox(text, stroke_width=1))
     glyph = Image.new("L", (right - left, bottom - top))
     ImageDraw.Draw(glyph).text((-left, -top), text, fill=255, font=font, stroke_width=1)

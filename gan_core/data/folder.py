@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gan_core.choices import BAD_IMAGES
 from gan_core.data.cache import cached_images, with_progress
@@ -144,7 +144,7 @@ def _decode(path: Path, shape: ImageShape, crop: str) -> np.ndarray | str:
             # A JPEG can be decoded at a fraction of its size; the rest is done by `fit`.
             picture.draft(None, (2 * shape[1], 2 * shape[0]))
             return fit(picture, shape, crop)
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return "it is not a picture"
     except Exception as error:
         # Pillow's decoders fail in many ways on damaged files; each of them is one bad picture.

@@ -136,7 +136,7 @@ def _image_and_label_features(name: str, features: Any) -> tuple[str, str | None
 
 def _num_examples(name: str, builder: Any, split: str) -> int:
     try:
-        count = builder.info.splits[split].num_examples
+        count: int = builder.info.splits[split].num_examples
     except (KeyError, ValueError) as error:
         raise ArgumentError(
             "split",
@@ -151,19 +151,21 @@ def _num_examples(name: str, builder: Any, split: str) -> int:
 
 def _one_size(name: str, examples: Iterator[tuple[np.ndarray, int]]) -> ImageShape:
     """(H, W, C) of all images of a set that does not promise one size."""
-    first = None
-    for image, _ in examples:
-        first = first or image.shape
-        if image.shape != first:
+    shapes = (image.shape for image, _ in examples)
+    first = next(shapes)
+    for shape in shapes:
+        if shape != first:
             raise ArgumentError(
                 "dataset",
                 name,
                 "must hold images of one size, but has "
-                f"{shape_text(first)} and {shape_text(image.shape)}",
+                f"{shape_text(first)} and {shape_text(shape)}",
                 "give an image_shape to fit them to",
             )
-    return first
+    height, width, channels = first
+    return height, width, channels
 
 
 def _size_text(shape: tuple[int | None, ...]) -> str:
-    return "several sizes" if None in shape else shape_text(shape)
+    sizes = [side for side in shape if side is not None]
+    return shape_text(tuple(sizes)) if len(sizes) == len(shape) else "several sizes"

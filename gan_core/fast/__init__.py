@@ -12,3 +12,13 @@ with epy.lazy_api_imports(globals()):
         synchronize_batch_normalization,
     )
     from gan_core.fast.precision import choose_precision
+
+__all__ = [
+    "PRECISIONS",
+    "BatchNormalization",
+    "Conv2D",
+    "Conv2DTranspose",
+    "UpSamplingConv2D",
+    "choose_precision",
+    "synchronize_batch_normalization",
+]

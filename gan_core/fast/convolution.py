@@ -26,6 +26,7 @@ import tensorflow as tf
 
 _FEW_CHANNELS = 4
 _Operation = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+_Gradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def has_faster_ways() -> bool:
@@ -103,7 +104,7 @@ def _bilinear(
     """function(first, second), linear in each: a derivative by one is of upstream and the other."""
 
     @tf.custom_gradient
-    def run(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    def run(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
         result = function(first, second)
 
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -144,7 +145,8 @@ def _taps_of_phases(size: int) -> np.ndarray:
     """
     before = (size - 1) // 2
     places = np.array([[(phase + tap - before) // 2 for tap in range(size)] for phase in (0, 1)])
-    return places[:, None, :] == np.arange(places.min(), places.max() + 1)[None, :, None]
+    meets: np.ndarray = places[:, None, :] == np.arange(places.min(), places.max() + 1)[:, None]
+    return meets
 
 
 def _phases_are_faster(

@@ -110,7 +110,9 @@ class UpSamplingConv2D(Conv2D):
             if getattr(self, name) != value:
                 raise ArgumentError(name, getattr(self, name), f"must be {value}", "leave it out")
 
-    def compute_output_shape(self, input_shape: tuple) -> tuple:
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, int | None, int | None, int]:
         """[B, H, W, C] -> [B, 2H, 2W, F]."""
         batch, height, width, _ = input_shape
         return batch, height and 2 * height, width and 2 * width, self.filters

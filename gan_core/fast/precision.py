@@ -44,7 +44,7 @@ def choose_precision(name: str = "auto") -> tuple[str, str]:
 
 def _gpu_computes_in_bfloat16(gpu: tf.config.PhysicalDevice) -> bool:
     details = tf.config.experimental.get_device_details(gpu)
-    capability = details.get("compute_capability", (0, 0))
+    capability: tuple[int, int] = details.get("compute_capability", (0, 0))
     return capability >= _FIRST_BFLOAT16_COMPUTE_CAPABILITY
 
 

@@ -8,11 +8,12 @@ import shutil
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from gan_core.durable_files import checksum
 from gan_core.errors import ArgumentError
 
-Facts = dict[str, object]
+Facts = dict[str, Any]
 """What is kept beside the variables, as JSON: the experiment and its data, say."""
 
 
@@ -130,11 +131,13 @@ def write_manifest(folder: Path) -> None:
 def score_of(path: Path) -> float | None:
     """How good a checkpoint is, as it was saved with it; None where that is not known."""
     try:
-        return read_facts(path).get("score")
+        score: float | None = read_facts(path).get("score")
     except (OSError, ValueError):
         return None
+    return score
 
 
 def read_facts(path: Path) -> Facts:
     """The facts of one checkpoint, from its folder."""
-    return json.loads((path / "facts.json").read_text(encoding="utf-8"))
+    facts: Facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
+    return facts

@@ -57,7 +57,7 @@ class Identity:
 
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    workers_agree_on: Any = None
+    workers_agree_on: object = None
     check: Callable[[Mapping[str, Any], Facts], Sequence[str]] | None = None
 
 
@@ -128,7 +128,7 @@ class Run:
         self._checkpoints = Checkpoints(self._workdir / "checkpoints", gan, plan.keep_checkpoints)
         self._record = self._new
         self._is_new = True
-        self._outputs: RunOutputs | None = None
+        self._outputs: RunOutputs  # of the chief, while it trains
         self._rollbacks = 0
         self._step_at_start: int | None = None
 
