@@ -11,11 +11,19 @@ from gan_core import data, fast, run
 # Each name is imported when it is first used: `import gan_core` takes milliseconds, and what a
 # program says before it trains (its help, a mistyped flag) does not wait for TensorFlow.
 with epy.lazy_api_imports(globals()):
-    from gan_core.augmentation import AdaptiveProbability, differentiable_augmentation
+    from gan_core.augmentation import (
+        AdaptiveProbability,
+        differentiable_augmentation,
+    )
     from gan_core.averaging import WeightAverage
     from gan_core.choices import AUGMENTATIONS, LEARNING_RATES, LOSSES
     from gan_core.draw import Draw
-    from gan_core.errors import ArgumentError, check_divides, check_known, check_positive
+    from gan_core.errors import (
+        ArgumentError,
+        check_divides,
+        check_known,
+        check_positive,
+    )
     from gan_core.game import Game
     from gan_core.game_state import GameState
     from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
@@ -30,7 +38,15 @@ with epy.lazy_api_imports(globals()):
         wasserstein,
     )
     from gan_core.optimizers import Adam, RMSprop
-    from gan_core.penalties import Penalty, Regularizer, consistency, lecam, r1, r2, wgan_gp
+    from gan_core.penalties import (
+        Penalty,
+        Regularizer,
+        consistency,
+        lecam,
+        r1,
+        r2,
+        wgan_gp,
+    )
     from gan_core.players import Augment, Outputs, Players
     from gan_core.random_streams import stream_seed
     from gan_core.run.loop import train
@@ -41,13 +57,16 @@ with epy.lazy_api_imports(globals()):
 
 __all__ = [
     "AUGMENTATIONS",
+    "LEARNING_RATES",
     "LOSSES",
     "Adam",
+    "AdaptiveProbability",
     "AdversarialLoss",
     "ArgumentError",
     "Augment",
     "Draw",
     "Game",
+    "GameState",
     "GanStep",
     "LatentDistribution",
     "Metrics",
@@ -55,6 +74,7 @@ __all__ = [
     "Outputs",
     "Penalty",
     "Players",
+    "RMSprop",
     "Regularizer",
     "Schedule",
     "Terms",
@@ -62,13 +82,16 @@ __all__ = [
     "WeightAverage",
     "alternating",
     "check_divides",
+    "check_known",
     "check_positive",
     "consistency",
     "data",
     "differentiable_augmentation",
     "fast",
     "hinge",
+    "learning_rate",
     "least_squares",
+    "lecam",
     "make_strategy",
     "minimax",
     "non_saturating",

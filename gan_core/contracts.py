@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 from gan_core.images import ValueRange
+from gan_core.latents import LatentDistribution
 from gan_core.networks import Network, is_functional, tf_variable, variable_name
 from gan_core.optimizers import check_over_replicas
 from gan_core.types import Terms
@@ -21,7 +22,7 @@ _RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 def check_networks(
     generator: Network,
     discriminator: Network,
-    latent_size: int | None,
+    latents: LatentDistribution | None,
     value_range: ValueRange,
 ) -> None:
     """Raises `ArgumentError` where two networks cannot play, with each other or at all."""
@@ -39,7 +40,7 @@ def check_networks(
         )
     _check_scope("generator", generator)
     _check_scope("discriminator", discriminator)
-    _check_shapes(generator, discriminator, latent_size)
+    _check_shapes(generator, discriminator, latents.size if latents else None)
     _check_activations(generator, discriminator, value_range)
 
 
@@ -216,7 +217,7 @@ def _first_shape(network: Network, side: str) -> tuple[int | None, ...] | None:
 
 
 def _check_activations(generator: Network, discriminator: Network, value_range: ValueRange) -> None:
-    given = _RANGES.get(_last_activation(generator), value_range)
+    given = _RANGES.get(_last_activation(generator) or "", value_range)
     if tuple(value_range) != given:
         raise ArgumentError(
             "value_range",

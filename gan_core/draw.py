@@ -174,6 +174,7 @@ class Draw:
 
     def _check_range(self, images: tf.Tensor) -> None:
         """Refuses floats in another range, in the run's first batch: later it costs nothing."""
+        assert self._images_seen is not None
         is_later = self._images_seen > self.global_batch_size
         low, high = self._value_range
         slack = _SLACK * (high - low)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 
-Network = keras.Model | tf.Module
+Network: TypeAlias = keras.Model | tf.Module
 """A Keras model, functional or subclassed, or a `tf.Module` with
 `__call__(inputs, **conditions)`, which may take `training` too."""
 
@@ -59,7 +59,7 @@ def tf_variable(variable: keras.Variable | tf.Variable) -> tf.Variable:
 
 def variable_name(variable: keras.Variable | tf.Variable) -> str:
     """What people know it by."""
-    return variable.path if isinstance(variable, keras.Variable) else variable.name
+    return str(variable.path if isinstance(variable, keras.Variable) else variable.name)
 
 
 def _check_signature(network: Network, conditions: Mapping[str, Any]) -> bool:

@@ -14,7 +14,7 @@ _OF_THE_SUM = ("gradient_accumulation_steps", "clipnorm", "global_clipnorm", "cl
 """What Keras does to each replica's gradients, and means to do to their sum."""
 
 
-class _OfTheSum:
+class _OfTheSum(keras.optimizers.Optimizer):
     """Clips and accumulates gradients that are summed over the replicas.
 
     Keras clips each replica's part of a gradient, so that the result depends on their number, and

@@ -84,7 +84,7 @@ class GanStep(tf.Module):
             the replicas, or if several replicas shall be compiled.
         """
         super().__init__(name="gan")
-        contracts.check_networks(generator, discriminator, latents and latents.size, value_range)
+        contracts.check_networks(generator, discriminator, latents, value_range)
         self.strategy = tf.distribute.get_strategy()
         contracts.check_optimizers(generator_optimizer, discriminator_optimizer, self.strategy)
         per_replica_batch_size(global_batch_size, self.strategy)  # raises where there is none

@@ -22,6 +22,7 @@ __all__ = [
     "ImageSource",
     "ValueRange",
     "array_file_images",
+    "distribute",
     "drawn_digits",
     "folder_images",
     "from_uint8",

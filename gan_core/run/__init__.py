@@ -31,7 +31,11 @@ with epy.lazy_api_imports(globals()):
     from gan_core.run.process_memory import peak_resident_gib, resident_gib
     from gan_core.run.run import Identity, Run
     from gan_core.run.run_lock import RunLock
-    from gan_core.run.samples import MakePicture, samples_by_class, samples_of
+    from gan_core.run.samples import (
+        MakePicture,
+        samples_by_class,
+        samples_of,
+    )
     from gan_core.run.startup import StartupClock, startup_clock
     from gan_core.run.status_line import StatusWriter, duration, say
     from gan_core.run.stop_signals import StopSignals
@@ -62,6 +66,7 @@ __all__ = [
     "Identity",
     "JsonLinesWriter",
     "KeepTrying",
+    "MakePicture",
     "MetricsWindow",
     "MultiWriter",
     "NotFiniteError",
@@ -95,6 +100,8 @@ __all__ = [
     "png_bytes",
     "read_metrics",
     "resident_gib",
+    "samples_by_class",
+    "samples_of",
     "say",
     "startup_clock",
     "step_of",

@@ -51,6 +51,7 @@ def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
       ArgumentError: If there is none, or it is damaged.
     """
     paths = step_paths(folder)
+    path: Path | None
     if isinstance(which, Path):
         path = which
     elif which in ("newest", "best"):
@@ -74,10 +75,8 @@ def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
 
 def best_of(paths: Iterable[Path]) -> Path | None:
     """The checkpoint with the lowest score; None where none has one."""
-    scores = {path: score_of(path) for path in paths}
-    return min(
-        (path for path, score in scores.items() if score is not None), key=scores.get, default=None
-    )
+    scores = [(score, path) for path in paths if (score := score_of(path)) is not None]
+    return min(scores)[1] if scores else None
 
 
 def find_damage(path: Path) -> str | None:

@@ -43,9 +43,8 @@ def networks_of(gan: GanStep) -> tf.train.Checkpoint:
 
 def is_of_keras_names(variables: Path) -> bool:
     """Whether a file has the names of before, which were those of Keras's attributes."""
-    return tf.train.load_checkpoint(str(variables)).has_tensor(
-        "gan/step/.ATTRIBUTES/VARIABLE_VALUE"
-    )
+    reader = tf.train.load_checkpoint(str(variables))
+    return bool(reader.has_tensor("gan/step/.ATTRIBUTES/VARIABLE_VALUE"))
 
 
 def checkpoint_of_keras_names(gan: GanStep, *, for_training: bool) -> tf.train.Checkpoint:

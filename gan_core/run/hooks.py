@@ -161,7 +161,7 @@ class MetricsWindow:
         images_seen = int(self._gan.images_seen.numpy())
         now = self._clock()
         timing = {"images_seen": images_seen, "seconds": now - self._started}
-        start, start_step, start_images = self._rate_start
+        start, start_step, start_images = self._rate_start or (now, step, images_seen)
         if step > start_step:
             duration = max(now - start, 1e-9)
             timing["images_per_sec"] = (images_seen - start_images) / duration

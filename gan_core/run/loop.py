@@ -14,6 +14,9 @@ from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
 from gan_core.update_schedules import Schedule, simultaneous
 
+StepLoop = Callable[[Iterator[Batch], tf.Tensor], tuple[Metrics, tf.Tensor, Metrics]]
+"""(batches, number of steps) -> means, number of finite steps, metrics of the first other one."""
+
 _MAXIMUM_METRICS = 64
 
 
@@ -94,9 +97,7 @@ def train(
             return
 
 
-def make_step_loop(
-    gan: GanStep, schedule: Schedule
-) -> Callable[[Iterator[Batch], tf.Tensor], tuple[Metrics, tf.Tensor, Metrics]]:
+def make_step_loop(gan: GanStep, schedule: Schedule) -> StepLoop:
     """A `tf.function` of (batches, num_steps) that runs `num_steps` steps.
 
     It returns the means of their metrics; how many steps came before the first with a metric that
@@ -137,7 +138,8 @@ def make_step_loop(
         )
 
     # AutoGraph would take twice as long to read the engine as tracing takes.
-    return tf.function(run_steps, reduce_retracing=True, autograph=False)
+    compiled: StepLoop = tf.function(run_steps, reduce_retracing=True, autograph=False)
+    return compiled
 
 
 def _run_step(
@@ -183,7 +185,7 @@ def _has_clock() -> bool:
     return True
 
 
-class _TimedIterator:
+class _TimedIterator(Iterator[Batch]):
     """Gives an iterator's batches and measures, inside the graph, how long each was waited for.
 
     A batch is asked for only when all that was traced before it is done, and the step before it,
@@ -205,7 +207,8 @@ class _TimedIterator:
             arrival = tf.timestamp()
         self._waits.append(arrival - before)
         with tf.control_dependencies([arrival]):
-            return tf.nest.map_structure(_identity_in_place, batch, expand_composites=True)
+            here: Batch = tf.nest.map_structure(_identity_in_place, batch, expand_composites=True)
+        return here
 
     def waited_seconds(self) -> tf.Tensor:
         return tf.cast(tf.add_n(self._waits), tf.float32)
