@@ -12,6 +12,8 @@ from experiments.quiet_startup import import_tensorflow_quietly
 def pytest_configure(config):
     """TensorFlow, once for all tests of a process; one that only hands out tests needs none."""
     only_hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    # TensorFlow's own allocator on x86 keeps the most that was ever in use.
+    os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     if only_hands_out:
         # For the processes that it starts: large tensors go back to the system when they are freed.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
@@ -50,10 +52,30 @@ def float64():
 
 @pytest.fixture
 def forget_networks():
-    """Frees what a test has trained: networks lie in rings of references, found late if at all."""
+    """Frees what a test has trained; for the modules whose tests train networks of a real size."""
     yield
-    import keras
+    _free_memory()
 
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_networks_of_the_module():
+    """Frees what a module's tests have trained."""
+    yield
+    _free_memory()
+
+
+def _free_memory():
+    """Networks lie in rings of references, and TensorFlow holds some of their graphs for good.
+
+    Those with a custom gradient, and each update of Keras's optimizers makes one: its function is
+    registered by a name of its own, and nothing takes it out again.
+    """
+    import keras
+    from tensorflow.python.framework import ops
+
+    registered = ops.gradient_registry._registry
+    for name in [name for name in registered if name.startswith("CustomGradient-")]:
+        del registered[name]
     keras.backend.clear_session()
     gc.collect()
 

@@ -1,8 +1,10 @@
 """What is answered before TensorFlow is imported, and what is said about the start."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import gan_core
 from experiments import __main__ as listing
 from experiments import flags
 from experiments.fashion_mnist_dcgan import EXPERIMENT
+from experiments.quiet_startup import import_tensorflow_quietly
 
 ROOT = Path(__file__).parent.parent
 MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
@@ -86,6 +89,17 @@ def test_importing_the_engine_imports_nothing_heavy():
     program = "import sys, gan_core; print({'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "set()\n", done.stderr
+
+
+def test_what_one_run_leaves_is_freed_after_the_next_has_begun():
+    class Ring:
+        def __init__(self):
+            self.next = self
+
+    left = weakref.ref(Ring())
+    import_tensorflow_quietly()
+    gc.collect()
+    assert left() is None
 
 
 def test_all_experiments_and_programs_are_listed():

@@ -9,14 +9,19 @@ import pytest
 import gan_core
 
 BUSY = """
-import os, sys, time
+import os, time
 from gan_core.run.stop_signals import StopSignals
-with StopSignals(announce=lambda words: print(words, flush=True)) as signals:
-    print("ready", flush=True)
+
+def say(words):
+    # Each line in one piece: two threads say something.
+    os.write(1, f"{words}\\n".encode())
+
+with StopSignals(announce=say) as signals:
+    say("ready")
     # One call into C that holds signal handlers back, like a call of many steps.
     while signals.received is None:
         time.sleep(0.01)
-    print("first", flush=True)
+    say("first")
     __import__("threading").Event().wait(60)
 """
 
