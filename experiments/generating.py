@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import gan_core
-from experiments import exit_codes, parts
+from experiments import conditional, exit_codes, parts
 from experiments.experiment import Experiment
 from experiments.settings import Settings
 from gan_core import ArgumentError
@@ -54,5 +54,10 @@ def _generate_pictures(gan: gan_core.GanStep, settings: Settings) -> np.ndarray:
     for start in range(0, settings.num_images, _GENERATED_AT_ONCE):
         seed = gan_core.stream_seed(settings.seed, "generate", start)
         latents = gan.latents(_GENERATED_AT_ONCE, seed)[: settings.num_images - start]
-        pictures.append(gan_core.data.to_uint8(gan.sample(latents), gan.value_range))
+        conditions = {}
+        if settings.num_classes:
+            conditions["labels"] = conditional.labels_in_turn(
+                start, len(latents), settings.num_classes
+            )
+        pictures.append(gan_core.data.to_uint8(gan.sample(latents, **conditions), gan.value_range))
     return np.concatenate(pictures)

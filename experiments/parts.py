@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 import gan_core
+from experiments import conditional
 from experiments.experiment import Experiment
 from experiments.settings import ADAPTIVE, Settings
 from gan_core import ArgumentError
@@ -75,6 +76,8 @@ def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_co
             f"{len(source.images)}",
             "add images, or use a smaller --global_batch_size",
         )
+    if settings.num_classes:
+        conditional.check_labels(source, settings.num_classes)
     return source
 
 
@@ -91,11 +94,17 @@ def build_gan(
     keras.config.set_dtype_policy(settings.precision)
     keras.utils.set_random_seed(settings.seed)
     with strategy.scope():
-        generator = experiment.build_generator(experiment.latents.size)
-        discriminator = experiment.build_discriminator()
+        if settings.num_classes:
+            generator, discriminator, *inner = conditional.build_networks(
+                experiment, settings.num_classes
+            )
+        else:
+            generator = experiment.build_generator(experiment.latents.size)
+            discriminator = experiment.build_discriminator()
+            inner = [generator, discriminator]
         if settings.batch_norm == "synchronized" and strategy.num_replicas_in_sync > 1:
-            gan_core.fast.synchronize_batch_normalization(generator)
-            gan_core.fast.synchronize_batch_normalization(discriminator)
+            for network in inner:
+                gan_core.fast.synchronize_batch_normalization(network)
         return gan_core.GanStep(
             generator=generator,
             discriminator=discriminator,
@@ -136,6 +145,13 @@ def make_schedule(settings: Settings) -> gan_core.Schedule:
     if settings.discriminator_updates == 1:
         return gan_core.simultaneous()
     return gan_core.alternating(settings.discriminator_updates)
+
+
+def make_picture(gan: gan_core.GanStep, settings: Settings) -> gan_core.run.MakePicture | None:
+    """A class in each row where there are classes; None where the run shows its usual grid."""
+    if not settings.num_classes:
+        return None
+    return gan_core.run.samples_by_class(gan, settings.num_classes)
 
 
 def make_plan(settings: Settings) -> gan_core.run.Plan:
@@ -230,7 +246,8 @@ def _make_game(settings: Settings) -> gan_core.Game:
         loss = gan_core.non_saturating(settings.real_label, settings.fake_label)
     else:
         loss = getattr(gan_core, settings.loss)()
-    return gan_core.Game(loss, regularizers, _make_augmentation(settings))
+    game = conditional.ConditionalGame if settings.num_classes else gan_core.Game
+    return game(loss, regularizers, _make_augmentation(settings))
 
 
 def _make_augmentation(settings: Settings) -> gan_core.Augment | None:

@@ -225,6 +225,13 @@ class Settings:
         above=0,
         changes=NEVER,
     )
+    num_classes: int = _flag(
+        0,
+        "Make both networks conditional on so many classes, the data's labels; each row of the "
+        "grids is then a class. 0: labels are not looked at.",
+        above=-1,
+        changes=NEVER,
+    )
     loss: str = _flag(
         "non_saturating",
         "What the networks play for. relativistic compares each fake with a real image and is "

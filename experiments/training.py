@@ -65,6 +65,7 @@ def _make_run(
             workers_agree_on=settings.of_the_run(),
             check=lambda identity, facts: preflight.check_same_run(identity, facts, settings),
         ),
+        make_picture=parts.make_picture(gan, settings),
         on_restore=lambda: parts.set_learning_rates(gan, settings),
         on_start=lambda: gan_core.run.write_durably(
             flagfile, settings.as_flagfile().encode("utf-8")

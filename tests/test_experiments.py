@@ -30,8 +30,8 @@ PARAMETERS = {
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
 SHARED = {
-    "__init__", "__main__", "crash_test", "example", "exit_codes", "experiment", "flag_hints",
-    "flags",
+    "__init__", "__main__", "conditional", "crash_test", "example", "exit_codes", "experiment",
+    "flag_hints", "flags",
     "generating", "informing", "launcher", "networks", "parts", "preflight", "quiet_startup",
     "runner", "settings", "training",
 }  # fmt: skip
@@ -285,3 +285,21 @@ def test_each_experiment_has_its_flagfile_and_its_counts():
     modules = {path.stem for path in (ROOT / "experiments").glob("*.py")}
     assert modules - SHARED - EXAMPLES == set(PARAMETERS)
     assert set(PARAMETERS) <= {path.stem for path in (ROOT / "experiments/flagfiles").iterdir()}
+
+
+def test_plays_by_class_with_a_class_in_each_row(tmp_path, capsys):
+    classes = ["--num_classes=10", f"--workdir={tmp_path}"]
+    assert run("fashion_mnist_gan", *classes) == 0
+    picture = np.asarray(Image.open(tmp_path / "samples" / "step_0000002.png"))
+    factor = -(-400 // (8 * 28))
+    assert picture.shape[:2] == (10 * 28 * factor + 16, 8 * 28 * factor)
+    assert run("fashion_mnist_gan", *classes, "--mode=generate", "--num_images=12") == 0
+    assert (tmp_path / "generated.png").exists()
+    assert run("fashion_mnist_gan", "--num_classes=9", f"--workdir={tmp_path}/other") == 2
+    words = "`num_classes` (9) must be above the largest label of drawn_digits/test, 9; use 10."
+    assert words in capsys.readouterr().err
+    images = np.zeros([8, 28, 28, 1], np.uint8)
+    np.save(tmp_path / "unlabelled.npy", images)
+    unlabelled = [f"--dataset={tmp_path}/unlabelled.npy", f"--workdir={tmp_path}/third"]
+    assert run("fashion_mnist_gan", *unlabelled, "--num_classes=10") == 2
+    assert "needs images with labels, but 8 of" in capsys.readouterr().err

@@ -1,0 +1,80 @@
+"""Any experiment's two networks made conditional on a class: `--num_classes`."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+import gan_core
+from experiments.experiment import Experiment
+from gan_core import ArgumentError
+
+_EMBEDDING_SIZE = 32
+
+
+class ConditionalGame(gan_core.Game):
+    """Fakes are made and judged under the labels of the real images beside them."""
+
+    def forward(self, players: gan_core.Players, draw: gan_core.Draw) -> gan_core.Outputs:
+        """One pass; both networks have an input named `labels`."""
+        return gan_core.Outputs(players, draw, labels=draw.batch.labels)
+
+
+def build_networks(
+    experiment: Experiment, num_classes: int
+) -> tuple[keras.Model, keras.Model, keras.Model, keras.Model]:
+    """The networks with a further input, `labels`, int64 [B], and those of the experiment in them.
+
+    The generator's latents are joined to a learned vector of the class. To the discriminator's
+    logit comes the product of its last features and another one (Miyato & Koyama 2018, equation 6).
+
+    Raises:
+      ArgumentError: If the discriminator does not end in a dense layer.
+    """
+    latent_size = experiment.latents.size
+    inner_generator = experiment.build_generator(latent_size + _EMBEDDING_SIZE)
+    latents, labels = keras.Input((latent_size,)), keras.Input((), name="labels", dtype="int64")
+    of_the_class = layers.Embedding(num_classes, _EMBEDDING_SIZE, dtype="float32")(labels)
+    images = inner_generator(layers.Concatenate(dtype="float32")([latents, of_the_class]))
+    generator = keras.Model([latents, labels], images, name="generator")
+
+    inner_discriminator = experiment.build_discriminator()
+    last = inner_discriminator.layers[-1]
+    if not isinstance(last, layers.Dense):
+        raise ArgumentError(
+            "num_classes", num_classes, f"does not go with {experiment.name}", "leave it out"
+        )
+    labels = keras.Input((), name="labels", dtype="int64")
+    of_the_class = layers.Embedding(num_classes, last.input.shape[-1], dtype="float32")(labels)
+    product = layers.Dot(1, dtype="float32")([last.input, of_the_class])
+    logits = layers.Add(dtype="float32")([inner_discriminator.outputs[0], product])
+    inputs = [inner_discriminator.inputs[0], labels]
+    discriminator = keras.Model(inputs, logits, name="discriminator")
+    return generator, discriminator, inner_generator, inner_discriminator
+
+
+def check_labels(source: gan_core.data.ImageSource, num_classes: int) -> None:
+    """Raises `ArgumentError` unless each image has a class from 0 to `num_classes` - 1."""
+    lowest, highest = int(source.labels.min()), int(source.labels.max())
+    if lowest < 0:
+        unknown = int(np.sum(source.labels < 0))
+        raise ArgumentError(
+            "num_classes",
+            num_classes,
+            f"needs images with labels, but {unknown:,} of {source.name} have none",
+            "give data with labels, or leave it out",
+        )
+    if highest >= num_classes:
+        raise ArgumentError(
+            "num_classes",
+            num_classes,
+            f"must be above the largest label of {source.name}, {highest}",
+            f"use {highest + 1}",
+        )
+
+
+def labels_in_turn(first: int, count: int, num_classes: int) -> tf.Tensor:
+    """int64 [count]: classes of pictures number `first`, `first` + 1, ... of many."""
+    return tf.range(first, first + count, dtype=tf.int64) % num_classes
