@@ -60,9 +60,6 @@ def begin(
     parser.add_argument("--precision", default="float32", choices=gan_core.fast.PRECISIONS)
     parser.add_argument("--strategy", default="auto", choices=gan_core.run.STRATEGIES)
     options = parser.parse_args(arguments)
-    # Grappler adds in another order from one trace to the next: a run that goes on in a new process
-    # would then differ in the last bits from one that was never stopped.
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     keras.config.set_dtype_policy(gan_core.fast.choose_precision(options.precision)[0])
     keras.utils.set_random_seed(0)
     options.name = name

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
@@ -29,13 +32,27 @@ def apply_gradients(
     variables = player.network.trainable_variables
     # Loss scaling multiplies all gradients by one number: it is what the loss's own starts from.
     scale = optimizer.scale_loss(tf.ones_like(loss))
-    gradients = tape.gradient(loss, player.weights, output_gradients=scale)
+    of_passes = tape.gradient(loss, player.passes or [player.weights], output_gradients=scale)
+    gradients = [_sum_in_order(parts) for parts in zip(*of_passes, strict=True)]
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         # To loss scaling an overflow is a matter of course: it leaves the update out.
         optimizer.apply(_spread_overflow(gradients), variables)
         return tf.zeros([], loss.dtype)
     optimizer.apply(gradients, variables)
     return _nothing_or_nan(gradients)
+
+
+def _sum_in_order(parts: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
+    """((a + b) + c) + ..., in this order in each run and each trace; None where nothing is there.
+
+    TensorFlow's AddN, by which tapes add, starts with whichever term's memory happens to be free,
+    and Grappler's arithmetic optimizer makes an AddN of three terms and more: it is turned off for
+    the process then. Of two terms each order gives the same bits.
+    """
+    there = [part for part in parts if part is not None]
+    if len(there) > 2:
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    return functools.reduce(tf.add, there) if there else None
 
 
 def _spread_overflow(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:

@@ -33,11 +33,15 @@ class Player:
 
     Attributes:
       weights: The trainable variables' values, for a gradient tape to watch.
+      passes: The same tensors once more for each pass: whoever sums gradients adds those of the
+        passes in their order. A tape alone adds more than two in the order in which memory happens
+        to be free (TensorFlow's AddN), which is another one from run to run.
     """
 
     def __init__(self, network: keras.Model, seeds: Iterator[tf.Tensor]):
         self.network = network
         self.weights = [tf.convert_to_tensor(v.value) for v in network.trainable_variables]
+        self.passes: list[list[tf.Tensor]] = []
         self._state = [
             tf.cast(next(seeds), variable.dtype)
             if variable.name == _SEED_STATE
@@ -56,8 +60,9 @@ class Player:
           ArgumentError: If the network takes other conditions.
         """
         network = self.network
+        self.passes.append([tf.identity(weight) for weight in self.weights])
         values = [
-            *zip(network.trainable_variables, self.weights, strict=True),
+            *zip(network.trainable_variables, self.passes[-1], strict=True),
             *zip(network.non_trainable_variables, self._state, strict=True),
         ]
         with keras.StatelessScope(state_mapping=values) as scope:
@@ -107,11 +112,13 @@ class ModulePlayer:
 
     Attributes:
       weights: The trainable variables, for a gradient tape to watch.
+      passes: The same, once: its passes cannot be told apart.
     """
 
     def __init__(self, network: tf.Module):
         self.network = network
         self.weights = list(network.trainable_variables)
+        self.passes = [self.weights]
 
     def __call__(self, inputs: Any, **conditions: Any) -> tf.Tensor:
         """One pass in training mode, with the arguments and errors of `Player`."""

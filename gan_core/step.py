@@ -161,9 +161,7 @@ class GanStep(tf.Module):
 
     @tf.function(reduce_retracing=True, autograph=False)
     def sample(self, inputs: Any, **conditions: Any) -> tf.Tensor:
-        """Generates images in inference mode: floats [B, H, W, C] in `value_range`.
-
-        Where there is an average of the weights, it is used.
+        """Images in inference mode, by the average where there is one: floats [B, H, W, C].
 
         Args:
           inputs: Latents [B, Z], or whatever else the generator takes.

@@ -36,7 +36,6 @@ def run(one_device, cache_dir, monkeypatch):
             assert example.main([*small, f"--workdir={workdir}", *arguments]) == 0
         finally:
             keras.config.set_dtype_policy("float32")
-            tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
         variables = str(workdir / "checkpoints" / f"step_{total_steps:07d}" / "variables")
         checkpoint = tf.train.load_checkpoint(variables)
         names = checkpoint.get_variable_to_shape_map()
