@@ -113,7 +113,7 @@ def test_all_experiments_and_programs_are_listed():
     assert len(experiments) == 7
     modes = {"--mode=train", "--mode=generate", "--mode=info"}
     examples = {"wgan_gp_svhn", "r3gan_svhn", "conditional_mnist", "cyclegan_digits", "custom_loop"}
-    programs = {"crash_test", "benchmark"}
+    programs = {"crash_test", "benchmark", "evaluate"}
     assert words - {"python"} == experiments | modes | examples | programs
 
 
