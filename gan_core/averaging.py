@@ -48,7 +48,7 @@ class WeightAverage(tf.Module):
 
         Args:
           num_images: How many images the weights were updated on since the last time, a number or
-            a float32 scalar; of none it stays where it is.
+            a float scalar; of none it stays where it is.
           images_seen: Scalar integer, images of the whole run so far.
         """
         half_life = tf.minimum(

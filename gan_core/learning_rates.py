@@ -82,11 +82,14 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         self.after = after
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
-        """The rate, a float32 scalar, after `step` updates."""
+        """The rate, a float scalar, after `step` updates."""
         step = tf.convert_to_tensor(step)
-        share = tf.cast(step + 1, tf.float32) / float(self.steps)
-        after = self.after(tf.maximum(step - self.steps, 0)) if callable(self.after) else self.after
-        return tf.where(step < self.steps, self.peak * share, after)
+        rising = self.peak * (tf.cast(step + 1, keras.config.floatx()) / float(self.steps))
+        if not callable(self.after):
+            return tf.where(step < self.steps, rising, self.after)
+        # Keras's schedules compute in float32 always.
+        after = tf.cast(self.after(tf.maximum(step - self.steps, 0)), rising.dtype)
+        return tf.where(step < self.steps, rising, after)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

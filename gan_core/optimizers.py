@@ -184,13 +184,13 @@ def accumulated_updates(
       iterations_before: What it counted before that.
 
     Returns:
-      1; with accumulation a float32 scalar: 0 in an update that only adds to the others.
+      1; with accumulation a float scalar: 0 in an update that only adds to the others.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     steps = inner.gradient_accumulation_steps
     if not steps:
         return 1
-    return tf.cast((optimizer.iterations - iterations_before) * steps, tf.float32)
+    return tf.cast((optimizer.iterations - iterations_before) * steps, keras.config.floatx())
 
 
 def changing_learning_rates(
@@ -202,11 +202,11 @@ def changing_learning_rates(
       optimizers: By name.
 
     Returns:
-      Float32 scalars.
+      Float scalars.
     """
     rates = {name: optimizer.learning_rate for name, optimizer in optimizers.items()}
     return {
-        f"{name}/learning_rate": tf.cast(rate, tf.float32)
+        f"{name}/learning_rate": tf.cast(rate, keras.config.floatx())
         for name, rate in rates.items()
         if not isinstance(rate, keras.Variable)
     }

@@ -114,7 +114,7 @@ def lecam(weight: float, decay: float = 0.99) -> Regularizer:
     def update(numbers: Numbers, means: Numbers, num_images: int) -> Numbers:
         del num_images
         updates = numbers["lecam_updates"] + 1.0
-        share = tf.maximum(1.0 - decay, 1.0 / updates)
+        share = tf.maximum(1.0 / updates, 1.0 - decay)
         real = (1.0 - share) * numbers["lecam_real"] + share * means["real_logit"]
         fake = (1.0 - share) * numbers["lecam_fake"] + share * means["fake_logit"]
         return {"lecam_real": real, "lecam_fake": fake, "lecam_updates": updates}

@@ -31,6 +31,13 @@ def test_equals_its_closed_form(decay, warm_up, final_share):
         assert float(schedule(tf.constant(n, tf.int64))) == pytest.approx(0.5 * share, abs=1e-7)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("decay", gan_core.LEARNING_RATES)
+def test_rises_in_the_type_that_keras_computes_in(decay):
+    schedule = learning_rate(0.3, decay, decay_steps=14, warm_up_steps=7)
+    assert float(schedule(tf.constant(1))) == pytest.approx(0.3 * 2 / 7, rel=1e-15)
+
+
 def test_is_saved_with_its_optimizer():
     rate = learning_rate(0.5, "cosine", decay_steps=10, warm_up_steps=2)
     config = keras.saving.serialize_keras_object(gan_core.Adam(rate))
