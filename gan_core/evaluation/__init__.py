@@ -25,3 +25,34 @@ with epy.lazy_api_imports(globals()):
     from gan_core.evaluation.network_file import model_file
     from gan_core.evaluation.protocol import Protocol
     from gan_core.evaluation.unlabelled import random_convolutions
+
+__all__ = [
+    "Classifier",
+    "Copies",
+    "DensityCoverage",
+    "Description",
+    "Extractor",
+    "FeatureStatistics",
+    "Judge",
+    "JudgeSettings",
+    "KernelDistance",
+    "Nearest",
+    "NearestGap",
+    "PrecisionRecall",
+    "Protocol",
+    "class_shares",
+    "classes_covered",
+    "copies",
+    "density_coverage",
+    "frechet_distance",
+    "inception_2015",
+    "kernel_distance",
+    "model_file",
+    "nearest",
+    "nearest_gap",
+    "neighbour_distances",
+    "precision_recall",
+    "random_convolutions",
+    "total_variation",
+    "trained_classifier",
+]

@@ -36,7 +36,7 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
             ) from error
     arrays = compute()
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stub takes a name for a flag
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, buffer.getvalue())

@@ -173,7 +173,8 @@ def _accuracy(network: keras.Model, images: np.ndarray, labels: np.ndarray) -> f
     describe = _describe(network)
     starts = range(0, len(images), _BATCH)
     batches = [describe(images[start : start + _BATCH]).probabilities for start in starts]
-    return float(np.mean(np.concatenate(batches).argmax(axis=1) == labels))
+    probabilities = np.concatenate([batch for batch in batches if batch is not None])
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
 def _describe(network: keras.Model) -> Callable[[np.ndarray], Description]:

@@ -21,5 +21,5 @@ def content_hash(*parts: Any) -> str:
         if is_array and part.size:
             rows = max(1, _BYTES // max(1, part[:1].nbytes))
             for start in range(0, len(part), rows):
-                digest.update(np.ascontiguousarray(part[start : start + rows]))
+                digest.update(np.ascontiguousarray(part[start : start + rows]).data)
     return digest.hexdigest()

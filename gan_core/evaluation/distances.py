@@ -107,7 +107,7 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
     """F [D, rank] with F F^T = covariance; directions of rounding errors are left out."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
-    return vectors[:, kept] * np.sqrt(values[kept])
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
 
 class KernelDistance(NamedTuple):
@@ -191,14 +191,14 @@ def _squared_discrepancy(real: np.ndarray, fake: np.ndarray) -> float:
 
 def _kernel_sum(one: np.ndarray, other: np.ndarray) -> float:
     blocks = (one[start : start + _ROWS] for start in range(0, len(one), _ROWS))
-    return sum(_cubed(block @ other.T / other.shape[1] + 1.0).sum() for block in blocks)
+    return float(sum(_cubed(block @ other.T / other.shape[1] + 1.0).sum() for block in blocks))
 
 
 def _kernel_diagonal(features: np.ndarray) -> float:
     squares = np.einsum("nd,nd->n", features, features)
-    return _cubed(squares / features.shape[1] + 1.0).sum()
+    return float(_cubed(squares / features.shape[1] + 1.0).sum())
 
 
 def _cubed(values: np.ndarray) -> np.ndarray:
     # A power of 3 takes twenty times as long.
-    return values * values * values
+    return np.asarray(values * values * values)

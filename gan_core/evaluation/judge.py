@@ -244,7 +244,7 @@ class Judge:
             **precision_recall(*pair, real_radii=self._radii)._asdict(),
             **density_coverage(*pair, real_radii=self._radii)._asdict(),
         }
-        if real.probabilities is None:
+        if real.probabilities is None or fake.probabilities is None:
             return values
         shares, of_real = class_shares(fake.probabilities), class_shares(real.probabilities)
         minimum_share = protocol.minimum_share / len(shares)

@@ -99,7 +99,7 @@ def _load_saved_model(path: Path, layer: str | None) -> tuple[Run, AnySize]:
 def _image_shape(path: Path, shape: tuple[int | None, ...]) -> AnySize:
     if len(shape) != 4 or shape[-1] not in (1, 3):
         raise _wrong(path, f"takes {list(shape)}, no images [B, H, W, C] with C of 1 or 3")
-    return tuple(shape[1:])
+    return shape[1], shape[2], int(shape[3] or 0)
 
 
 def _checksums(path: Path) -> list[list[str]]:
