@@ -48,7 +48,7 @@ def imported(path, package):
 def names_imported(path):
     """What a file takes from the engine's modules."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module.startswith("gan_core"):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gan_core"):
             yield from (alias.name for alias in node.names)
 
 
@@ -98,6 +98,44 @@ def test_type_checkers_see_each_public_name(room):
     path = ENGINE / room / "__init__.py"
     package = importlib.import_module(f"gan_core.{room}".rstrip("."))
     assert sorted(package.__all__) == sorted(names_imported(path))
+
+
+def code_lines(function):
+    """How long a function's body is, without its docstring."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return body[-1].end_lineno - body[0].lineno + 1 if body else 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_functions_are_short(name):
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef):
+            assert code_lines(node) <= 40, f"{name}.{node.name}"
+
+
+def types_in(path):
+    """Words of the annotations in a file: of arguments, results, variables."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for part in ("annotation", "returns"):
+            if getattr(node, part, None):
+                yield from re.findall(r"\w+", ast.unparse(getattr(node, part)))
+
+
+def names_in_use():
+    """What the README, an experiment or another module speaks of, and the types of all that."""
+    yield from re.findall(r"\w+", (ROOT / "README.md").read_text(encoding="utf-8"))
+    for path in (ROOT / "experiments").rglob("*.py"):
+        yield from re.findall(r"\bgan_core\.(?:[a-z]+\.)?(\w+)", path.read_text(encoding="utf-8"))
+        yield from names_imported(path)
+    for name, path in MODULES.items():
+        if name != "__init__":
+            yield from (*names_imported(path), *types_in(path))
+
+
+def test_each_public_name_is_used():
+    """What only the tests know is nobody's."""
+    used = set(names_in_use())
+    assert not [name for name in PUBLIC if name.split(".")[-1] not in used]
 
 
 @pytest.mark.parametrize("name", PUBLIC)

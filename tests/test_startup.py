@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-import gan_core
 from experiments import __main__ as listing
 from experiments import flags
 from experiments.fashion_mnist_dcgan import EXPERIMENT
 from experiments.quiet_startup import import_tensorflow_quietly
+from gan_core.run.startup import StartupClock
 
 ROOT = Path(__file__).parent.parent
 MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
@@ -120,7 +120,7 @@ def test_all_experiments_and_programs_are_listed():
 def test_laps_add_up(monkeypatch):
     now = [10.0]
     monkeypatch.setattr("gan_core.run.startup.time.monotonic", lambda: now[0])
-    startup = gan_core.run.StartupClock()
+    startup = StartupClock()
     for name, seconds in (("checks", 0.25), ("data", 2.0), ("data", 1.0)):
         now[0] += seconds
         startup.lap(name)

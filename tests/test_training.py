@@ -18,6 +18,7 @@ from test_experiments import ROOT, SMALL, experiment_named, metrics
 import gan_core
 from experiments import crash_test, runner
 from gan_core import durable_files
+from gan_core.run.checkpoint_files import find_damage
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
 
@@ -381,7 +382,7 @@ def test_a_disk_that_has_room_again_leaves_no_gap(tmp_path, monkeypatch):
     assert [line["step"] for line in metrics(tmp_path)] == list(range(1, 10))
     steps = [gan_core.run.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*")]
     assert max(steps) == 9
-    assert gan_core.run.find_damage(tmp_path / "checkpoints" / "step_0000009") is None
+    assert find_damage(tmp_path / "checkpoints" / "step_0000009") is None
 
 
 def test_a_real_full_disk_ends_with_its_exit_code(tmp_path):
@@ -398,7 +399,7 @@ def test_a_real_full_disk_ends_with_its_exit_code(tmp_path):
         assert "checkpoint cannot be written (" in errors
         newest = max(Path(folder, "run/checkpoints").glob("step_*"))
         assert f"the newest checkpoint is {newest}" in errors
-        assert gan_core.run.find_damage(newest) is None
+        assert find_damage(newest) is None
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 

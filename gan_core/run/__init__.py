@@ -7,7 +7,6 @@ with epy.lazy_api_imports(globals()):
     from gan_core.durable_files import write_durably
     from gan_core.run.checkpoint_files import (
         Facts,
-        find_damage,
         latest_facts,
         newest_facts,
         step_of,
@@ -36,7 +35,7 @@ with epy.lazy_api_imports(globals()):
         samples_by_class,
         samples_of,
     )
-    from gan_core.run.startup import StartupClock, startup_clock
+    from gan_core.run.startup import startup_clock
     from gan_core.run.status_line import StatusWriter, duration, say
     from gan_core.run.stop_signals import StopSignals
     from gan_core.run.writers import (
@@ -76,7 +75,6 @@ __all__ = [
     "Run",
     "RunLock",
     "SampleGrid",
-    "StartupClock",
     "StatusWriter",
     "StopSignals",
     "TensorBoardWriter",
@@ -85,7 +83,6 @@ __all__ = [
     "curves_png",
     "describe_strategy",
     "duration",
-    "find_damage",
     "gif_bytes",
     "grid",
     "is_chief",
