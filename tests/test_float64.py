@@ -59,30 +59,27 @@ def test_no_operation_of_an_update_computes_in_another_type(one_device):
 # normalization, which takes them away again, and their moments. All else is larger.
 ZERO = 1e-10
 SLOW = [
-    ("fashion_mnist_gan", 8, 2),
-    ("fashion_mnist_dcgan", 8, 1),
-    ("fashion_mnist_dcgan", 8, 2),
-    ("svhn_dcgan", 8, 1),
-    ("svhn_dcgan", 8, 2),
-    ("mnist_dcgan", 8, 1),
-    ("dog_gan", 4, 1),
-    ("image_folder_gan", 4, 1),
-    ("rock_paper_scissors_dcgan", 4, 1),
+    ("fashion_mnist_gan", 2),
+    ("fashion_mnist_dcgan", 1),
+    ("fashion_mnist_dcgan", 2),
+    ("svhn_dcgan", 1),
+    ("svhn_dcgan", 2),
+    ("mnist_dcgan", 1),
+    ("dog_gan", 1),
+    ("image_folder_gan", 1),
+    ("rock_paper_scissors_dcgan", 1),
 ]
 
 
 @pytest.mark.parametrize(
-    ("name", "batch_size", "discriminator_updates"),
+    ("name", "discriminator_updates"),
     [
-        ("fashion_mnist_gan", 8, 1),
+        ("fashion_mnist_gan", 1),
         *(pytest.param(*arguments, marks=pytest.mark.slow) for arguments in SLOW),
     ],
 )
-def test_two_devices_equal_one_after_20_steps(name, batch_size, discriminator_updates):
-    flags = [
-        f"--global_batch_size={batch_size}",
-        f"--discriminator_updates={discriminator_updates}",
-    ]
+def test_two_devices_equal_one_after_20_steps(name, discriminator_updates):
+    flags = ["--global_batch_size=4", f"--discriminator_updates={discriminator_updates}"]
     done = subprocess.run(
         [sys.executable, str(PROGRAM), "float64", name, "20", *flags],
         env={"PYTHONPATH": ":".join(sys.path)}, capture_output=True, text=True, timeout=600,
