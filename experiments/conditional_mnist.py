@@ -26,9 +26,10 @@ def build_generator() -> keras.Model:
     """Latents [B, 64] and labels [B] -> images [B, 28, 28, 1] in [-1, 1]."""
     latents, labels = keras.Input((64,)), keras.Input((), name="labels", dtype="int64")
     joined = layers.Concatenate()([latents, layers.Embedding(NUM_CLASSES, 64)(labels)])
-    images = layers.Dense(7 * 7 * 128)(joined)
-    images = layers.LeakyReLU(0.2)(layers.Reshape((7, 7, 128))(images))
-    images = layers.LeakyReLU(0.2)(gan_core.fast.Conv2DTranspose(64, 4, 2, "same")(images))
+    images = layers.Reshape((7, 7, 128))(layers.Dense(7 * 7 * 128)(joined))
+    images = layers.LeakyReLU(0.2)(gan_core.fast.BatchNormalization()(images))
+    images = gan_core.fast.Conv2DTranspose(64, 4, 2, "same")(images)
+    images = layers.LeakyReLU(0.2)(gan_core.fast.BatchNormalization()(images))
     images = gan_core.fast.Conv2DTranspose(1, 4, 2, "same")(images)
     images = layers.Activation("tanh", dtype="float32")(images)
     return keras.Model([latents, labels], images, name="generator")
@@ -56,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             discriminator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
             latents=gan_core.NormalLatents(64),
             global_batch_size=options.global_batch_size,
-            game=Conditional(gan_core.hinge()),
+            game=Conditional(regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5)]),
+            average_half_life_images=5_000,
         )
     picture = gan_core.run.samples_by_class(gan, NUM_CLASSES)
     source = example.open_source(options, (28, 28, 1))
