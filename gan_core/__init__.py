@@ -1,12 +1,13 @@
 """A low-level TensorFlow engine for generative adversarial networks.
 
 Here is what a game and its training are made of. `gan_core.data` reads images, `gan_core.run` keeps
-a run in a folder, `gan_core.fast` has layers that are faster than Keras's on CPUs.
+a run in a folder, `gan_core.evaluation` judges samples, `gan_core.fast` has layers that are faster
+than Keras's on CPUs.
 """
 
 from etils import epy
 
-from gan_core import data, fast, run
+from gan_core import data, evaluation, fast, run
 
 # Each name is imported when it is first used: `import gan_core` takes milliseconds, and what a
 # program says before it trains (its help, a mistyped flag) does not wait for TensorFlow.

@@ -1,0 +1,20 @@
+"""How good samples are: distances, fidelity and diversity, classes, copies, by features."""
+
+from etils import epy
+
+with epy.lazy_api_imports(globals()):
+    from gan_core.evaluation.classes import class_shares, classes_covered, total_variation
+    from gan_core.evaluation.copying import Copies, NearestGap, copies, nearest_gap
+    from gan_core.evaluation.distances import (
+        FeatureStatistics,
+        KernelDistance,
+        frechet_distance,
+        kernel_distance,
+    )
+    from gan_core.evaluation.fidelity_diversity import (
+        DensityCoverage,
+        PrecisionRecall,
+        density_coverage,
+        precision_recall,
+    )
+    from gan_core.evaluation.neighbours import Nearest, nearest, neighbour_distances

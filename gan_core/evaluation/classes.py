@@ -1,0 +1,84 @@
+"""Which classes the samples show, as a classifier sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gan_core.errors import ArgumentError
+
+
+def class_shares(probabilities: np.ndarray) -> np.ndarray:
+    """The share of examples whose likeliest class is each.
+
+    A classifier gives noise a class too: shares tell which classes are missing, not whether what
+    is there is any good.
+
+    Args:
+      probabilities: [N, K], those of an example summing to 1.
+
+    Returns:
+      Float64 [K], summing to 1.
+
+    Raises:
+      ArgumentError: If they are no probabilities of K classes, K of 2 or more.
+    """
+    if probabilities.ndim != 2 or not len(probabilities) or probabilities.shape[1] < 2:
+        raise ArgumentError(
+            "probabilities",
+            list(probabilities.shape),
+            "must be [N, K], K of 2 or more",
+            "give those of a classifier",
+        )
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    if not np.all(probabilities >= 0) or not np.allclose(sums, 1.0, atol=1e-3):
+        raise ArgumentError(
+            "probabilities",
+            f"sums from {sums.min():.4g} to {sums.max():.4g}",
+            "must be 0 or above and sum to 1 for each example",
+            "give the softmax of the logits",
+        )
+    counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
+    return counts / len(probabilities)
+
+
+def classes_covered(shares: np.ndarray, minimum_share: float) -> int:
+    """How many classes have at least `minimum_share` of the examples ("modes covered").
+
+    Args:
+      shares: [K], as `class_shares` gives them.
+      minimum_share: Above 0, at most 1; a tenth of an even share, 0.1 / K, say.
+
+    Raises:
+      ArgumentError: If `minimum_share` is not in that range.
+    """
+    if not 0 < minimum_share <= 1:
+        raise ArgumentError(
+            "minimum_share", minimum_share, "must be above 0 and at most 1", "use 0.1 / K"
+        )
+    return int(np.sum(shares >= minimum_share))
+
+
+def total_variation(shares: np.ndarray, other_shares: np.ndarray) -> float:
+    """The total variation distance, sum |p - q| / 2: the share that is in the wrong class.
+
+    Two samples of one distribution over K classes, N examples each, do not give 0 but about
+    sum_k sqrt(p_k (1 - p_k) / (pi N)).
+
+    Args:
+      shares: [K], summing to 1.
+      other_shares: The same of the other set.
+
+    Returns:
+      From 0 (equal) to 1 (no class in common).
+
+    Raises:
+      ArgumentError: If the numbers of classes differ.
+    """
+    if shares.shape != other_shares.shape:
+        raise ArgumentError(
+            "other_shares",
+            list(other_shares.shape),
+            f"must be of as many classes as `shares` ({list(shares.shape)})",
+            "take both from one classifier",
+        )
+    return float(np.abs(shares - other_shares).sum() / 2)

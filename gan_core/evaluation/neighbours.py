@@ -1,0 +1,141 @@
+"""Distances between examples: to the nearest, to the k-th nearest, within a ball.
+
+All pairs are computed, in blocks of rows: beside the features in float64 they take 64 MiB or less.
+Squared distances are sums of squares less a product, so those of equal examples come out as
+rounding errors; what is below a relative 1e-12 counts as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_core.errors import ArgumentError
+from gan_core.evaluation.features import checked_features, checked_pair
+
+_BLOCK_BYTES = 2**25
+_ROUNDING = 1e-12
+_TIES = 1.0 + 1e-9
+
+
+def neighbour_distances(features: np.ndarray, k: int) -> np.ndarray:
+    """Each example's distance to its k-th nearest other example.
+
+    Equal examples are each other's neighbours, at distance 0.
+
+    Args:
+      features: [N, D].
+      k: 1 or more, and below N.
+
+    Returns:
+      Float64 [N].
+
+    Raises:
+      ArgumentError: If there are not more than `k` examples.
+    """
+    check_neighbours(k, len(features))
+    features = checked_features("features", features)
+    squares = np.empty(len(features))
+    for rows, block in _squared_distances(features, features):
+        block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = np.inf
+        block.partition(k - 1, axis=1)
+        squares[rows] = block[:, k - 1]
+    return np.sqrt(squares)
+
+
+def check_neighbours(k: int, num_examples: int) -> None:
+    """Raises `ArgumentError` unless each of the examples has `k` others."""
+    if not 1 <= k < num_examples:
+        raise ArgumentError(
+            "k",
+            k,
+            f"must be 1 or more and below the number of examples ({num_examples})",
+            f"use {min(5, num_examples - 1)}, or more images"
+            if num_examples > 1
+            else "give more images",
+        )
+
+
+class Nearest(NamedTuple):
+    """The nearest examples of another set.
+
+    Attributes:
+      distances: Float64 [N].
+      indices: Int64 [N]: which example of the other set; of equally near ones the first.
+      second_distances: Float64 [N]: to the nearest of all others.
+    """
+
+    distances: np.ndarray
+    indices: np.ndarray
+    second_distances: np.ndarray
+
+
+def nearest(points: np.ndarray, candidates: np.ndarray) -> Nearest:
+    """For each of `points` [N, D] the nearest of `candidates` [M, D], M of 2 or more."""
+    points, candidates = checked_pair(points, candidates, ("points", "candidates"))
+    first, second = np.empty(len(points)), np.empty(len(points))
+    indices = np.empty(len(points), np.int64)
+    for rows, block in _squared_distances(points, candidates):
+        places = np.arange(len(block)), block.argmin(axis=1)
+        indices[rows] = places[1]
+        first[rows] = block[places]
+        block[places] = np.inf
+        second[rows] = block.min(axis=1)
+    return Nearest(np.sqrt(first), indices, np.sqrt(second))
+
+
+def nearest_others(features: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """How far the examples numbered `indices` [M] are from their nearest others: float64 [M]."""
+    features = checked_features("features", features)
+    squares = np.empty(len(indices))
+    for rows, block in _squared_distances(features[indices], features):
+        block[np.arange(len(block)), indices[rows]] = np.inf
+        squares[rows] = block.min(axis=1)
+    return np.sqrt(squares)
+
+
+class BallCounts(NamedTuple):
+    """How balls and points meet; a point on a ball's surface is in it.
+
+    Attributes:
+      balls_of_point: Int64 [N]: how many balls hold each point.
+      points_in_ball: Int64 [M]: how many points each ball holds.
+    """
+
+    balls_of_point: np.ndarray
+    points_in_ball: np.ndarray
+
+
+def ball_counts(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> BallCounts:
+    """Counts which of `points` [N, D] lie in balls of `radii` [M] around `centres` [M, D]."""
+    points, centres = checked_pair(points, centres, ("points", "centres"))
+    squared_radii = radii**2 * _TIES
+    of_point, in_ball = np.empty(len(points), np.int64), np.zeros(len(centres), np.int64)
+    for rows, block in _squared_distances(points, centres):
+        inside = block <= squared_radii
+        of_point[rows] = inside.sum(axis=1)
+        in_ball += inside.sum(axis=0)
+    return BallCounts(of_point, in_ball)
+
+
+def _squared_distances(
+    points: np.ndarray, others: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Blocks of rows of the matrix of squared distances, which the caller may overwrite."""
+    # Around the middle the sums of squares are small, and so is what is lost in the difference.
+    middle = others.mean(axis=0)
+    others = others - middle
+    other_squares = np.einsum("nd,nd->n", others, others)
+    num_rows = max(1, _BLOCK_BYTES // (8 * len(others)))
+    for start in range(0, len(points), num_rows):
+        rows = slice(start, min(start + num_rows, len(points)))
+        some = points[rows] - middle
+        sums = np.einsum("nd,nd->n", some, some)[:, None] + other_squares
+        block = some @ others.T
+        block *= -2.0
+        block += sums
+        sums *= _ROUNDING
+        block[block < sums] = 0.0
+        yield rows, block
