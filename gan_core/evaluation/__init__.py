@@ -4,6 +4,7 @@ from etils import epy
 
 with epy.lazy_api_imports(globals()):
     from gan_core.evaluation.classes import class_shares, classes_covered, total_variation
+    from gan_core.evaluation.classifier import Classifier, trained_classifier
     from gan_core.evaluation.copying import Copies, NearestGap, copies, nearest_gap
     from gan_core.evaluation.distances import (
         FeatureStatistics,
@@ -11,10 +12,14 @@ with epy.lazy_api_imports(globals()):
         frechet_distance,
         kernel_distance,
     )
+    from gan_core.evaluation.extractor import Description, Extractor
     from gan_core.evaluation.fidelity_diversity import (
         DensityCoverage,
         PrecisionRecall,
         density_coverage,
         precision_recall,
     )
+    from gan_core.evaluation.inception import inception_2015
     from gan_core.evaluation.neighbours import Nearest, nearest, neighbour_distances
+    from gan_core.evaluation.network_file import model_file
+    from gan_core.evaluation.unlabelled import random_convolutions

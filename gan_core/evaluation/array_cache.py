@@ -1,0 +1,50 @@
+"""Arrays on disk: computed once, found by what they depend on."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from gan_core.durable_files import write_durably
+from gan_core.errors import ArgumentError
+
+Arrays = dict[str, np.ndarray]
+
+
+def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
+    """The arrays of a file; where there is none, those that `compute` gives, kept there.
+
+    Args:
+      path: A `.npz` named by what the arrays depend on.
+      compute: Gives them where nothing is kept.
+
+    Raises:
+      ArgumentError: If the file is damaged, or cannot be written.
+    """
+    path = path.expanduser()
+    if path.exists():
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                return dict(kept)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ArgumentError(
+                "cache_dir", path, f"holds a damaged file: {error}", "remove that file"
+            ) from error
+    arrays = compute()
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durably(path, buffer.getvalue())
+    except OSError as error:
+        raise ArgumentError(
+            "cache_dir",
+            path.parent,
+            f"cannot be written to: {error}",
+            "make room, or choose another",
+        ) from error
+    return arrays

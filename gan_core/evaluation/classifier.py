@@ -1,0 +1,189 @@
+"""Features of a small classifier that is trained once on the labelled images themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gan_core.data.resizing import ImageShape, fit_array
+from gan_core.data.source import UNKNOWN_LABEL, ImageSource
+from gan_core.durable_files import checksum
+from gan_core.errors import ArgumentError, check_positive
+from gan_core.evaluation import classifier_network as network_module
+from gan_core.evaluation.array_cache import Arrays, cached_arrays
+from gan_core.evaluation.classifier_network import classifier_network, train_classifier
+from gan_core.evaluation.content_hash import content_hash
+from gan_core.evaluation.extractor import Description, Extractor
+
+_LONGEST_SIDE = 64
+_HELD_OUT = 0.1
+_BATCH = 500
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Classifier(Extractor):
+    """An extractor that knows classes, and how well.
+
+    Attributes:
+      accuracy: The share of test images, 0 to 1, whose class it names.
+      num_test_images: How many they were.
+    """
+
+    accuracy: float
+    num_test_images: int
+
+    def facts(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.name} {self.content_hash[:6]}: {self.accuracy:.2%} of "
+            f"{self.num_test_images:,} test images right"
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _LabelledImages:
+    images: np.ndarray
+    labels: np.ndarray
+
+    def fitted(self, shape: ImageShape) -> np.ndarray:
+        if self.images.shape[1:] == shape:
+            return self.images
+        return np.stack([fit_array(image, shape, "none") for image in self.images])
+
+
+def trained_classifier(
+    train: ImageSource,
+    test: ImageSource | None = None,
+    *,
+    cache_dir: Path,
+    seed: int = 0,
+    num_updates: int = 1500,
+    batch_size: int = 128,
+) -> Classifier:
+    """A small convolutional network, trained on the labels of `train` the first time.
+
+    Its features are the 128 means over the last layer's positions, as those of Inception are.
+    It is trained for a set number of updates (about a minute on two cores at 28x28 or 32x32), on
+    images shifted at random by up to 2 pixels, with Adam and a learning rate that falls to 0. The
+    weights are kept below `cache_dir` under a hash of images, labels, settings and versions, and
+    their accuracy with them; it is printed when they are made, and `facts()` tells it later.
+
+    It sees what tells the classes apart, and hardly what no class differs in: backgrounds,
+    colours, fine texture. Values depend on the weights, so the content's hash goes into the
+    metrics' names: only values under the same hash can be compared.
+
+    Args:
+      train: Labelled images; those of unknown class are left out. Sides above 64 are averaged
+        down.
+      test: Labelled images that it is not trained on; a tenth of `train` when None.
+      cache_dir: Where the weights are kept.
+      seed: Of weights, order and shifts, 0 or above. On CPUs the same seed gives the same weights.
+      num_updates: How long it is trained.
+      batch_size: Images in one update.
+
+    Raises:
+      ArgumentError: If there are not two classes, if the sets differ in shape, or if `cache_dir`
+        cannot be used.
+    """
+    check_positive("num_updates", num_updates)
+    check_positive("batch_size", batch_size)
+    learned, checked = _labelled_sets(train, test, seed)
+    shape = _network_shape(train.image_shape)
+    num_classes = max(len(train.class_names), 1 + max(learned.labels.max(), checked.labels.max()))
+    settings = {"seed": seed, "num_updates": num_updates, "batch_size": batch_size}
+    code = [tf.__version__, keras.__version__, checksum(Path(network_module.__file__))]
+    sets = [learned.images, learned.labels, checked.images, checked.labels]
+    digest = content_hash(*sets, shape, int(num_classes), settings, code)
+    network = classifier_network(shape, int(num_classes), seed)
+
+    def compute() -> Arrays:
+        train_classifier(network, learned.fitted(shape), learned.labels, **settings)
+        accuracy = _accuracy(network, checked.fitted(shape), checked.labels)
+        print(f"a classifier trained on {train.name}: {accuracy:.2%} right", file=sys.stderr)
+        weights = {f"weight_{i:03d}": weight for i, weight in enumerate(network.get_weights())}
+        return weights | {"accuracy": np.array(accuracy)}
+
+    arrays = cached_arrays(Path(cache_dir) / "classifiers" / f"{digest[:24]}.npz", compute)
+    accuracy = float(arrays.pop("accuracy"))
+    weights = [arrays[name] for name in sorted(arrays)]
+    network.set_weights(weights)
+    return Classifier(
+        name="classifier",
+        content_hash=content_hash(digest, *weights),
+        image_shape=shape,
+        describe_batch=_describe(network),
+        batch_size=_BATCH,
+        accuracy=accuracy,
+        num_test_images=len(checked.labels),
+    )
+
+
+def _labelled_sets(
+    train: ImageSource, test: ImageSource | None, seed: int
+) -> tuple[_LabelledImages, _LabelledImages]:
+    """What it learns from and what it is checked with."""
+    learned = _labelled(train)
+    if len(np.unique(learned.labels)) < 2:
+        raise ArgumentError(
+            "train",
+            train.name,
+            "must have labels of two classes or more",
+            "without labels take `random_convolutions`",
+        )
+    if test is not None:
+        if test.image_shape != train.image_shape:
+            raise ArgumentError(
+                "test",
+                list(test.image_shape),
+                f"must have images of `train`'s shape {list(train.image_shape)}",
+                "fit both to one shape",
+            )
+        checked = _labelled(test)
+        if not len(checked.labels):
+            raise ArgumentError("test", test.name, "must have labels", "leave it out")
+        return learned, checked
+    order = np.random.default_rng(seed).permutation(len(learned.labels))
+    held_out = max(1, round(_HELD_OUT * len(order)))
+    parts = (np.sort(order[held_out:]), np.sort(order[:held_out]))
+    learned, checked = (_LabelledImages(learned.images[p], learned.labels[p]) for p in parts)
+    return learned, checked
+
+
+def _labelled(source: ImageSource) -> _LabelledImages:
+    known = source.labels != UNKNOWN_LABEL
+    images = source.images if known.all() else source.images[known]
+    return _LabelledImages(images, source.labels[known])
+
+
+def _network_shape(shape: ImageShape) -> ImageShape:
+    """Sides averaged down by a whole factor where the longer is above 64."""
+    height, width, channels = shape
+    factor = math.ceil(max(height, width) / _LONGEST_SIDE)
+    return max(1, height // factor), max(1, width // factor), channels
+
+
+def _accuracy(network: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
+    describe = _describe(network)
+    starts = range(0, len(images), _BATCH)
+    batches = [describe(images[start : start + _BATCH]).probabilities for start in starts]
+    return float(np.mean(np.concatenate(batches).argmax(axis=1) == labels))
+
+
+def _describe(network: keras.Model) -> Callable[[np.ndarray], Description]:
+    @tf.function(reduce_retracing=True)
+    def run(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        features, logits = network(images, training=False)
+        return features, tf.nn.softmax(logits)
+
+    def describe(images: np.ndarray) -> Description:
+        features, probabilities = run(tf.constant(images))
+        return Description(features.numpy(), probabilities.numpy())
+
+    return describe

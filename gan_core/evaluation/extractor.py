@@ -1,0 +1,102 @@
+"""What every extractor of features is: pictures in, features and perhaps classes out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_core.data.resizing import fit_array
+from gan_core.errors import ArgumentError
+
+AnySize = tuple[int | None, int | None, int]
+
+
+class Description(NamedTuple):
+    """What an extractor says of images.
+
+    Attributes:
+      features: Float32 [N, D].
+      probabilities: Float32 [N, K] of an extractor that knows classes; else None.
+    """
+
+    features: np.ndarray
+    probabilities: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class Extractor:
+    """From images to features; make one of your own from any function of a batch.
+
+    Attributes:
+      name: What it is, one word for the names of metrics.
+      content_hash: Hexadecimal; another for any other weights or way to use them.
+      image_shape: (H, W, C) of the images that it takes; None where any size will do. Others are
+        fitted whole: averaged over areas, or interpolated where they are smaller.
+      describe_batch: A batch of images of that shape, uint8 [B, H, W, C] -> their description.
+      resizing: What it does itself to the images' size, for people; empty where nothing.
+      batch_size: Images described at once; the last batch may be smaller.
+    """
+
+    name: str
+    content_hash: str
+    image_shape: AnySize
+    describe_batch: Callable[[np.ndarray], Description]
+    resizing: str = ""
+    batch_size: int = 500
+
+    def describe(self, images: np.ndarray) -> Description:
+        """Features, and classes where it knows some, of uint8 [N, H, W, C], C of 1 or 3.
+
+        Raises:
+          ArgumentError: If there are no such images, or a feature is not finite.
+        """
+        if (
+            images.ndim != 4
+            or images.dtype != np.uint8
+            or not images.size
+            or images.shape[-1] not in (1, 3)
+        ):
+            raise ArgumentError(
+                "images",
+                f"{images.dtype} {list(images.shape)}",
+                "must be uint8 [N, H, W, C], N above 0, C of 1 or 3",
+                "convert them to levels of 0 to 255",
+            )
+        starts = range(0, len(images), self.batch_size)
+        batches = [
+            self.describe_batch(self._fitted(images[i : i + self.batch_size])) for i in starts
+        ]
+        features = np.concatenate([batch.features for batch in batches])
+        if not np.isfinite(features).all():
+            raise ArgumentError(
+                "extractor", self.name, "must give finite features", "check its weights"
+            )
+        if batches[0].probabilities is None:
+            return Description(features)
+        return Description(features, np.concatenate([batch.probabilities for batch in batches]))
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Float32 [N, D] of uint8 [N, H, W, C]."""
+        return self.describe(images).features
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray | None:
+        """Float32 [N, K] of uint8 [N, H, W, C]; None where it knows no classes."""
+        return self.describe(images).probabilities
+
+    @property
+    def resize_rule(self) -> str:
+        """What happens to the images' size, for people."""
+        height, width, channels = self.image_shape
+        colours = "grey" if channels == 1 else "RGB"
+        size = "any size" if height is None else f"fitted whole to {height}x{width}"
+        return ", ".join(filter(None, [size, colours, self.resizing]))
+
+    def _fitted(self, images: np.ndarray) -> np.ndarray:
+        height, width, channels = self.image_shape
+        shape = (height or images.shape[1], width or images.shape[2], channels)
+        if images.shape[1:] == shape:
+            return images
+        return np.stack([fit_array(image, shape, "none") for image in images])

@@ -1,0 +1,86 @@
+"""The classifier learns once, and the same each time."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from gan_core.data import ImageSource, drawn_digits
+from gan_core.errors import ArgumentError
+from gan_core.evaluation import trained_classifier
+
+
+def stripes(seed, count, shape=(16, 16, 1)):
+    """Two classes: stripes down and stripes across, with noise."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    wave = 60 * np.sin(np.arange(shape[0]) + rng.uniform(0, 6, (count, 1)))[:, :, None, None]
+    down = labels[:, None, None, None] == 0
+    images = 128 + np.where(down, wave, wave.swapaxes(1, 2)) + rng.normal(0, 30, (count, *shape))
+    return ImageSource("stripes", np.clip(images, 0, 255).astype(np.uint8), labels)
+
+
+SHORT = {"num_updates": 25, "batch_size": 16}
+
+
+def test_it_learns_and_is_kept(tmp_path, capsys, monkeypatch):
+    first = trained_classifier(stripes(0, 200), stripes(1, 101), cache_dir=tmp_path, **SHORT)
+    assert first.accuracy > 0.9
+    assert "stripes" in capsys.readouterr().err
+    images = stripes(2, 30).images
+    found = first.describe(images)
+    assert found.features.shape == (30, 128)
+    assert found.features.dtype == np.float32
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+    right = first.probabilities(stripes(1, 101).images).argmax(axis=1) == stripes(1, 101).labels
+    assert right.mean() == first.accuracy
+    assert f"{first.accuracy:.2%} of 101 test images" in first.facts()
+    monkeypatch.setattr(
+        "gan_core.evaluation.classifier.train_classifier", lambda *_, **__: pytest.fail("again")
+    )
+    again = trained_classifier(stripes(0, 200), stripes(1, 101), cache_dir=tmp_path, **SHORT)
+    assert (again.content_hash, again.accuracy) == (first.content_hash, first.accuracy)
+    np.testing.assert_array_equal(again.features(images), found.features)
+    assert not capsys.readouterr().err
+
+
+def test_a_seed_gives_one_network_and_another_another(tmp_path):
+    hashes = [
+        trained_classifier(
+            stripes(0, 50), cache_dir=tmp_path / str(turn), seed=seed, num_updates=3, batch_size=8
+        ).content_hash
+        for turn, seed in enumerate((0, 0, 1))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_without_test_images_a_tenth_is_held_out_and_unknown_labels_are_left_out(tmp_path):
+    source = stripes(0, 60)
+    labels = np.where(np.arange(60) < 20, -1, source.labels)
+    source = dataclasses.replace(source, labels=labels)
+    found = trained_classifier(source, cache_dir=tmp_path, num_updates=2, batch_size=8)
+    assert found.num_test_images == 4
+
+
+def test_large_images_are_averaged_down(tmp_path):
+    source = stripes(0, 12, (130, 130, 1))
+    found = trained_classifier(source, cache_dir=tmp_path, num_updates=1, batch_size=4)
+    assert found.image_shape == (43, 43, 1)
+    assert found.features(source.images).shape == (12, 128)
+
+
+def test_without_classes_there_is_no_classifier(tmp_path):
+    source = stripes(0, 20)
+    unknown = dataclasses.replace(source, labels=np.full(20, -1))
+    with pytest.raises(ArgumentError, match="without labels take `random_convolutions`"):
+        trained_classifier(unknown, cache_dir=tmp_path)
+    with pytest.raises(ArgumentError, match="must have labels"):
+        trained_classifier(source, unknown, cache_dir=tmp_path)
+    with pytest.raises(ArgumentError, match="`train`'s shape"):
+        trained_classifier(source, stripes(0, 9, (8, 8, 1)), cache_dir=tmp_path)
+
+
+@pytest.mark.slow
+def test_it_reads_drawn_digits(tmp_path):
+    train, test = (drawn_digits(split, cache_dir=tmp_path) for split in ("train", "test"))
+    assert trained_classifier(train, test, cache_dir=tmp_path, num_updates=400).accuracy > 0.95
