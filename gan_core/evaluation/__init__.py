@@ -20,6 +20,8 @@ with epy.lazy_api_imports(globals()):
         precision_recall,
     )
     from gan_core.evaluation.inception import inception_2015
+    from gan_core.evaluation.judge import Judge, JudgeSettings
     from gan_core.evaluation.neighbours import Nearest, nearest, neighbour_distances
     from gan_core.evaluation.network_file import model_file
+    from gan_core.evaluation.protocol import Protocol
     from gan_core.evaluation.unlabelled import random_convolutions

@@ -28,7 +28,7 @@ def copies(samples: np.ndarray, train: np.ndarray) -> Copies:
     """Compares samples' nearest training images with what is usual among training images.
 
     A sample counts as a copy where its nearest training image has no other training image nearer
-    than it (Alaa et al. 2022, section 3.3, "authenticity", with the other sign). Unseen images of
+    than it (Alaa et al. 2022: it is not "authentic"). Unseen images of
     the same distribution count too, now and then: about a third to a half of them where training
     images lie evenly. Compare with the share of test images; copies alone give 1.
 

@@ -83,7 +83,7 @@ class DensityCoverage(NamedTuple):
 def density_coverage(
     real: np.ndarray, fake: np.ndarray, k: int = 5, *, real_radii: np.ndarray | None = None
 ) -> DensityCoverage:
-    """Density and coverage (Naeem et al. 2020, equations 4 and 5).
+    """Density and coverage (Naeem et al. 2020, section 3).
 
     For N real images and M samples of one continuous distribution the density is 1 on average, as
     a sample is among the k nearest of the N others of an image with probability k / N; and the

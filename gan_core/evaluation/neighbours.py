@@ -2,7 +2,7 @@
 
 All pairs are computed, in blocks of rows: beside the features in float64 they take 64 MiB or less.
 Squared distances are sums of squares less a product, so those of equal examples come out as
-rounding errors; what is below a relative 1e-12 counts as 0.
+rounding errors; what is below 1e-12 of the sums of squares around the mean counts as 0.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from gan_core.errors import ArgumentError
 from gan_core.evaluation.features import checked_features, checked_pair
 
-_BLOCK_BYTES = 2**25
+_BLOCK_BYTES = 2**24
 _ROUNDING = 1e-12
 _TIES = 1.0 + 1e-9
 
@@ -128,14 +128,15 @@ def _squared_distances(
     middle = others.mean(axis=0)
     others = others - middle
     other_squares = np.einsum("nd,nd->n", others, others)
+    largest = other_squares.max()
+    others *= -2.0
     num_rows = max(1, _BLOCK_BYTES // (8 * len(others)))
     for start in range(0, len(points), num_rows):
         rows = slice(start, min(start + num_rows, len(points)))
         some = points[rows] - middle
-        sums = np.einsum("nd,nd->n", some, some)[:, None] + other_squares
+        squares = np.einsum("nd,nd->n", some, some)[:, None]
         block = some @ others.T
-        block *= -2.0
-        block += sums
-        sums *= _ROUNDING
-        block[block < sums] = 0.0
+        block += other_squares
+        block += squares
+        block[block < _ROUNDING * (squares + largest)] = 0.0
         yield rows, block

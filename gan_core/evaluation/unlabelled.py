@@ -26,7 +26,7 @@ def random_convolutions(seed: int = 0) -> Extractor:
 
     Why these, for pictures that nobody labelled: they need no download and no training, so they
     are the same for every set of pictures, on every machine, in every year. Networks with random
-    weights tell distributions apart (Naeem et al. 2020, section 4.1, prefer them to Inception for
+    weights tell distributions apart (Naeem et al. 2020 prefer them to Inception for
     pictures unlike photographs), where a network trained to tell rotations apart learns nothing
     from digits, textures and other things that have no upright, and would be another one for each
     set.
