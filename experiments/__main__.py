@@ -8,7 +8,11 @@ from pathlib import Path
 from experiments.settings import MODES, Settings
 
 _FOLDER = Path(__file__).parent
-_PROGRAMS = {"crash_test": "crash_test.py", "benchmark": "benchmark/__main__.py"}
+_PROGRAMS = {
+    "crash_test": "crash_test.py",
+    "benchmark": "benchmark/__main__.py",
+    "evaluate": "evaluate.py",
+}
 
 
 def overview() -> str:

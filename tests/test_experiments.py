@@ -30,9 +30,9 @@ PARAMETERS = {
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
 SHARED = {
-    "__init__", "__main__", "crash_test", "exit_codes", "experiment", "flag_hints", "flags",
-    "generating", "informing", "launcher", "networks", "parts", "preflight", "quiet_startup",
-    "runner", "settings", "training",
+    "__init__", "__main__", "crash_test", "evaluate", "exit_codes", "experiment", "flag_hints",
+    "flags", "generating", "informing", "launcher", "networks", "parts", "preflight",
+    "quiet_startup", "runner", "settings", "training",
 }  # fmt: skip
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 CACHE = tempfile.TemporaryDirectory()

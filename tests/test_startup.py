@@ -98,7 +98,7 @@ def test_all_experiments_and_programs_are_listed():
     experiments = {path.stem for path in (ROOT / "experiments").glob("*.py")} & flagfiles
     assert len(experiments) == 7
     modes = {"--mode=train", "--mode=generate", "--mode=info"}
-    assert words - {"python"} == experiments | modes | {"crash_test", "benchmark"}
+    assert words - {"python"} == experiments | modes | {"crash_test", "benchmark", "evaluate"}
 
 
 def test_laps_add_up(monkeypatch):

@@ -90,7 +90,7 @@ def test_what_is_worse_is_judged_worse(tmp_path):
     assert abs(good["nearest_gap"]) < 3 * good["nearest_gap_standard_error"]
     assert copied["nearest_gap"] > 5 * copied["nearest_gap_standard_error"]
     assert copied["copied_share"] > good["copied_share"] + 0.2
-    assert good["copied_share"] == pytest.approx(good["copied_share_of_reals"], abs=0.1)
+    assert good["copied_share"] == pytest.approx(good["copied_share_of_reals"], abs=0.2)
 
 
 def test_equal_arguments_give_equal_values_and_real_features_are_kept(tmp_path):
