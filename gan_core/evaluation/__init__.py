@@ -13,14 +13,14 @@ with epy.lazy_api_imports(globals()):
         kernel_distance,
     )
     from gan_core.evaluation.extractor import Description, Extractor
-    from gan_core.evaluation.fidelity_diversity import (
+    from gan_core.evaluation.inception import inception_2015
+    from gan_core.evaluation.judge import Judge, JudgeSettings
+    from gan_core.evaluation.manifolds import (
         DensityCoverage,
         PrecisionRecall,
         density_coverage,
         precision_recall,
     )
-    from gan_core.evaluation.inception import inception_2015
-    from gan_core.evaluation.judge import Judge, JudgeSettings
     from gan_core.evaluation.neighbours import Nearest, nearest, neighbour_distances
     from gan_core.evaluation.network_file import model_file
     from gan_core.evaluation.protocol import Protocol

@@ -17,7 +17,7 @@ from gan_core.evaluation.content_hash import content_hash
 from gan_core.evaluation.copying import copies, nearest_gap
 from gan_core.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
 from gan_core.evaluation.extractor import Description, Extractor
-from gan_core.evaluation.fidelity_diversity import density_coverage, precision_recall
+from gan_core.evaluation.manifolds import density_coverage, precision_recall
 from gan_core.evaluation.neighbours import check_neighbours, nearest, neighbour_distances
 from gan_core.evaluation.protocol import Protocol
 

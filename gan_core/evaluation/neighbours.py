@@ -38,10 +38,10 @@ def neighbour_distances(features: np.ndarray, k: int) -> np.ndarray:
     check_neighbours(k, len(features))
     features = checked_features("features", features)
     squares = np.empty(len(features))
-    for rows, block in _squared_distances(features, features):
+    for rows, block, rounding in _squared_distances(features, features):
         block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = np.inf
         block.partition(k - 1, axis=1)
-        squares[rows] = block[:, k - 1]
+        squares[rows] = _without_rounding(block[:, k - 1], rounding)
     return np.sqrt(squares)
 
 
@@ -63,7 +63,7 @@ class Nearest(NamedTuple):
 
     Attributes:
       distances: Float64 [N].
-      indices: Int64 [N]: which example of the other set; of equally near ones the first.
+      indices: Int64 [N]: which example of the other set; of equally near ones any.
       second_distances: Float64 [N]: to the nearest of all others.
     """
 
@@ -77,12 +77,12 @@ def nearest(points: np.ndarray, candidates: np.ndarray) -> Nearest:
     points, candidates = checked_pair(points, candidates, ("points", "candidates"))
     first, second = np.empty(len(points)), np.empty(len(points))
     indices = np.empty(len(points), np.int64)
-    for rows, block in _squared_distances(points, candidates):
+    for rows, block, rounding in _squared_distances(points, candidates):
         places = np.arange(len(block)), block.argmin(axis=1)
         indices[rows] = places[1]
-        first[rows] = block[places]
+        first[rows] = _without_rounding(block[places], rounding)
         block[places] = np.inf
-        second[rows] = block.min(axis=1)
+        second[rows] = _without_rounding(block.min(axis=1), rounding)
     return Nearest(np.sqrt(first), indices, np.sqrt(second))
 
 
@@ -90,9 +90,9 @@ def nearest_others(features: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """How far the examples numbered `indices` [M] are from their nearest others: float64 [M]."""
     features = checked_features("features", features)
     squares = np.empty(len(indices))
-    for rows, block in _squared_distances(features[indices], features):
+    for rows, block, rounding in _squared_distances(features[indices], features):
         block[np.arange(len(block)), indices[rows]] = np.inf
-        squares[rows] = block.min(axis=1)
+        squares[rows] = _without_rounding(block.min(axis=1), rounding)
     return np.sqrt(squares)
 
 
@@ -113,8 +113,8 @@ def ball_counts(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> B
     points, centres = checked_pair(points, centres, ("points", "centres"))
     squared_radii = radii**2 * _TIES
     of_point, in_ball = np.empty(len(points), np.int64), np.zeros(len(centres), np.int64)
-    for rows, block in _squared_distances(points, centres):
-        inside = block <= squared_radii
+    for rows, block, rounding in _squared_distances(points, centres):
+        inside = block <= np.maximum(squared_radii, rounding)
         of_point[rows] = inside.sum(axis=1)
         in_ball += inside.sum(axis=0)
     return BallCounts(of_point, in_ball)
@@ -122,21 +122,27 @@ def ball_counts(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> B
 
 def _squared_distances(
     points: np.ndarray, others: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray]]:
-    """Blocks of rows of the matrix of squared distances, which the caller may overwrite."""
+) -> Iterator[tuple[slice, np.ndarray, float]]:
+    """Rows of the matrix of squared distances, which the caller may overwrite, block by block.
+
+    With each block comes the value below which they are rounding errors.
+    """
     # Around the middle the sums of squares are small, and so is what is lost in the difference.
     middle = others.mean(axis=0)
     others = others - middle
     other_squares = np.einsum("nd,nd->n", others, others)
     largest = other_squares.max()
     others *= -2.0
+    # One product gives it all: (-2 b, |b|^2, 1) . (a, 1, |a|^2) = |a - b|^2.
+    others = np.column_stack([others, other_squares, np.ones(len(others))])
     num_rows = max(1, _BLOCK_BYTES // (8 * len(others)))
     for start in range(0, len(points), num_rows):
         rows = slice(start, min(start + num_rows, len(points)))
         some = points[rows] - middle
-        squares = np.einsum("nd,nd->n", some, some)[:, None]
-        block = some @ others.T
-        block += other_squares
-        block += squares
-        block[block < _ROUNDING * (squares + largest)] = 0.0
-        yield rows, block
+        squares = np.einsum("nd,nd->n", some, some)
+        some = np.column_stack([some, np.ones(len(some)), squares])
+        yield rows, some @ others.T, _ROUNDING * (squares.max() + largest)
+
+
+def _without_rounding(squares: np.ndarray, rounding: float) -> np.ndarray:
+    return np.where(squares < rounding, 0.0, squares)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from gan_core.evaluation import classifier_network as module
+from gan_core.evaluation import small_network as module
 
 
 @pytest.mark.parametrize("side", [28, 32, 64])
