@@ -98,6 +98,7 @@ def test_each_contestant_trains(name, precision, monkeypatch):
         assert not np.array_equal(old, new)
 
 
+@pytest.mark.slow
 def test_contestants_take_turns_in_processes_of_their_own(capsys):
     engine, rival = Task("fashion_mnist_gan", 4, "float32"), Task("fashion_mnist_gan", 8, "float32")
     broken = Task("no_such_experiment", 4, "float32")
@@ -138,6 +139,7 @@ def test_the_report_by_hand():
     assert tf.io.decode_png(report.chart([comparison])).shape[-1] == 4
 
 
+@pytest.mark.slow
 def test_parts_of_a_start_add_up_to_it():
     [start] = starts.measure("fashion_mnist_gan", 1)
     *parts, total = start.values()

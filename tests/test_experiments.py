@@ -242,6 +242,7 @@ def run_program(*arguments, **environment):
     )
 
 
+@pytest.mark.slow
 def test_as_a_program_on_two_virtual_devices(tmp_path):
     """The command line, in a process of its own: quiet, distributed, with the files in place."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": ""}

@@ -58,7 +58,8 @@ def test_no_operation_of_an_update_computes_in_another_type(one_device):
 # What exact arithmetic keeps at 0 is a rounding error on any number of devices: biases before batch
 # normalization, which takes them away again, and their moments. All else is larger.
 ZERO = 1e-10
-SLOW = [
+EXPERIMENTS = [
+    ("fashion_mnist_gan", 1),
     ("fashion_mnist_gan", 2),
     ("fashion_mnist_dcgan", 1),
     ("fashion_mnist_dcgan", 2),
@@ -71,13 +72,8 @@ SLOW = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "discriminator_updates"),
-    [
-        ("fashion_mnist_gan", 1),
-        *(pytest.param(*arguments, marks=pytest.mark.slow) for arguments in SLOW),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "discriminator_updates"), EXPERIMENTS)
 def test_two_devices_equal_one_after_20_steps(name, discriminator_updates):
     flags = ["--global_batch_size=4", f"--discriminator_updates={discriminator_updates}"]
     done = subprocess.run(

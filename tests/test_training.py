@@ -95,7 +95,9 @@ def test_stops_between_two_lines_change_nothing(game, tmp_path):
     assert not (stopped / "samples/step_0000005.png").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
     command = [*FEATURES, "--total_steps=100000", f"--workdir={tmp_path}"]
     process = start(*command)
@@ -262,6 +264,7 @@ def test_a_crash_before_the_last_checkpoint_writes_the_end_again(tmp_path, monke
     assert (tmp_path / "training.gif").exists()
 
 
+@pytest.mark.slow
 def test_generates_from_the_average_that_the_samples_show(tmp_path):
     assert run(f"--workdir={tmp_path}", *FEATURES, "--total_steps=4") == 0
     arguments = ["--mode=generate", "--num_images=4", f"--workdir={tmp_path}"]
@@ -428,6 +431,7 @@ def test_with_deterministic_kernels_alone_it_trains_and_goes_on_bit_for_bit(tmp_
     assert not any("data_wait" in line for line in metrics(tmp_path / "killed"))
 
 
+@pytest.mark.slow
 def test_the_crash_test_sees_a_difference(tmp_path):
     plan = crash_test.Plan("fashion_mnist_gan", ("--global_batch_size=4",), total_steps=4, kills=1)
     crash_test.run_in_peace(plan, tmp_path / "a")
