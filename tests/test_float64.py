@@ -64,7 +64,6 @@ EXPERIMENTS = [
     ("fashion_mnist_dcgan", 1),
     ("fashion_mnist_dcgan", 2),
     ("svhn_dcgan", 1),
-    ("svhn_dcgan", 2),
     ("mnist_dcgan", 1),
     ("dog_gan", 1),
     ("image_folder_gan", 1),
