@@ -31,7 +31,7 @@ def build_generator() -> keras.Model:
     images = gan_core.fast.Conv2DTranspose(64, 4, 2, "same")(images)
     images = layers.LeakyReLU(0.2)(gan_core.fast.BatchNormalization()(images))
     images = gan_core.fast.Conv2DTranspose(1, 4, 2, "same")(images)
-    images = layers.Activation("tanh", dtype="float32")(images)
+    images = layers.Activation("tanh", dtype=keras.config.floatx())(images)
     return keras.Model([latents, labels], images, name="generator")
 
 
@@ -42,7 +42,7 @@ def build_discriminator() -> keras.Model:
     features = layers.LeakyReLU(0.2)(gan_core.fast.Conv2D(128, 4, 2, "same")(features))
     features = layers.LeakyReLU(0.2)(layers.Dense(128)(layers.Flatten()(features)))
     of_the_class = layers.Dot(1)([features, layers.Embedding(NUM_CLASSES, 128)(labels)])
-    logits = layers.Add(dtype="float32")([of_the_class, layers.Dense(1)(features)])
+    logits = layers.Add(dtype=keras.config.floatx())([of_the_class, layers.Dense(1)(features)])
     return keras.Model([images, labels], logits, name="discriminator")
 
 

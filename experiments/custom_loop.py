@@ -11,13 +11,17 @@ import gan_core
 from experiments import example
 
 
+def _draw(shape: Sequence[int]) -> tf.Tensor:
+    return tf.random.stateless_normal(shape, [0, shape[-1]], dtype=keras.config.floatx())
+
+
 class Generator(tf.Module):
     """Latents [B, 64] -> images [B, 32, 32, 3] in [-1, 1]."""
 
     def __init__(self):
         super().__init__(name="generator")
         shapes = ([64, 8 * 8 * 64], [3, 3, 64, 4 * 32], [3, 3, 32, 4 * 3])
-        draws = [tf.random.stateless_normal(shape, [0, shape[-1]]) for shape in shapes]
+        draws = [_draw(shape) for shape in shapes]
         self.kernels = [tf.Variable(0.05 * draw) for draw in draws]
 
     def __call__(self, latents: tf.Tensor) -> tf.Tensor:
@@ -33,7 +37,7 @@ class Generator(tf.Module):
 def build_discriminator() -> keras.Model:
     """Images [B, 32, 32, 3] in [-1, 1] -> logits [B, 1]."""
     inner = [layers.Conv2D(32, 5, 2, "same"), layers.LeakyReLU(0.2), layers.Conv2D(64, 5, 2)]
-    ends = [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1, dtype="float32")]
+    ends = [layers.LeakyReLU(0.2), layers.Flatten(), layers.Dense(1, dtype=keras.config.floatx())]
     return keras.Sequential([keras.Input((32, 32, 3)), *inner, *ends])
 
 

@@ -47,14 +47,14 @@ class CycleGame(gan_core.Game):
 def build_translator() -> keras.Model:
     """Images -> images, [B, 32, 32, 3] in [-1, 1]."""
     inner = [Conv2D(64, 4, 2, "same"), LeakyReLU(0.2), Conv2DTranspose(32, 4, 2, "same")]
-    ends = [LeakyReLU(0.2), Conv2D(3, 3, padding="same"), Activation("tanh", dtype="float32")]
+    ends = [LeakyReLU(0.2), Conv2D(3, 3, padding="same"), Activation("tanh", dtype=keras.config.floatx())]
     return keras.Sequential([keras.Input((32, 32, 3)), *inner, *ends])
 
 
 def build_judge() -> keras.Model:
     """Images [B, 32, 32, 3] -> logits of patches, [B, 6, 6, 1]."""
     inner = [Conv2D(32, 4, 2, "same"), LeakyReLU(0.2), Conv2D(64, 4, 2, "same"), LeakyReLU(0.2)]
-    return keras.Sequential([keras.Input((32, 32, 3)), *inner, Conv2D(1, 3, dtype="float32")])
+    return keras.Sequential([keras.Input((32, 32, 3)), *inner, Conv2D(1, 3, dtype=keras.config.floatx())])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

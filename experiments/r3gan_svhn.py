@@ -28,7 +28,7 @@ def build_generator() -> keras.Model:
         images = layers.LeakyReLU(0.2)(images)
     images = gan_core.fast.Conv2D(3, 3, padding="same")(residual(images, 32))
     return keras.Model(
-        latents, layers.Activation("tanh", dtype="float32")(images), name="generator"
+        latents, layers.Activation("tanh", dtype=keras.config.floatx())(images), name="generator"
     )
 
 
@@ -39,7 +39,7 @@ def build_discriminator() -> keras.Model:
     for channels in (32, 64, 128):
         features = gan_core.fast.Conv2D(channels, 4, 2, "same")(features)
         features = residual(layers.LeakyReLU(0.2)(features), channels)
-    logits = layers.Dense(1, dtype="float32")(layers.Flatten()(features))
+    logits = layers.Dense(1, dtype=keras.config.floatx())(layers.Flatten()(features))
     return keras.Model(images, logits, name="discriminator")
 
 

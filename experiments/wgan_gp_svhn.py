@@ -28,7 +28,7 @@ def build_generator() -> keras.Model:
             gan_core.fast.BatchNormalization(),
             layers.ReLU(),
             gan_core.fast.Conv2DTranspose(3, 5, 2, "same"),
-            layers.Activation("tanh", dtype="float32"),
+            layers.Activation("tanh", dtype=keras.config.floatx()),
         ],
         name="generator",
     )
@@ -49,7 +49,7 @@ def build_critic() -> keras.Model:
             gan_core.fast.Conv2D(256, 5, 2, "same"),
             layers.LeakyReLU(0.2),
             layers.Flatten(),
-            layers.Dense(1, dtype="float32"),
+            layers.Dense(1, dtype=keras.config.floatx()),
         ],
         name="critic",
     )

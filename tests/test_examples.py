@@ -15,9 +15,6 @@ pytestmark = pytest.mark.usefixtures("forget_networks")
 
 ROOT = Path(__file__).parent.parent
 NAMES = ["wgan_gp_svhn", "r3gan_svhn", "conditional_mnist", "cyclegan_digits", "custom_loop"]
-# Their batch normalization takes its statistics per replica, of two images instead of four. Where
-# all replicas share them, tests/test_float64.py finds two devices equal to one.
-BATCH_NORMALIZED = ["wgan_gp_svhn", "conditional_mnist"]
 TWICE = [(name, 1) for name in NAMES] + [(name, 2) for name in NAMES]
 
 
@@ -45,6 +42,16 @@ def run(one_device, cache_dir, monkeypatch):
         return {name: checkpoint.get_tensor(name) for name in names if "OBJECT" not in name}
 
     return run
+
+
+@pytest.fixture
+def synchronized_batch_normalization(monkeypatch):
+    """Statistics of the global batch: of one replica's part they would be others by right."""
+
+    def build(*arguments, **given):
+        return keras.layers.BatchNormalization(*arguments, **given, synchronized=True)
+
+    monkeypatch.setattr(gan_core.fast, "BatchNormalization", build)
 
 
 def differences(before, after):
@@ -81,12 +88,15 @@ def test_trains_and_goes_on_exactly(name, updates, precision, run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-def test_two_devices_do_what_one_does(name, run, mirrored, tmp_path):
-    one = run(name, tmp_path / "one", "--discriminator_updates=1")
-    two = run(name, tmp_path / "two", "--discriminator_updates=1", strategy=mirrored)
-    most = 0.05 if name in BATCH_NORMALIZED else 1e-3
-    assert max(differences(one, two).values()) < most
+@pytest.mark.usefixtures("float64", "synchronized_batch_normalization")
+@pytest.mark.parametrize(("name", "updates"), TWICE)
+def test_two_devices_do_what_one_does(name, updates, run, mirrored, tmp_path, monkeypatch):
+    monkeypatch.setattr(gan_core.fast, "choose_precision", lambda name: ("float64", ""))
+    given = [f"--discriminator_updates={updates}", "--every_steps=20"]
+    one = run(name, tmp_path / "one", *given, total_steps=20)
+    two = run(name, tmp_path / "two", *given, total_steps=20, strategy=mirrored)
+    assert one["generator/0/.ATTRIBUTES/VARIABLE_VALUE"].dtype == np.float64
+    assert max(differences(one, two).values()) < 1e-9
 
 
 def test_one_trains_and_goes_on_exactly_in_the_quick_suite(run, tmp_path):
