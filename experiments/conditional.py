@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+from keras.config import floatx
 
 import gan_core
 from experiments.experiment import Experiment
@@ -36,8 +37,8 @@ def build_networks(
     latent_size = experiment.latents.size
     inner_generator = experiment.build_generator(latent_size + _EMBEDDING_SIZE)
     latents, labels = keras.Input((latent_size,)), keras.Input((), name="labels", dtype="int64")
-    of_the_class = layers.Embedding(num_classes, _EMBEDDING_SIZE, dtype=keras.config.floatx())(labels)
-    images = inner_generator(layers.Concatenate(dtype=keras.config.floatx())([latents, of_the_class]))
+    of_the_class = layers.Embedding(num_classes, _EMBEDDING_SIZE, dtype=floatx())(labels)
+    images = inner_generator(layers.Concatenate(dtype=floatx())([latents, of_the_class]))
     generator = keras.Model([latents, labels], images, name="generator")
 
     inner_discriminator = experiment.build_discriminator()
@@ -47,9 +48,9 @@ def build_networks(
             "num_classes", num_classes, f"does not go with {experiment.name}", "leave it out"
         )
     labels = keras.Input((), name="labels", dtype="int64")
-    of_the_class = layers.Embedding(num_classes, last.input.shape[-1], dtype=keras.config.floatx())(labels)
-    product = layers.Dot(1, dtype=keras.config.floatx())([last.input, of_the_class])
-    logits = layers.Add(dtype=keras.config.floatx())([inner_discriminator.outputs[0], product])
+    of_the_class = layers.Embedding(num_classes, last.input.shape[-1], dtype=floatx())(labels)
+    product = layers.Dot(1, dtype=floatx())([last.input, of_the_class])
+    logits = layers.Add(dtype=floatx())([inner_discriminator.outputs[0], product])
     inputs = [inner_discriminator.inputs[0], labels]
     discriminator = keras.Model(inputs, logits, name="discriminator")
     return generator, discriminator, inner_generator, inner_discriminator

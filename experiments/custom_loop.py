@@ -11,18 +11,14 @@ import gan_core
 from experiments import example
 
 
-def _draw(shape: Sequence[int]) -> tf.Tensor:
-    return tf.random.stateless_normal(shape, [0, shape[-1]], dtype=keras.config.floatx())
-
-
 class Generator(tf.Module):
     """Latents [B, 64] -> images [B, 32, 32, 3] in [-1, 1]."""
 
     def __init__(self):
         super().__init__(name="generator")
         shapes = ([64, 8 * 8 * 64], [3, 3, 64, 4 * 32], [3, 3, 32, 4 * 3])
-        draws = [_draw(shape) for shape in shapes]
-        self.kernels = [tf.Variable(0.05 * draw) for draw in draws]
+        draws = [keras.random.normal(shape, stddev=0.05, seed=shape[-1]) for shape in shapes]
+        self.kernels = [tf.Variable(draw) for draw in draws]
 
     def __call__(self, latents: tf.Tensor) -> tf.Tensor:
         """One pass: dense, then twice a convolution whose channels become pixels."""

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import keras
 import tensorflow as tf
+from keras.config import floatx
 from keras.layers import Activation, Conv2D, Conv2DTranspose, LeakyReLU
 
 import gan_core
@@ -36,8 +37,7 @@ class CycleGame(gan_core.Game):
     def generator_terms(self, outputs: dict[str, SimpleNamespace]) -> gan_core.Terms:
         """Both generators' least squares: `bright`, and `bright_cycle`."""
         cycles = {f"{name}_cycle": side.cycle for name, side in outputs.items()}
-        losses = {name: self.loss.generator(side) for name, side in outputs.items()}
-        return cycles | {name: loss["adversarial"] for name, loss in losses.items()}
+        return cycles | {name: self.loss.generator(outputs[name])["adversarial"] for name in OTHER}
 
     def observations(self, outputs: dict[str, SimpleNamespace]) -> gan_core.Terms:
         """Nothing besides."""
@@ -47,14 +47,14 @@ class CycleGame(gan_core.Game):
 def build_translator() -> keras.Model:
     """Images -> images, [B, 32, 32, 3] in [-1, 1]."""
     inner = [Conv2D(64, 4, 2, "same"), LeakyReLU(0.2), Conv2DTranspose(32, 4, 2, "same")]
-    ends = [LeakyReLU(0.2), Conv2D(3, 3, padding="same"), Activation("tanh", dtype=keras.config.floatx())]
+    ends = [LeakyReLU(0.2), Conv2D(3, 3, padding="same"), Activation("tanh", dtype=floatx())]
     return keras.Sequential([keras.Input((32, 32, 3)), *inner, *ends])
 
 
 def build_judge() -> keras.Model:
     """Images [B, 32, 32, 3] -> logits of patches, [B, 6, 6, 1]."""
     inner = [Conv2D(32, 4, 2, "same"), LeakyReLU(0.2), Conv2D(64, 4, 2, "same"), LeakyReLU(0.2)]
-    return keras.Sequential([keras.Input((32, 32, 3)), *inner, Conv2D(1, 3, dtype=keras.config.floatx())])
+    return keras.Sequential([keras.Input((32, 32, 3)), *inner, Conv2D(1, 3, dtype=floatx())])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
