@@ -1,8 +1,8 @@
-"""Trains several kinds of tiny GANs on a number of replicas, in a process of its own.
+"""Trains one kind of tiny GAN on a number of replicas, in a process of its own.
 
 A process may make one MirroredStrategy only.
 
-    python replicas_program.py REPLICAS OUTPUT KIND...
+    python replicas_program.py REPLICAS OUTPUT KIND
 """
 
 import sys
@@ -47,31 +47,26 @@ def build(strategy, kind):
     return gan
 
 
-def main(num_replicas, output, *kinds):
+def main(num_replicas, output, kind):
     gan_core.run.make_virtual_devices(num_replicas)
     strategy = gan_core.make_strategy("auto")
     assert strategy.num_replicas_in_sync == num_replicas
-    results = {}
-    for kind in kinds:
-        gan = build(strategy, kind)
-        losses = []
-        gan_core.train(
-            gan,
-            tiny_gan.batches(gan, strategy),
-            total_steps=20,
-            schedule=gan_core.alternating(2),
-            hooks=[lambda step, values, to=losses: to.append(values["discriminator/loss"].numpy())],
-        )
-        networks = {"generator": gan.generator, "discriminator": gan.discriminator}
-        for name, network in networks.items():
-            for number, variable in enumerate(network.variables):
-                copies = strategy.experimental_local_results(variable.value)
-                results[f"{kind}/{name}/{number}"] = np.stack(
-                    [tf.convert_to_tensor(c) for c in copies]
-                )
-        for number, average in enumerate(gan.generator_average.values):
-            results[f"{kind}/average/{number}"] = average.numpy()[None]
-        results[f"{kind}/metrics/loss"] = np.array(losses)[None]
+    gan = build(strategy, kind)
+    losses = []
+    gan_core.train(
+        gan,
+        tiny_gan.batches(gan, strategy),
+        total_steps=20,
+        schedule=gan_core.alternating(2),
+        hooks=[lambda step, metrics: losses.append(metrics["discriminator/loss"].numpy())],
+    )
+    results = {"metrics/loss": np.array(losses)[None]}
+    for name, network in (("generator", gan.generator), ("discriminator", gan.discriminator)):
+        for number, variable in enumerate(network.variables):
+            copies = strategy.experimental_local_results(variable.value)
+            results[f"{name}/{number}"] = np.stack([tf.convert_to_tensor(c) for c in copies])
+    for number, average in enumerate(gan.generator_average.values):
+        results[f"average/{number}"] = average.numpy()[None]
     np.savez(output, **results)
 
 

@@ -68,7 +68,7 @@ def two_workers(tmp_path_factory):
 LONG = ["--total_steps=150", "--log_every_steps=5", "--sample_every_steps=50"]
 
 
-def test_two_workers_equal_two_devices_equal_one(two_workers, tmp_path):
+def test_two_workers_equal_two_devices_equal_one(tmp_path):
     few = ["--total_steps=20", "--checkpoint_every_steps=20"]
     run(*few, "--workers=2", "--strategy=auto", f"--workdir={tmp_path}/workers")
     run(*few, "--virtual_devices=2", "--strategy=mirrored", f"--workdir={tmp_path}/devices")
@@ -113,6 +113,7 @@ def test_every_kind_of_layer_and_update_on_two_workers_as_on_two_devices(tmp_pat
         assert one == pytest.approx(other, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_noticed_and_all_go_on_exactly(two_workers, tmp_path):
     arguments = [*LONG, f"--workdir={tmp_path}"]
     workers = start_workers(*arguments)
