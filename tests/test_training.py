@@ -420,7 +420,7 @@ def test_killed_five_times_it_ends_as_if_it_never_was(tmp_path):
 
 
 def test_with_deterministic_kernels_alone_it_trains_and_goes_on_bit_for_bit(tmp_path):
-    """Killed while a checkpoint is written and between steps; TensorFlow's clock is refused."""
+    """Killed on its way; TensorFlow's clock is refused there."""
     extra = ("--global_batch_size=4", "--deterministic", *FEATURES)
     plan = crash_test.Plan("fashion_mnist_dcgan", extra, total_steps=40, kills=1)
     crash_test.run_in_peace(plan, tmp_path / "in_peace")
