@@ -151,7 +151,8 @@ def test_each_module_has_its_tests():
     }
     # Exercised where they are used: the types everywhere, schedules by the loop, curves by hooks,
     # the files of checkpoints by the checkpoints, the game and updates
-    # on replicas by the step, a run's parts by the run.
+    # on replicas by the step, a run's parts by the run, the
+    # record of evaluations by the evaluator.
     without = {
         "__init__",
         "choices",
@@ -160,7 +161,9 @@ def test_each_module_has_its_tests():
         "on_replicas",
         "run.checkpoint_files",
         "run.checkpoint_schema",
+        "run.evaluation_record",
         "run.folders",
+        "run.identity",
         "run.outcome",
         "run.outputs",
         "run.plan",

@@ -82,6 +82,10 @@ class Judge:
       settings: How samples are judged.
       cache_dir: Where the features of real images are kept.
 
+    Attributes:
+      settings: How samples are judged.
+      protocol: The same, and all else that a value depends on.
+
     Raises:
       ArgumentError: If there are fewer real images than the settings ask for, or the sets differ
         in shape.
@@ -96,7 +100,7 @@ class Judge:
         settings: JudgeSettings | None = None,
         cache_dir: Path,
     ):
-        self._settings = settings = settings or JudgeSettings()
+        self.settings = settings = settings or JudgeSettings()
         if test is not None and test.image_shape != train.image_shape:
             raise ArgumentError(
                 "test",
@@ -126,6 +130,10 @@ class Judge:
         self._other_source = train if test is None else test
         check_neighbours(settings.k, self._num_real)
         self.protocol = self._protocol()
+
+    def prepare(self) -> None:
+        """Computes what does not depend on the samples; `score` would do it the first time."""
+        _ = self._radii, self._statistics, self._of_reals
 
     def score(self, samples: np.ndarray) -> dict[str, float]:
         """Judges samples.
@@ -163,7 +171,7 @@ class Judge:
         return np.stack([samples, images], axis=1).reshape(-1, *samples.shape[1:])
 
     def _check(self, samples: np.ndarray) -> None:
-        wanted = (self._settings.num_samples, *self._train.image_shape)
+        wanted = (self.settings.num_samples, *self._train.image_shape)
         if samples.shape != wanted:
             raise ArgumentError(
                 "samples",
@@ -173,7 +181,7 @@ class Judge:
             )
 
     def _protocol(self) -> Protocol:
-        settings, others = self._settings, len(self._others)
+        settings, others = self.settings, len(self._others)
         smallest = min(filter(None, (settings.num_samples, self._num_real, others)))
         return Protocol(
             extractor=self._extractor.name,
@@ -214,7 +222,7 @@ class Judge:
 
     @computed_once
     def _radii(self) -> np.ndarray:
-        return neighbour_distances(self._real.features, self._settings.k)
+        return neighbour_distances(self._real.features, self.settings.k)
 
     @computed_once
     def _other(self) -> Description:
@@ -223,7 +231,7 @@ class Judge:
     @computed_once
     def _of_reals(self) -> dict[str, float]:
         """What other real images get in the samples' place."""
-        if len(self._others) <= self._settings.k:
+        if len(self._others) <= self.settings.k:
             return {}
         values = self._compared(self._other)
         if self._has_test:

@@ -3,7 +3,7 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from gan_core.choices import ON_NAN, STRATEGIES
+    from gan_core.choices import ON_COLLAPSE, ON_NAN, STRATEGIES
     from gan_core.durable_files import write_durably
     from gan_core.run.checkpoint_files import (
         Facts,
@@ -14,6 +14,7 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.run.checkpoints import Checkpoints
     from gan_core.run.curves import curves_png, read_metrics
+    from gan_core.run.evaluator import Evaluation
     from gan_core.run.folders import check_writable, make_folder, nearest_existing
     from gan_core.run.hooks import (
         CurvesPicture,
@@ -23,15 +24,17 @@ with epy.lazy_api_imports(globals()):
         MetricsWindow,
         SampleGrid,
     )
+    from gan_core.run.identity import Identity
     from gan_core.run.loop import NotFiniteError, make_step_loop
     from gan_core.run.outcome import Ending, Outcome
     from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
     from gan_core.run.plan import Plan
     from gan_core.run.process_memory import peak_resident_gib, resident_gib
-    from gan_core.run.run import Identity, Run
+    from gan_core.run.run import Run
     from gan_core.run.run_lock import RunLock
     from gan_core.run.samples import (
         MakePicture,
+        draw_samples,
         samples_by_class,
         samples_of,
     )
@@ -54,11 +57,13 @@ with epy.lazy_api_imports(globals()):
     )
 
 __all__ = [
+    "ON_COLLAPSE",
     "ON_NAN",
     "STRATEGIES",
     "Checkpoints",
     "CurvesPicture",
     "Ending",
+    "Evaluation",
     "Every",
     "Facts",
     "Hook",
@@ -82,6 +87,7 @@ __all__ = [
     "check_writable",
     "curves_png",
     "describe_strategy",
+    "draw_samples",
     "duration",
     "gif_bytes",
     "grid",

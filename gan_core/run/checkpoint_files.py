@@ -74,9 +74,13 @@ def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
 
 
 def best_of(paths: Iterable[Path]) -> Path | None:
-    """The checkpoint with the lowest score; None where none has one."""
-    scores = [(score, path) for path in paths if (score := score_of(path)) is not None]
-    return min(scores)[1] if scores else None
+    """The checkpoint with the lowest score; None where none has one.
+
+    Scores under another protocol than the newest are not compared with it.
+    """
+    scores = [(*score, path) for path in sorted(paths) if (score := score_of(path))]
+    comparable = [score for score in scores if score[1] == scores[-1][1]]
+    return min(comparable, key=lambda score: score[0])[-1] if scores else None
 
 
 def find_damage(path: Path) -> str | None:
@@ -127,13 +131,14 @@ def write_manifest(folder: Path) -> None:
     path.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def score_of(path: Path) -> float | None:
-    """How good a checkpoint is, as it was saved with it; None where that is not known."""
+def score_of(path: Path) -> tuple[float, str] | None:
+    """How good a checkpoint is and by which protocol; None where that is not known."""
     try:
-        score: float | None = read_facts(path).get("score")
+        facts = read_facts(path)
     except (OSError, ValueError):
         return None
-    return score
+    score = facts.get("score")
+    return None if score is None else (score, facts.get("protocol", ""))
 
 
 def read_facts(path: Path) -> Facts:

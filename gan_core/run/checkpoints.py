@@ -64,7 +64,7 @@ class Checkpoints:
         self._error: OSError | None = None
         self._in_doubt = False
 
-    def save(self, facts: Facts, score: float | None = None) -> None:
+    def save(self, facts: Facts, score: float | None = None, protocol: str = "") -> None:
         """Saves the present state, and drops what is neither among the newest nor the best.
 
         A step that has a checkpoint already is not saved again. It is safe on the disk once
@@ -73,6 +73,7 @@ class Checkpoints:
         Args:
           facts: What to keep beside the variables.
           score: How good the present state is, lower is better; the lowest is kept.
+          protocol: How that was measured; only scores under the newest one are compared.
 
         Raises:
           ArgumentError: If there were updates, but no step was counted.
@@ -86,7 +87,8 @@ class Checkpoints:
                 self.wait()
             except OSError:
                 self._in_doubt = True
-            self._save(facts | {"score": score})
+            measured = {"score": score} | ({"protocol": protocol} if protocol else {})
+            self._save(facts | measured)
             if self._in_doubt:
                 # After a failure nothing is left to the background until one has succeeded.
                 self.wait()
@@ -110,6 +112,18 @@ class Checkpoints:
     def paths(self) -> list[Path]:
         """The checkpoints' folders, oldest first."""
         return step_paths(self._folder)
+
+    def best_path(self) -> Path | None:
+        """The folder of the best; None where none was saved with a score."""
+        return best_of(self.paths())
+
+    def drop_later_than_best(self) -> None:
+        """Removes those after the best, the newest first: what is left is always a run's past."""
+        best = self.best_path()
+        for path in reversed(self.paths()):
+            if path == best:
+                break
+            shutil.rmtree(path)
 
     def restore_latest(
         self,

@@ -5,7 +5,12 @@ from __future__ import annotations
 import gc
 import io
 import json
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LOSS_CURVES = {
     "d_loss_real": "discriminator/real",
@@ -19,6 +24,10 @@ PROBABILITY_CURVES = {
 }
 
 
+_DISTANCE = re.compile(r"evaluation/(frechet_distance|fid)(_of_reals)?@(.*)")
+"""Names of what an evaluation measured, or would measure of real images, and how."""
+
+
 def read_metrics(path: Path) -> list[dict[str, float]]:
     """The lines of a `metrics.jsonl`; a last line cut off by a crash is passed over."""
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
@@ -26,7 +35,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def curves_png(metrics: list[dict[str, float]], title: str) -> bytes:
-    """Losses above, D(real) and D(fake) below, over steps, as PNG bytes.
+    """Losses above, D(real) and D(fake) below, then distances, over steps, as PNG bytes.
 
     Args:
       metrics: Lines as `read_metrics` gives them; curves without values are left out.
@@ -48,8 +57,10 @@ def _draw(metrics: list[dict[str, float]], title: str) -> bytes:
     # Matplotlib is slow to import, and not needed before the first curves.
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 7), layout="constrained")
-    axes = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    is_judged = any("evaluation/step" in line for line in metrics)
+    heights = (3, 2, 2) if is_judged else (3, 2)
+    figure = Figure(figsize=(9, 9.5 if is_judged else 7), layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     figure.suptitle(title)
     panels = ((axes[0], LOSS_CURVES, "loss"), (axes[1], PROBABILITY_CURVES, "probability of real"))
     for panel, curves, label in panels:
@@ -62,7 +73,28 @@ def _draw(metrics: list[dict[str, float]], title: str) -> bytes:
         if panel.lines:
             panel.legend(loc="upper right")
     axes[1].set_ylim(0, 1)
-    axes[1].set_xlabel("step")
+    if is_judged:
+        _draw_distances(axes[2], metrics)
+    axes[-1].set_xlabel("step")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
+
+
+def _draw_distances(panel: Axes, metrics: list[dict[str, float]]) -> None:
+    """Distances on a logarithmic scale; that of real images to real ones is a dashed line."""
+    judged = [line for line in metrics if "evaluation/step" in line]
+    names = {name: match for line in judged for name in line if (match := _DISTANCE.match(name))}
+    for name, match in names.items():
+        points = [(line["evaluation/step"], line[name]) for line in judged if name in line]
+        label = f"{match[1].replace('_', ' ').replace('frechet', 'Fréchet')}, {match[3]}"
+        if match[2]:
+            panel.axhline(points[-1][1], linestyle="--", color="grey", label="real images")
+        else:
+            panel.plot(*zip(*points, strict=True), marker=".", linewidth=1, label=label)
+    best = judged[-1]
+    panel.plot(best["evaluation/best_step"], best["evaluation/best"], "o", fillstyle="none")
+    panel.set_yscale("log")
+    panel.set_ylabel("distance to real images")
+    panel.grid(alpha=0.3)
+    panel.legend(loc="upper right")

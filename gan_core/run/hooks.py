@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -126,19 +126,33 @@ class MetricsWindow:
         self._started = clock()
         self._pause_before = checkpoints.pause_seconds if checkpoints else 0.0
         self._sums: Metrics = {}
+        self._notes: dict[str, float] = {}
         self._waited: tf.Tensor | float | None = None
         self._rate_start: tuple[float, int, int] | None = None
 
     def record(self) -> WindowRecord:
         """What was collected since the last line: exact, and without the waiting."""
         sums = {name: float(total) for name, total in self._sums.items()}
-        return WindowRecord(self._window_start_step, self._clock() - self._started, sums)
+        return WindowRecord(self._window_start_step, self.seconds, sums, dict(self._notes))
+
+    @property
+    def seconds(self) -> float:
+        """Of training in the whole run so far."""
+        return self._clock() - self._started
 
     def restore(self, record: WindowRecord) -> None:
         """Goes on from a `record` that was saved at the present step."""
         self._window_start_step = record.start_step
         self._started = self._clock() - record.seconds
         self._sums = {name: tf.constant(total) for name, total in record.sums.items()}
+        self._notes = dict(record.notes)
+
+    def note(self, values: Mapping[str, float], pause_seconds: float = 0.0) -> None:
+        """Adds values to the next line; the rates leave out `pause_seconds` from here back."""
+        self._notes |= values
+        if self._rate_start:
+            start, step, images_seen = self._rate_start
+            self._rate_start = (start + pause_seconds, step, images_seen)
 
     def add(self, step: int, metrics: Metrics) -> None:
         """Adds a call's metrics, on the device: nothing waits for the call to finish."""
@@ -173,9 +187,10 @@ class MetricsWindow:
             self._pause_before = self._checkpoints.pause_seconds
         timing["memory_gib"] = resident_gib()
         self._window_start_step = step
+        notes, self._notes = self._notes, {}
         self._sums = {}
         self._start_rate()
-        self._writer.write_scalars(step, timing | means)
+        self._writer.write_scalars(step, timing | means | notes)
 
     def _start_rate(self) -> None:
         images_seen = int(self._gan.images_seen.numpy())

@@ -11,6 +11,8 @@ class Ending(enum.Enum):
 
     DONE = "done"
     STOPPED = "stopped by a signal, and saved"
+    NO_IMPROVEMENT = "samples have not become better for as long as asked for"
+    COLLAPSED = "samples have become much worse than the best"
     NOT_FINITE = "a loss or a gradient was NaN or infinite"
     CANNOT_WRITE = "the folder could no longer be written to"
     WORKER_GONE = "another worker of the run is gone"
@@ -32,5 +34,5 @@ class Outcome:
 
     @property
     def is_failure(self) -> bool:
-        """Whether something went wrong: neither the last step nor a signal ended it."""
-        return self.ending not in (Ending.DONE, Ending.STOPPED)
+        """Whether something went wrong: it did not end as it was asked to."""
+        return self.ending not in (Ending.DONE, Ending.STOPPED, Ending.NO_IMPROVEMENT)

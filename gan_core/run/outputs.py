@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -101,6 +102,8 @@ class RunOutputs:
             dataclasses.replace(due, hook=KeepTrying(name, due.hook))
             for name, due in self._due.items()
         ]
+        if record.evaluation.best is not None:
+            self._status.show_best(record.evaluation.best, record.evaluation.best_step)
         if is_new:
             self._writer.write_settings({**record.settings, "data": data.facts})
             draw_samples(0, {})
@@ -121,6 +124,16 @@ class RunOutputs:
         self._status.advance(step)
         for hook in self._hooks:
             hook(step, metrics)
+
+    @property
+    def seconds(self) -> float:
+        """Of training in the whole run so far."""
+        return self._window.seconds
+
+    def note_evaluation(self, values: Mapping[str, float]) -> None:
+        """Writes what an evaluation said into the next line, and the best beside the bar."""
+        self._window.note(values, values["evaluation/seconds"])
+        self._status.show_best(values["evaluation/best"], int(values["evaluation/best_step"]))
 
     def write_last(self, step: int) -> None:
         """Writes what is due at the last step, off the intervals too, and the film."""

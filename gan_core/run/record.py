@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gan_core.run.checkpoint_files import Facts
+from gan_core.run.evaluation_record import EvaluationRecord
 
-_OTHER_FACTS = {"step", "score", "settings", "outputs"}
+_OTHER_FACTS = {"step", "score", "protocol", "settings", "outputs"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,11 +20,13 @@ class WindowRecord:
       start_step: The step of that line.
       seconds: Of training in the whole run so far.
       sums: Sums over the steps since, by metric.
+      notes: What is said besides in the next line, by name.
     """
 
     start_step: int = 0
     seconds: float = 0.0
     sums: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    notes: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +38,23 @@ class RunRecord:
       settings: What it was started with.
       window: What was collected since its last line of metrics.
       last_picture: The step of its newest grid of samples.
+      evaluation: How good its samples have been so far.
     """
 
     identity: Mapping[str, Any]
     settings: Mapping[str, Any]
     window: WindowRecord = WindowRecord()
     last_picture: int = 0
+    evaluation: EvaluationRecord = dataclasses.field(default_factory=EvaluationRecord)
 
     def facts(self) -> Facts:
         """As a checkpoint keeps it."""
         window = dataclasses.asdict(self.window)
-        outputs = {"metrics_window": window, "last_picture": self.last_picture}
+        outputs = {
+            "metrics_window": window,
+            "last_picture": self.last_picture,
+            "evaluation": dataclasses.asdict(self.evaluation),
+        }
         return {**self.identity, "settings": dict(self.settings), "outputs": outputs}
 
     @classmethod
@@ -58,4 +67,5 @@ class RunRecord:
         identity = {name: value for name, value in facts.items() if name not in _OTHER_FACTS}
         outputs = facts["outputs"]
         window = WindowRecord(**outputs["metrics_window"])
-        return cls(identity, facts["settings"], window, outputs["last_picture"])
+        evaluation = EvaluationRecord(**outputs.get("evaluation", {}))
+        return cls(identity, facts["settings"], window, outputs["last_picture"], evaluation)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from gan_core.data.source import ImageSource
-from gan_core.errors import ArgumentError
+from gan_core.errors import check_divides
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.checkpoints import Checkpoints
+from gan_core.run.evaluator import Evaluation, Evaluator, Verdict
 from gan_core.run.folders import make_folder
 from gan_core.run.hooks import Every, Hook, KeepTrying
+from gan_core.run.identity import Identity, check_workers_agree
 from gan_core.run.loop import NotFiniteError, train
 from gan_core.run.outcome import Ending, Outcome
 from gan_core.run.outputs import RunOutputs
@@ -43,24 +44,6 @@ _PEER_LOST = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """What makes a run the one that it is, kept in its checkpoints.
-
-    Attributes:
-      facts: What another start must have alike, by name, as JSON.
-      settings: What the run was started with, as JSON.
-      workers_agree_on: What must be alike on all workers; the settings when None.
-      check: Called with a checkpoint's facts; refuses them by raising, or returns lines on what is
-        allowed to differ. When None, facts and settings must be equal.
-    """
-
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    workers_agree_on: object = None
-    check: Callable[[Mapping[str, Any], Facts], Sequence[str]] | None = None
-
-
 class Run:
     """A gan, its data and a folder: trained to the last step, and never losing what is done.
 
@@ -76,6 +59,7 @@ class Run:
       plan: How far, and what is written when.
       title: What is trained, for people.
       schedule: Which updates make one step; `simultaneous()` when None.
+      evaluation: When samples are judged, and what follows; never when None.
       hooks: Called after each call of steps, on all workers.
       image_shape: (H, W, C) to which an image source's larger images are cropped.
       flip: Whether every other image of a source, at random, is mirrored.
@@ -98,6 +82,7 @@ class Run:
         *,
         title: str = "gan",
         schedule: Schedule | None = None,
+        evaluation: Evaluation | None = None,
         hooks: Sequence[Hook] = (),
         image_shape: tuple[int, int, int] | None = None,
         flip: bool = False,
@@ -118,6 +103,11 @@ class Run:
         self._plan = plan
         self._title = title
         self._schedule = schedule
+        self._evaluation = evaluation
+        if evaluation:
+            check_divides(
+                "steps_per_call", plan.steps_per_call, "every_steps", evaluation.every_steps
+            )
         self._hooks = hooks
         self._make_picture = make_picture
         self._on_restore = on_restore
@@ -129,6 +119,7 @@ class Run:
         self._record = self._new
         self._is_new = True
         self._outputs: RunOutputs  # of the chief, while it trains
+        self._evaluator: Evaluator | None = None  # the same
         self._rollbacks = 0
         self._step_at_start: int | None = None
 
@@ -190,65 +181,34 @@ class Run:
         if facts is not None:
             before = RunRecord.from_facts(facts)
             self._record = dataclasses.replace(
-                self._new, window=before.window, last_picture=before.last_picture
+                self._new,
+                window=before.window,
+                last_picture=before.last_picture,
+                evaluation=before.evaluation,
             )
         self._on_restore()
         step = int(self._gan.step.numpy())
-        self._check_workers_agree(step)
+        agree_on = self._identity.workers_agree_on or self._identity.settings
+        check_workers_agree(self._gan.strategy, step, (self._new.identity, agree_on), self._workdir)
         self.say(f"from step {step:,} to {self._plan.total_steps:,}, workdir {self._workdir}")
 
     def _check(self, facts: Facts) -> None:
-        """Raises `ArgumentError` with a list of what differs from the run in the workdir."""
-        expected = self._new.identity
-        if self._identity.check:
-            for change in self._identity.check(expected, facts):
-                self.say(f"changed: {change}")
-            return
-        now = {**expected, **self._new.settings}
-        before = {**facts, **facts["settings"]}
-        changes = [
-            f"{name}: was {before.get(name)}, now {value}"
-            for name, value in now.items()
-            if before.get(name) != value
-        ]
-        if changes:
-            raise ArgumentError(
-                "workdir",
-                self._workdir,
-                f"holds another run ({'; '.join(changes)})",
-                "go on with what that run was started with, or choose an empty folder",
-            )
-
-    def _check_workers_agree(self, step: int) -> None:
-        """Raises `ArgumentError` where workers have other settings, data or checkpoints."""
-        agree_on = self._identity.workers_agree_on or self._identity.settings
-        run = zlib.crc32(repr((self._new.identity, agree_on)).encode())
-        (total, runs), num_workers = sum_over_workers(self._gan.strategy, [step, run])
-        if runs != run * num_workers:
-            raise ArgumentError(
-                "settings",
-                "those of this worker",
-                "must be those of all workers, and so must the data",
-                "give all the same flags and the same images",
-            )
-        if total != step * num_workers:
-            raise ArgumentError(
-                "workdir",
-                self._workdir,
-                f"must be one folder that all workers share, but this one finds step {step} there "
-                "and another one another",
-                "put it on a shared file system",
-            )
+        for change in self._identity.changes(self._new, facts, self._workdir):
+            self.say(f"changed: {change}")
 
     def _train_to_an_end(self, signals: StopSignals) -> Outcome:
         step, total_steps = int(self._gan.step.numpy()), self._plan.total_steps
         if not self._is_new and step >= total_steps:
             words = f"nothing to do: step {step:,} is reached; to go on give a larger total_steps"
             return Outcome(Ending.DONE, step, words)
+        if self._evaluation and self._evaluation.has_stalled(self._record.evaluation):
+            return self._no_improvement(step)
         try:
             while True:
                 try:
                     return self._train_from_here(signals)
+                except _Collapsed:
+                    self._go_back_to_best()
                 except NotFiniteError as error:
                     # All workers are here: the metrics are sums over all of them.
                     outcome = self._roll_back(error)
@@ -285,7 +245,7 @@ class Run:
             )
             if outcomes:
                 return outcomes[0]
-            self._finish()
+            self._finish(self._plan.total_steps)
         total_steps, workdir = self._plan.total_steps, self._workdir
         where = f"{workdir}/samples and {workdir}/curves.png"
         return Outcome(Ending.DONE, total_steps, f"done: step {total_steps:,}; look at {where}")
@@ -303,6 +263,10 @@ class Run:
             self._checkpoints,
             self._make_picture,
         )
+        if self._evaluation:
+            self._evaluator = Evaluator(
+                self._gan, self._evaluation, self._record.evaluation, self.say
+            )
         keep_trying = KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
         self._save_if_due = Every(self._plan.checkpoint_every_steps, keep_trying)
         if self._plan.on_nan == "rollback" and self._is_new:
@@ -313,22 +277,44 @@ class Run:
         """Writes what is due; the outcome where all workers are to end here."""
         self._say_first_step(step)
         cannot_write: OSError | None = None
+        verdict = Verdict.GO_ON
         if self.is_chief:
-            self._outputs.after_call(step, metrics)
             try:
-                self._save_if_due(step, metrics)
+                verdict = self._evaluate_and_save(step, metrics)
             except OSError as error:
                 cannot_write = error
-        reasons = [signals.received is not None, cannot_write is not None]
-        (asked, full), _ = sum_over_workers(self._gan.strategy, [int(r) for r in reasons])
+        answers = [signals.received is not None, cannot_write is not None, verdict]
+        (asked, full, agreed), _ = sum_over_workers(self._gan.strategy, [int(a) for a in answers])
         if full:
             return self._cannot_write(cannot_write or OSError("the chief reports it"))
-        if not asked or step >= self._plan.total_steps:
+        if agreed == Verdict.ROLL_BACK:
+            raise _Collapsed
+        if agreed == Verdict.COLLAPSED:
+            return self._collapsed(step)
+        if step >= self._plan.total_steps:
+            return None
+        if agreed == Verdict.NO_IMPROVEMENT:
+            self._finish(step)
+            return self._no_improvement(step)
+        if not asked:
             return None
         if self.is_chief:
             self._save_stopped(step)
         words = f"saved at step {step:,}; run the same command to go on"
         return Outcome(Ending.STOPPED, step, words)
+
+    def _evaluate_and_save(self, step: int, metrics: Metrics) -> Verdict:
+        """On the chief: judges where that is due, logs, and saves what is due, or the best."""
+        evaluator, verdict, save = self._evaluator, Verdict.GO_ON, None
+        if evaluator and evaluator.is_due(step, self._outputs.seconds):
+            self._outputs.note_evaluation(evaluator.evaluate(step))
+            has_left = self._next_rollback() <= self._plan.maximum_rollbacks
+            verdict = evaluator.verdict(has_left and self._checkpoints.best_path() is not None)
+            if evaluator.record.best_step == step:
+                save = self._save_if_due.hook
+        self._outputs.after_call(step, metrics)
+        (save or self._save_if_due)(step, metrics)
+        return verdict
 
     def _say_first_step(self, step: int) -> None:
         if self._step_at_start is None:
@@ -338,7 +324,7 @@ class Run:
             startup_clock.lap("compiling and the first call")
             self.say(startup_clock.describe(num_steps))
 
-    def _finish(self) -> None:
+    def _finish(self, step: int) -> None:
         """Leaves the last files, and a checkpoint of the last step."""
         if not self.is_chief:
             return
@@ -346,14 +332,26 @@ class Run:
         # As it is before the last lines where those are off their grid: a run that goes on from
         # here writes the lines that it would have written without the end. Saved after them: with
         # the last checkpoint everything is there.
-        facts = self._outputs.record().facts()
-        self._outputs.write_last(self._plan.total_steps)
-        self._checkpoints.save(facts)
+        record = self._record_now()
+        self._outputs.write_last(step)
+        self._save_record(record)
         self._checkpoints.wait()
 
     def _save(self, step: int = 0, metrics: Metrics | None = None) -> None:
         del step, metrics
-        self._checkpoints.save(self._outputs.record().facts())
+        self._save_record(self._record_now())
+
+    def _record_now(self) -> RunRecord:
+        record = self._outputs.record()
+        if self._evaluator is None:
+            return record
+        return dataclasses.replace(record, evaluation=self._evaluator.record)
+
+    def _save_record(self, record: RunRecord) -> None:
+        judged = record.evaluation
+        is_of_now = self._evaluator is not None and judged.last_step == int(self._gan.step.numpy())
+        score = (judged.last, judged.protocol) if is_of_now else ()
+        self._checkpoints.save(record.facts(), *score)
 
     def _save_stopped(self, step: int) -> None:
         """Leaves the files that an end leaves; the checkpoint first: time may be short."""
@@ -373,26 +371,60 @@ class Run:
                 self._checkpoints.wait()
             except OSError as cannot:
                 self.say(f"the last checkpoint could not be written ({cannot})")
-        self._rollbacks = max(self._rollbacks, int(self._gan.rollbacks.numpy())) + 1
+        self._rollbacks = self._next_rollback()
         plan = self._plan
         if plan.on_nan != "rollback" or self._rollbacks > plan.maximum_rollbacks:
             remedy = "try lower learning rates"
             if plan.on_nan == "stop":
                 remedy += ", or on_nan=rollback"
             return Outcome(Ending.NOT_FINITE, error.step, f"{error}; {remedy}")
+        self._go_back()
+        return None
+
+    def _go_back_to_best(self) -> None:
+        """From a collapse: what came after the best checkpoint is dropped."""
+        if self.is_chief:
+            self._checkpoints.wait()
+            self._checkpoints.drop_later_than_best()
+        self._rollbacks = self._next_rollback()
+        self._go_back()
+
+    def _next_rollback(self) -> int:
+        return max(self._rollbacks, int(self._gan.rollbacks.numpy())) + 1
+
+    def _go_back(self) -> None:
         self._restore(read_only=not self.is_chief)
         self._gan.rollbacks.assign(self._rollbacks)
         self.say(
-            f"rollback {self._rollbacks} of {plan.maximum_rollbacks}: goes on from "
+            f"rollback {self._rollbacks} of {self._plan.maximum_rollbacks}: goes on from "
             f"step {int(self._gan.step.numpy()):,} with other random numbers"
         )
-        return None
+
+    def _collapsed(self, step: int) -> Outcome:
+        if self._evaluator is None:  # not the chief
+            return Outcome(Ending.COLLAPSED, step, "the samples have collapsed")
+        self._save_stopped(step)
+        words = f"{self._evaluator.collapse_words()}; the best checkpoint is kept"
+        return Outcome(Ending.COLLAPSED, step, f"{words}; try lower learning rates, or R1")
+
+    def _no_improvement(self, step: int) -> Outcome:
+        assert self._evaluation
+        record = self._evaluator.record if self._evaluator else self._record.evaluation
+        words = (
+            f"done: step {step:,}, no better in {record.since_best} evaluations; the best "
+            f"checkpoint is of step {record.best_step:,}"
+        )
+        return Outcome(Ending.NO_IMPROVEMENT, step, words)
 
     def _cannot_write(self, error: OSError) -> Outcome:
         paths = self._checkpoints.paths()
         newest = f"the newest checkpoint is {paths[-1]}" if paths else "there is no checkpoint yet"
         words = f"cannot write ({error}); {newest}; make room and run the same command to go on"
         return Outcome(Ending.CANNOT_WRITE, int(self._gan.step.numpy()), words)
+
+
+class _Collapsed(Exception):  # noqa: N818 (no error: the run goes back and on)
+    """The samples are much worse than the best, and the run is to go back to it."""
 
 
 def _worker_gone(error: tf.errors.OpError) -> Outcome:

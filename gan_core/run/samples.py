@@ -1,8 +1,8 @@
-"""Pictures of what the generator makes of the same inputs, time after time."""
+"""What the generator makes of the same inputs, time after time: images, and pictures of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,36 @@ from gan_core.step import GanStep
 
 MakePicture = Callable[[], np.ndarray]
 """() -> uint8 [H, W, C], a picture of what the generator makes now."""
+
+_AT_ONCE = 64
+
+
+def draw_samples(
+    gan: GanStep,
+    num_images: int,
+    stream: str,
+    conditions: Callable[[int, int], Mapping[str, Any]] = lambda start, count: {},
+) -> np.ndarray:
+    """Images of latents from a stream of their own: a pure function of the weights and the seed.
+
+    Args:
+      gan: Whose generator; where there is an average of its weights, that is used.
+      num_images: How many.
+      stream: Name of the stream of random numbers.
+      conditions: (number of the first, how many) -> what the generator takes besides, by name.
+
+    Returns:
+      Uint8 [num_images, H, W, C].
+
+    Raises:
+      ArgumentError: If the gan draws no latents.
+    """
+    images = []
+    for start in range(0, num_images, _AT_ONCE):
+        latents = _latents(gan, _AT_ONCE, stream, start)[: num_images - start]
+        made = gan.sample(latents, **conditions(start, len(latents)))
+        images.append(to_uint8(made, gan.value_range))
+    return np.concatenate(images)
 
 
 def samples_of(
@@ -47,7 +77,7 @@ def samples_of_latents(gan: GanStep, num_images: int, **conditions: Any) -> Make
     Raises:
       ArgumentError: If the gan draws no latents.
     """
-    return samples_of(gan, _latents(gan, num_images), **conditions)
+    return samples_of(gan, _latents(gan, num_images, "sample_latents"), **conditions)
 
 
 def samples_by_class(
@@ -66,17 +96,18 @@ def samples_by_class(
     """
     check_positive("num_classes", num_classes)
     check_positive("num_columns", num_columns)
-    latents = tf.tile(_latents(gan, num_columns), [num_classes, 1])
+    latents = tf.tile(_latents(gan, num_columns, "sample_latents"), [num_classes, 1])
     labels = tf.repeat(tf.range(num_classes, dtype=tf.int64), num_columns)
     return samples_of(gan, latents, num_columns=num_columns, **{name: labels})
 
 
-def _latents(gan: GanStep, count: int) -> tf.Tensor:
+def _latents(gan: GanStep, count: int, stream: str, start: int = 0) -> tf.Tensor:
     if gan.latents is None:
         raise ArgumentError(
-            "make_picture",
+            "latents",
             None,
-            "must say what is shown of a gan without latents",
-            "give gan_core.run.samples_of(gan, images), say",
+            "must be drawn to make samples of them",
+            "give a run `make_picture` (gan_core.run.samples_of(gan, images), say) and its "
+            "evaluation `make_samples`",
         )
-    return gan.latents(count, stream_seed(gan.seed, "sample_latents", 0))
+    return gan.latents(count, stream_seed(gan.seed, stream, start))

@@ -74,12 +74,16 @@ class StatusWriter(Writer):
             disable=None,
             leave=False,
             dynamic_ncols=True,
-            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps",
+            bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} steps{postfix}",
         )
 
     def advance(self, step: int) -> None:
         """Moves the bar to `step`."""
         self._bar.update(step - self._bar.n)
+
+    def show_best(self, value: float, step: int) -> None:
+        """Shows the best evaluation so far beside the bar."""
+        self._bar.set_postfix_str(f"best {value:.3g} at {step:,}")
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Prints a line, below a heading where it is time for one."""
