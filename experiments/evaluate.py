@@ -19,11 +19,11 @@ import numpy as np
 from absl import app, flags
 
 import gan_core
-from experiments import exit_codes
+from experiments import exit_codes, extractors
 from experiments.quiet_startup import import_tensorflow_quietly
+from experiments.settings import EXTRACTORS
 from gan_core import ArgumentError
 
-EXTRACTORS = ("random_convolutions", "classifier", "inception", "file")
 _NUM_IN_PICTURE = 32
 
 
@@ -49,25 +49,21 @@ def _extractor(
     real: gan_core.data.ImageSource,
     test: gan_core.data.ImageSource | None,
 ) -> gan_core.evaluation.Extractor:
-    if chosen.extractor == "random_convolutions":
-        return gan_core.evaluation.random_convolutions()
-    if chosen.extractor == "classifier":
-        has_labels = test is not None and test.class_names == real.class_names != ()
-        classifier = gan_core.evaluation.trained_classifier(
-            real, test if has_labels else None, cache_dir=chosen.cache_dir, seed=chosen.seed
-        )
-        print(classifier.facts())
-        return classifier
-    if chosen.extractor == "inception":
-        return gan_core.evaluation.inception_2015(chosen.extractor_path)
     try:
         low, high = map(float, chosen.value_range)
     except ValueError as error:
         raise ArgumentError(
             "value_range", ",".join(chosen.value_range), "must be two numbers", "give -1,1, say"
         ) from error
-    return gan_core.evaluation.model_file(
-        chosen.extractor_path, value_range=(low, high), layer=chosen.layer or None
+    return extractors.choose_extractor(
+        chosen.extractor,
+        real,
+        test,
+        path=chosen.extractor_path,
+        value_range=(low, high),
+        layer=chosen.layer,
+        seed=chosen.seed,
+        cache_dir=Path(chosen.cache_dir).expanduser(),
     )
 
 
@@ -146,8 +142,8 @@ def _define_flags() -> None:
         "random_convolutions",
         EXTRACTORS,
         "random_convolutions: for pictures without labels. classifier: trained on the folders of "
-        "--real. inception: the file --extractor_path of the original graph. file: the Keras file "
-        "or SavedModel --extractor_path.",
+        "--real. auto: by whether there are such folders. inception: the file --extractor_path of "
+        "the original graph. file: the Keras file or SavedModel --extractor_path.",
     )
     flags.DEFINE_string("extractor_path", "", "Of inception and file.")
     flags.DEFINE_list("value_range", ["-1", "1"], "What 0 and 255 are to a network of a file.")

@@ -47,27 +47,7 @@ def choose_precision(settings: Settings) -> tuple[Settings, str]:
 
 def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_core.data.ImageSource:
     """The images that `--dataset` names, fitted to the network's size, enough for one batch."""
-    fitting = {"image_shape": image_shape, "crop": settings.crop}
-    storage = {
-        "cache_dir": Path(settings.cache_dir),
-        "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
-    }
-    if settings.dataset == "drawn_digits":
-        source = gan_core.data.drawn_digits(settings.split, **fitting, **storage)
-    elif settings.dataset == "folder":
-        if not settings.data_dir:
-            raise ArgumentError(
-                "data_dir", "empty", "must name the folder of pictures", "give --data_dir=PATH"
-            )
-        folder, bad_images = Path(settings.data_dir), settings.bad_images
-        source = gan_core.data.folder_images(folder, bad_images=bad_images, **fitting, **storage)
-    elif settings.dataset.endswith(gan_core.data.ARRAY_FILE_ENDINGS):
-        source = gan_core.data.array_file_images(Path(settings.dataset), **fitting, **storage)
-    else:
-        split, data_dir = settings.split, settings.data_dir or None
-        source = gan_core.data.tfds_images(
-            settings.dataset, split=split, data_dir=data_dir, **fitting, **storage
-        )
+    source = read_source(settings, image_shape)
     if len(source.images) < settings.global_batch_size:
         raise ArgumentError(
             "dataset",
@@ -79,6 +59,30 @@ def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_co
     if settings.num_classes:
         conditional.check_labels(source, settings.num_classes)
     return source
+
+
+def read_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_core.data.ImageSource:
+    """The images that `--dataset` names, fitted to a size."""
+    fitting = {"image_shape": image_shape, "crop": settings.crop}
+    storage = {
+        "cache_dir": Path(settings.cache_dir),
+        "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
+    }
+    if settings.dataset == "drawn_digits":
+        return gan_core.data.drawn_digits(settings.split, **fitting, **storage)
+    if settings.dataset == "folder":
+        if not settings.data_dir:
+            raise ArgumentError(
+                "data_dir", "empty", "must name the folder of pictures", "give --data_dir=PATH"
+            )
+        folder, bad_images = Path(settings.data_dir), settings.bad_images
+        return gan_core.data.folder_images(folder, bad_images=bad_images, **fitting, **storage)
+    if settings.dataset.endswith(gan_core.data.ARRAY_FILE_ENDINGS):
+        return gan_core.data.array_file_images(Path(settings.dataset), **fitting, **storage)
+    split, data_dir = settings.split, settings.data_dir or None
+    return gan_core.data.tfds_images(
+        settings.dataset, split=split, data_dir=data_dir, **fitting, **storage
+    )
 
 
 def build_gan(
@@ -120,6 +124,27 @@ def build_gan(
             seed=settings.seed,
             jit_compile=settings.jit_compile,
         )
+
+
+def find_checkpoint(folder: Path, which: str) -> Path:
+    """The checkpoint that `--checkpoint` names; without a name the best, or else the newest."""
+    if which:
+        return gan_core.run.find_checkpoint(folder, which)
+    best = gan_core.run.best_of(gan_core.run.step_paths(folder))
+    if best:
+        return gan_core.run.find_checkpoint(folder, best)
+    newest = gan_core.run.newest_undamaged(folder, rename_damaged=False)
+    if newest is None:
+        raise ArgumentError(
+            "workdir", folder.parent, "must hold an undamaged checkpoint", "train there again"
+        )
+    return newest
+
+
+def as_in_the_run(settings: Settings, checkpoint: Path) -> Settings:
+    """Where the samples of a run came from an average of the weights, so shall others."""
+    half_life = gan_core.run.read_facts(checkpoint)["settings"]["average_half_life_images"]
+    return dataclasses.replace(settings, average_half_life_images=half_life)
 
 
 def make_batches(

@@ -19,7 +19,8 @@ def check(experiment: Experiment, settings: Settings) -> None:
 
     Raises:
       ArgumentError: If the folder cannot be written to, another process holds it, or it holds a
-        run of another experiment, a run with other settings (to train) or none (to generate).
+        run of another experiment, a run with other settings (to train), or no checkpoint such as
+        is asked for (to generate or evaluate).
     """
     workdir = Path(settings.workdir)
     facts = gan_core.run.newest_facts(workdir / "checkpoints")
@@ -35,8 +36,11 @@ def check(experiment: Experiment, settings: Settings) -> None:
                 settings = dataclasses.replace(settings, precision=precision)
             check_same_run(identity_of(experiment), facts, settings)
         return
-    if settings.mode == "generate" and not facts:
-        raise ArgumentError("workdir", workdir, "must hold a checkpoint", "train there first")
+    if settings.mode != "info":
+        if not facts:
+            raise ArgumentError("workdir", workdir, "must hold a checkpoint", "train there first")
+        if settings.checkpoint not in ("", "all"):
+            gan_core.run.find_checkpoint(workdir / "checkpoints", settings.checkpoint)
     if facts and facts.get("experiment") != experiment.name:
         raise ArgumentError(
             "workdir",

@@ -1,4 +1,4 @@
-"""What every experiment does: one `main` that trains, generates or informs."""
+"""What every experiment does: one `main` that trains, generates, evaluates or informs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from experiments.quiet_startup import import_tensorflow_quietly
 from gan_core import ArgumentError
 from gan_core.run import startup_clock
 
-_MODES = {"train": "training", "generate": "generating", "info": "informing"}
+_MODES = {
+    "train": "training",
+    "generate": "generating",
+    "evaluate": "evaluating",
+    "info": "informing",
+}
 
 
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:

@@ -17,13 +17,15 @@ from gan_core import (
 )
 from gan_core.data import BAD_IMAGES, CROPS
 from gan_core.fast import PRECISIONS
-from gan_core.run import ON_NAN, STRATEGIES
+from gan_core.run import ON_COLLAPSE, ON_NAN, STRATEGIES
 
 MODES = {
     "train": "train, or go on where the run in --workdir stopped",
-    "generate": "pictures from a run's newest checkpoint",
+    "generate": "pictures from a run's best checkpoint, or the newest where none was judged",
+    "evaluate": "how good a run's checkpoints are, as a table and a CSV file",
     "info": "networks, data, devices and settings, without training",
 }
+EXTRACTORS = ("auto", "classifier", "random_convolutions", "inception", "file")
 OPTIMIZERS = ("adam", "rmsprop")
 BATCH_NORMS = ("per_replica", "synchronized")
 ADAPTIVE = "adaptive"
@@ -322,6 +324,52 @@ class Settings:
         changes=FREELY,
     )
     maximum_rollbacks: int = _flag(3, "How often a run may go back.", above=0, changes=FREELY)
+    evaluate_every_steps: int = _flag(
+        0,
+        "Steps between two evaluations of the samples: distance to real images, coverage and more. "
+        "The best checkpoint is kept. None if 0.",
+        above=-1,
+        changes=FREELY,
+    )
+    evaluation_time_share: float = _flag(
+        0.05,
+        "The most of the time that evaluations may take; those that would take more are left out.",
+        above=0,
+        changes=FREELY,
+    )
+    evaluation_samples: int = _flag(
+        2000, "How many samples an evaluation judges.", above=1, changes=FREELY
+    )
+    evaluation_split: str = _flag(
+        "auto",
+        "Real images that were not trained on, to say what a distance means. auto: test where the "
+        "dataset has it. none: a part of the training images stands in.",
+        changes=FREELY,
+    )
+    extractor: str = _flag(
+        "auto",
+        "What sees the samples. classifier: trained once on the labels. random_convolutions: for "
+        "images without labels. auto: by whether there are labels. inception: the graph of FID, "
+        "the file --extractor_path. file: a Keras file or SavedModel there.",
+        choices=EXTRACTORS,
+        changes=FREELY,
+    )
+    extractor_path: str = _flag(
+        "", "The file of --extractor=inception or file.", changes=EACH_MACHINE
+    )
+    stop_after_no_improvement: int = _flag(
+        0,
+        "End after so many evaluations in a row that were no better than the best; never if 0.",
+        above=-1,
+        changes=FREELY,
+    )
+    on_collapse: str = _flag(
+        "warn",
+        "When three evaluations in a row are three times as bad as the best. warn: say so. stop: "
+        "end. rollback: go back to the best checkpoint, with other random numbers.",
+        choices=ON_COLLAPSE,
+        changes=FREELY,
+    )
     deterministic: bool = _flag(
         False,
         "Only deterministic kernels, slower on GPUs; there a run that was stopped goes on bit for "
@@ -357,10 +405,17 @@ class Settings:
     num_images: int = _flag(
         64, "How many pictures --mode=generate makes.", above=0, changes=EACH_START
     )
+    checkpoint: str = _flag(
+        "",
+        "What --mode=generate and evaluate take: best, newest, a step, or all (to evaluate). If "
+        "empty the best, or the newest where none was judged.",
+        changes=EACH_START,
+    )
     output: str = _flag(
         "",
         "Where --mode=generate writes: one grid if it ends in .png, a folder of pictures "
-        "otherwise. <workdir>/generated.png if empty.",
+        "otherwise, <workdir>/generated.png if empty; and --mode=evaluate its table, "
+        "<workdir>/evaluation.csv if empty.",
         changes=EACH_START,
     )
 
@@ -384,8 +439,35 @@ class Settings:
             )
         self._check_learning_rates()
         self._check_augmentation()
+        self._check_evaluation()
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
             check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
+
+    def _check_evaluation(self) -> None:
+        interval, name = self.evaluate_every_steps, "evaluate_every_steps"
+        if interval:
+            check_divides("steps_per_call", self.steps_per_call, name, interval)
+        for other in ("stop_after_no_improvement", "on_collapse"):
+            value = getattr(self, other)
+            if not interval and value != getattr(type(self), other):
+                raise ArgumentError(
+                    other, value, f"needs `{name}`", f"give --{name}=500, say, or leave it out"
+                )
+        if self.evaluation_time_share > 1:
+            raise ArgumentError(
+                "evaluation_time_share", self.evaluation_time_share, "must be 1 at most", "use 0.05"
+            )
+        if self.extractor in ("inception", "file") and not self.extractor_path:
+            raise ArgumentError(
+                "extractor_path",
+                "empty",
+                f"must name the file of `extractor` ({self.extractor})",
+                "give its path",
+            )
+        if self.checkpoint == "all" and self.mode == "generate":
+            raise ArgumentError(
+                "checkpoint", "all", "is for --mode=evaluate", "name best, newest or a step"
+            )
 
     def _check_learning_rates(self) -> None:
         end, share = self.learning_rate_decay_steps, self.learning_rate_final_share

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 import gan_core
-from experiments import exit_codes, parts, preflight
+from experiments import exit_codes, judging, parts, preflight
 from experiments.experiment import Experiment
 from experiments.flags import EFFECTIVE_FLAGS
 from experiments.settings import Settings
@@ -16,6 +16,8 @@ from gan_core.run import startup_clock
 _EXIT_CODES = {
     gan_core.run.Ending.DONE: exit_codes.DONE,
     gan_core.run.Ending.STOPPED: exit_codes.STOPPED,
+    gan_core.run.Ending.NO_IMPROVEMENT: exit_codes.DONE,
+    gan_core.run.Ending.COLLAPSED: exit_codes.COLLAPSED,
     gan_core.run.Ending.NOT_FINITE: exit_codes.NOT_FINITE,
     gan_core.run.Ending.CANNOT_WRITE: exit_codes.CANNOT_WRITE,
     gan_core.run.Ending.WORKER_GONE: exit_codes.WORKER_GONE,
@@ -57,6 +59,7 @@ def _make_run(
         parts.make_plan(settings),
         title=experiment.name,
         schedule=parts.make_schedule(settings),
+        evaluation=judging.make_evaluation(settings, gan, source),
         image_shape=parts.image_shape(gan),
         flip=settings.flip,
         identity=gan_core.run.Identity(

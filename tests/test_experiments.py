@@ -30,9 +30,10 @@ PARAMETERS = {
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
 SHARED = {
-    "__init__", "__main__", "conditional", "crash_test", "evaluate", "example", "exit_codes",
-    "experiment", "flag_hints", "flags", "generating", "informing", "launcher", "networks",
-    "parts", "preflight", "quiet_startup", "runner", "settings", "training",
+    "__init__", "__main__", "conditional", "crash_test", "evaluate", "evaluating", "example",
+    "exit_codes", "experiment", "extractors", "flag_hints", "flags", "generating", "informing",
+    "judging", "launcher", "networks", "parts", "preflight", "quiet_startup", "runner",
+    "settings", "training",
 }  # fmt: skip
 EXAMPLES = {
     "conditional_mnist", "custom_loop", "cyclegan_digits", "r3gan_svhn", "wgan_gp_svhn",

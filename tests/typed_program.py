@@ -34,4 +34,4 @@ def names_of_its_rooms(gan: gan_core.GanStep) -> None:
     assert_type(gan_core.fast.PRECISIONS, tuple[str, str, str, str])
     run = gan_core.run.Run(gan, source, "runs/mine", gan_core.run.Plan(total_steps=3))
     assert_type(run.train().ending, gan_core.run.Ending)
-    assert_type(gan_core.run.latest_facts(Path("runs")), gan_core.run.Facts | None)
+    assert_type(gan_core.run.newest_facts(Path("runs")), gan_core.run.Facts | None)

@@ -9,8 +9,8 @@ with epy.lazy_api_imports(globals()):
     from gan_core.data.distributed import distribute
     from gan_core.data.folder import folder_images
     from gan_core.data.pipeline import image_batches, read_images
-    from gan_core.data.source import ImageSource
-    from gan_core.data.tfds import tfds_images
+    from gan_core.data.source import UNKNOWN_LABEL, ImageSource
+    from gan_core.data.tfds import tfds_images, tfds_splits
     from gan_core.images import ValueRange, from_uint8, to_uint8
     from gan_core.types import Batch
 
@@ -18,6 +18,7 @@ __all__ = [
     "ARRAY_FILE_ENDINGS",
     "BAD_IMAGES",
     "CROPS",
+    "UNKNOWN_LABEL",
     "Batch",
     "ImageSource",
     "ValueRange",
@@ -29,5 +30,6 @@ __all__ = [
     "image_batches",
     "read_images",
     "tfds_images",
+    "tfds_splits",
     "to_uint8",
 ]

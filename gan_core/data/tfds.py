@@ -77,6 +77,19 @@ def tfds_images(
     return ImageSource(full_name, images, labels, class_names, notes)
 
 
+def tfds_splits(name: str, data_dir: str | None = None) -> tuple[str, ...]:
+    """The names of a set's splits.
+
+    Args:
+      name: As in `tfds_images`.
+      data_dir: The same.
+
+    Raises:
+      ArgumentError: If there is no such set, or it can neither be found nor downloaded.
+    """
+    return tuple(_prepared_builder(name, data_dir).info.splits)
+
+
 def _prepared_builder(name: str, data_dir: str | None) -> Any:
     # TensorFlow Datasets is slow to import, and not needed by the other sources.
     import tensorflow_datasets as tfds

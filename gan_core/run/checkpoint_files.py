@@ -28,12 +28,6 @@ def step_of(path: Path) -> int:
     return int(path.stem.removeprefix("step_"))
 
 
-def latest_facts(folder: Path) -> Facts | None:
-    """The facts of the newest undamaged checkpoint of a folder; None where there is none."""
-    path = newest_undamaged(folder, rename_damaged=False)
-    return read_facts(path) if path else None
-
-
 def newest_facts(folder: Path) -> Facts | None:
     """The facts of the newest checkpoint that has any, its other files unseen: an early answer."""
     for path in reversed(step_paths(folder)):

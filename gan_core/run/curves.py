@@ -93,7 +93,8 @@ def _draw_distances(panel: Axes, metrics: list[dict[str, float]]) -> None:
         else:
             panel.plot(*zip(*points, strict=True), marker=".", linewidth=1, label=label)
     best = judged[-1]
-    panel.plot(best["evaluation/best_step"], best["evaluation/best"], "o", fillstyle="none")
+    place = best["evaluation/best_step"], best["evaluation/best"]
+    panel.plot(*place, "o", markersize=9, fillstyle="none", label="best")
     panel.set_yscale("log")
     panel.set_ylabel("distance to real images")
     panel.grid(alpha=0.3)
