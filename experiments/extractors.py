@@ -33,18 +33,17 @@ def choose_extractor(
       seed: Of the classifier.
       cache_dir: Where the classifier is kept.
     """
-    evaluation = gan_core.evaluation
     if name == "auto":
         known = np.unique(real.labels[real.labels != gan_core.data.UNKNOWN_LABEL])
         name = "classifier" if len(known) > 1 else "random_convolutions"
     if name == "random_convolutions":
-        return evaluation.random_convolutions()
+        return gan_core.evaluation.random_convolutions()
     if name == "inception":
-        return evaluation.inception_2015(path)
+        return gan_core.evaluation.inception_2015(path)
     if name == "file":
-        return evaluation.model_file(path, value_range=value_range, layer=layer or None)
+        return gan_core.evaluation.model_file(path, value_range=value_range, layer=layer or None)
     has_labels = test is not None and test.class_names == real.class_names != ()
-    classifier = evaluation.trained_classifier(
+    classifier = gan_core.evaluation.trained_classifier(
         real, test if has_labels else None, cache_dir=cache_dir, seed=seed
     )
     gan_core.run.say(f"judged by a {classifier.facts()}")

@@ -103,7 +103,7 @@ def test_each_setting_has_a_help_text():
         ("--augment_probability=2", r"`augment_probability` \(2\) must be from 0 to 1; or use ada"),
         ("--augment_target=0.5", r"`augment_target` \(0.5\) needs a probability that adapts; giv"),
         ("--augment_target=1", r"`augment_target` \(1.0\) must be below 1"),
-        ("--mode=fly", r"`mode` \(fly\) .* use one of train, generate, info"),
+        ("--mode=fly", r"`mode` \(fly\) .* use one of train, generate, evaluate, info"),
         (
             "--steps_per_call=30",
             r"`steps_per_call` \(30\) must divide `log_every_steps` \(100\); us",

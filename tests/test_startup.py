@@ -63,7 +63,11 @@ def test_help_and_refusals_come_before_tensorflow(run_before):
         (["--total_steps=many"], 2, "must be a whole number"),
         (["--seed=-1"], 2, "`seed` (-1) must not be negative"),
         ([f"--workdir={run_before}/file/run"], 2, "is a file; move it"),
-        (["--mode=generate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
+        (
+            ["--mode=generate", "--mode=evaluate", f"--workdir={run_before}/none"],
+            2,
+            "must hold a checkpoint",
+        ),
         ([held], 2, "must not be in use, but a run holds it"),
         ([run, "--seed=4"], 2, "(seed: was 3, now 4)"),
         ([run, "--sample_every_steps=100"], 2, "or give --allow_changes"),
@@ -111,7 +115,7 @@ def test_all_experiments_and_programs_are_listed():
     flagfiles = {path.stem for path in (ROOT / "experiments/flagfiles").glob("*.flags")}
     experiments = {path.stem for path in (ROOT / "experiments").glob("*.py")} & flagfiles
     assert len(experiments) == 7
-    modes = {"--mode=train", "--mode=generate", "--mode=info"}
+    modes = {"--mode=train", "--mode=generate", "--mode=evaluate", "--mode=info"}
     examples = {"wgan_gp_svhn", "r3gan_svhn", "conditional_mnist", "cyclegan_digits", "custom_loop"}
     programs = {"crash_test", "benchmark", "evaluate"}
     assert words - {"python"} == experiments | modes | examples | programs
