@@ -63,11 +63,8 @@ def test_help_and_refusals_come_before_tensorflow(run_before):
         (["--total_steps=many"], 2, "must be a whole number"),
         (["--seed=-1"], 2, "`seed` (-1) must not be negative"),
         ([f"--workdir={run_before}/file/run"], 2, "is a file; move it"),
-        (
-            ["--mode=generate", "--mode=evaluate", f"--workdir={run_before}/none"],
-            2,
-            "must hold a checkpoint",
-        ),
+        (["--mode=generate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
+        (["--mode=evaluate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
         ([held], 2, "must not be in use, but a run holds it"),
         ([run, "--seed=4"], 2, "(seed: was 3, now 4)"),
         ([run, "--sample_every_steps=100"], 2, "or give --allow_changes"),
