@@ -171,3 +171,25 @@ def test_the_launcher_passes_a_signal_on(tmp_path):
         launcher.wait()
     assert launcher.returncode == 75, errors
     assert "saved at step" in printed
+
+
+@pytest.mark.slow
+def test_the_chief_judges_for_all(tmp_path):
+    """And all end where it says so."""
+    options = ["--evaluate_every_steps=5", "--evaluation_time_share=1", "--evaluation_samples=40"]
+    options += ["--extractor=random_convolutions", "--total_steps=20", "--log_every_steps=5"]
+    kinds = {"workers": "--workers=2", "one": "--workers=1"}
+    found = {}
+    for name, kind in kinds.items():
+        run(*options, kind, "--strategy=auto", f"--workdir={tmp_path}/{name}")
+        found[name] = [
+            value
+            for line in metrics(tmp_path / name)
+            for key, value in line.items()
+            if key.startswith("evaluation/frechet_distance@")
+        ]
+    assert len(found["one"]) == 4
+    assert found["workers"] == pytest.approx(found["one"], rel=1e-3)
+    stop = ["--stop_after_no_improvement=1", "--total_steps=100000", "--generator_learning_rate=9"]
+    stop += ["--allow_changes", f"--workdir={tmp_path}/workers", "--workers=2", "--strategy=auto"]
+    assert "no better in 1 evaluations; the best checkpoint is of step" in run(*options, *stop)
