@@ -12,7 +12,7 @@ def test_the_python_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     namespace = {}
     for block in blocks:
         block = block.replace('make_strategy("auto")', 'make_strategy("one_device")')
@@ -20,11 +20,12 @@ def test_the_python_examples_run(capsys, tmp_path, monkeypatch):
     assert len([line for line in blocks[0].splitlines() if line]) <= 12
     assert (tmp_path / "runs/twelve/samples/step_0000040.png").exists()
     assert "\n10 {'discriminator/loss'" in capsys.readouterr().out
-    assert int(namespace["gan"].step.numpy()) == 60
-    assert int(namespace["gan"].images_seen.numpy()) == 60 * 32
-    assert int(namespace["gan"].generator_updates.numpy()) == 20 + 2 * 2 + 3 + 35
+    assert int(namespace["gan"].step.numpy()) == 120
+    assert int(namespace["gan"].images_seen.numpy()) == 120 * 32
+    assert int(namespace["gan"].generator_updates.numpy()) == 20 + 2 * 2 + 3 + 35 + 60
     assert namespace["outcome"].ending is gan_core.run.Ending.DONE
     assert (tmp_path / "runs/bright/training.gif").exists()
+    assert "evaluation/best" in (tmp_path / "runs/bright/metrics.jsonl").read_text()
     gan, batches = namespace["gan"], namespace["batches"]
     penalty = gan_core.Regularizer("mine", namespace["my_penalty"], 1.0)
     for game in (namespace["r3gan"], gan_core.Game(regularizers=[penalty])):
