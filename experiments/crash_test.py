@@ -40,6 +40,7 @@ _SAMPLE_EVERY = 20
 _CHECKPOINT_EVERY = 2
 _TIMINGS = {
     "seconds", "images_per_sec", "steps_per_sec", "data_wait", "checkpoint_pause", "memory_gib",
+    "evaluation/seconds",
 }  # fmt: skip
 _PATIENCE_SECONDS = 300
 _KINDS = ("start", "step", "checkpoint")
