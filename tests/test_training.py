@@ -419,6 +419,7 @@ def test_killed_five_times_it_ends_as_if_it_never_was(tmp_path):
     assert relative == 0.0
 
 
+@pytest.mark.slow
 def test_with_deterministic_kernels_alone_it_trains_and_goes_on_bit_for_bit(tmp_path):
     """Killed on its way; TensorFlow's clock is refused there."""
     extra = ("--global_batch_size=4", "--deterministic", *FEATURES)

@@ -11,6 +11,7 @@ import imageio.v3 as imageio
 import numpy as np
 
 from gan_core.durable_files import write_durably
+from gan_core.evaluation.protocol import Protocol
 from gan_core.run.checkpoint_files import step_of, step_paths
 from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.hooks import CurvesPicture, Every, KeepTrying, MetricsWindow, SampleGrid
@@ -129,6 +130,13 @@ class RunOutputs:
     def seconds(self) -> float:
         """Of training in the whole run so far."""
         return self._window.seconds
+
+    def write_protocol(self, protocol: Protocol) -> None:
+        """Says in full what the log's names of evaluations say in short."""
+        folder = self._folder / "evaluation"
+        folder.mkdir(exist_ok=True)
+        text = json.dumps(protocol.whole(), indent=2) + "\n"
+        write_durably(folder / f"{protocol.short()}.json", text.encode())
 
     def note_evaluation(self, values: Mapping[str, float]) -> None:
         """Writes what an evaluation said into the next line, and the best beside the bar."""

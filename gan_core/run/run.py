@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from gan_core.data.source import ImageSource
-from gan_core.errors import check_divides
+from gan_core.errors import ArgumentError, check_divides
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.evaluator import Evaluation, Evaluator, Verdict
@@ -105,6 +105,13 @@ class Run:
         self._schedule = schedule
         self._evaluation = evaluation
         if evaluation:
+            if gan.latents is None and evaluation.make_samples is None:
+                raise ArgumentError(
+                    "make_samples",
+                    None,
+                    "must say what is judged of a gan without latents",
+                    "give Evaluation(make_samples=...)",
+                )
             check_divides(
                 "steps_per_call", plan.steps_per_call, "every_steps", evaluation.every_steps
             )
@@ -267,6 +274,7 @@ class Run:
             self._evaluator = Evaluator(
                 self._gan, self._evaluation, self._record.evaluation, self.say
             )
+            self._outputs.write_protocol(self._evaluation.judge.protocol)
         keep_trying = KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
         self._save_if_due = Every(self._plan.checkpoint_every_steps, keep_trying)
         if self._plan.on_nan == "rollback" and self._is_new:

@@ -87,6 +87,9 @@ def test_it_trains_the_same_and_the_best_is_kept(one_device, tmp_path):
     checkpoints = gan_core.run.Checkpoints(tmp_path / "judged/checkpoints", gan)
     assert checkpoints.restore("best")["step"] == best
     judge = evaluation(tmp_path).judge
+    (protocol,) = (tmp_path / "judged/evaluation").iterdir()
+    assert protocol.stem == judge.protocol.short()
+    assert json.loads(protocol.read_text())["num_samples"] == 40
     again = judge.score(gan_core.run.draw_samples(gan, 40, "evaluation"))
     assert again[judge.protocol.key("frechet_distance")] == found[best]
 
@@ -173,7 +176,9 @@ def test_a_collapse_goes_back_to_the_best_and_on_exactly(one_device, tmp_path, c
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize(("on_collapse", "needed"), [("stop", 1), ("rollback", 9)])
+@pytest.mark.parametrize(
+    ("on_collapse", "needed"), [("stop", 1), pytest.param("rollback", 9, marks=pytest.mark.slow)]
+)
 def test_a_collapse_stops_with_the_best_kept(
     on_collapse, needed, one_device, tmp_path, collapsing, capsys
 ):
@@ -245,6 +250,13 @@ def test_distances_under_another_protocol_are_not_compared(one_device, tmp_path)
 def test_refuses(given, message, tmp_path):
     with pytest.raises(ArgumentError, match=message):
         evaluation(tmp_path, **given)
+
+
+def test_refuses_a_gan_without_latents_or_samples_of_another_kind(one_device, tmp_path):
+    gan = tiny_gan.build_gan(one_device)
+    gan.latents = None
+    with pytest.raises(ArgumentError, match=r"`make_samples` \(None\) must say what is judged"):
+        gan_core.run.Run(gan, tiny_gan.source(), tmp_path, PLAN, evaluation=evaluation(tmp_path))
 
 
 def test_refuses_steps_at_which_no_call_ends(one_device, tmp_path):
