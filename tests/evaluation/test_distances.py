@@ -1,5 +1,8 @@
 """Fréchet's distance and the kernel's against closed forms and other ways to compute them."""
 
+import importlib.util
+import subprocess
+import sys
 import tracemalloc
 
 import numpy as np
@@ -156,11 +159,33 @@ def test_memory_of_large_sets_stays_below_a_gibibyte():
     assert peak < 2**30
 
 
-def test_frechet_agrees_with_torch_fidelity():
-    metric = pytest.importorskip("torch_fidelity.metric_fid")
-    real, fake = draw(1, 400, 32), draw(2, 300, 32, 1.3, 0.2)
-    statistics = [
-        {"mu": each.mean(0), "sigma": np.cov(each, rowvar=False)} for each in (real, fake)
-    ]
-    expected = metric.fid_statistics_to_metric(*statistics, verbose=False)
-    assert frechet_distance(real, fake) == pytest.approx(next(iter(expected.values())), rel=1e-3)
+FIDELITY = """
+import sys, numpy as np, torch
+from torch_fidelity.metric_fid import fid_statistics_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+sets = np.load(sys.argv[1])
+pair = [sets["real"], sets["fake"]]
+statistics = [{"mu": each.mean(0), "sigma": np.cov(each, rowvar=False)} for each in pair]
+fid = fid_statistics_to_metric(*statistics, verbose=False)
+kid = kid_features_to_metric(
+    *map(torch.tensor, pair), kid_subsets=400, kid_subset_size=150, kid_kernel_poly_degree=3,
+    kid_kernel_poly_gamma=None, kid_kernel_poly_coef0=1, rng_seed=0, verbose=False,
+)
+print(*fid.values(), kid["kernel_inception_distance_mean"])
+"""
+
+
+def test_distances_agree_with_torch_fidelity(tmp_path):
+    """In a process of its own: PyTorch and TensorFlow in one can crash."""
+    if importlib.util.find_spec("torch_fidelity") is None:
+        pytest.skip("torch_fidelity is not installed")
+    real, fake = draw(1, 300, 32), draw(2, 300, 32, 1.3, 0.2)
+    np.savez(tmp_path / "sets.npz", real=real, fake=fake)
+    command = [sys.executable, "-c", FIDELITY, str(tmp_path / "sets.npz")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    frechet, kernel = map(float, done.stdout.split()[-2:])
+    assert frechet_distance(real, fake) == pytest.approx(frechet, rel=1e-3)
+    # Each draws subsets of its own.
+    found = kernel_distance(real, fake, subset_size=150, num_subsets=400)
+    assert found.value == pytest.approx(kernel, abs=4 * 2**0.5 * found.standard_error / 20)
