@@ -177,9 +177,10 @@ class Evaluator:
     def collapse_words(self) -> str:
         """The same in a line for people."""
         record = self.record
+        best = f"distance {record.best:.3g} at step {record.best_step:,}"
         return (
             f"the samples have collapsed: {record.much_worse} evaluations in a row were much worse "
-            f"than the best (distance {record.best:.3g} at step {record.best_step:,})"
+            f"than the best ({best}; coverage up to {record.best_coverage:.2g})"
         )
 
     def verdict(self, may_roll_back: bool) -> Verdict:
@@ -214,4 +215,4 @@ class Evaluator:
             .replace("_", " ")
             .replace("frechet", "Fréchet")
         )
-        return f"step {step:,}: {name} {distance:.3g}{scale}, coverage {coverage:.2f}; {place}"
+        return f"step {step:,}: {name} {distance:.3g}{scale}, coverage {coverage:.2g}; {place}"
