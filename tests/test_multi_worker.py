@@ -82,6 +82,7 @@ def test_two_workers_equal_two_devices_equal_one(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_workers_end_their_calls_where_the_chief_has_grids_to_draw(tmp_path):
     """Within a call of steps: workers that met elsewhere would wait for each other for ever."""
     options = ["--steps_per_call=20", "--log_every_steps=20", "--sample_every_steps=40"]
@@ -157,6 +158,7 @@ def test_a_signal_to_one_worker_stops_all(tmp_path):
     assert steps == list(range(1, steps[-1] + 1))
 
 
+@pytest.mark.slow
 def test_the_launcher_passes_a_signal_on(tmp_path):
     launcher = subprocess.Popen(
         [*COMMAND, "--total_steps=100000", "--workers=2", f"--workdir={tmp_path}"],

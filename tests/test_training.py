@@ -65,10 +65,8 @@ GAMES = {
 }
 
 
-@pytest.mark.parametrize(
-    "game",
-    ["usual", *(pytest.param(name, marks=pytest.mark.slow) for name in ("r3gan", "wgan_gp"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("game", GAMES)
 def test_stops_between_two_lines_change_nothing(game, tmp_path):
     """Dropout, batch norm, two discriminator updates, lazy R1 and an average of the weights."""
     options = [

@@ -146,7 +146,7 @@ def test_source_refuses_missing_labels():
 @pytest.mark.parametrize(
     ("name", "split", "count", "shape"),
     [
-        ("mnist", "train", 60_000, (28, 28, 1)),
+        ("mnist", "test", 10_000, (28, 28, 1)),
         ("fashion_mnist", "test", 10_000, (28, 28, 1)),
         ("svhn_cropped", "train[:100]", 100, (32, 32, 3)),
     ],
