@@ -104,6 +104,7 @@ def trained_classifier(
     network = classifier_network(shape, int(num_classes), seed)
 
     def compute() -> Arrays:
+        print(f"training a classifier on {train.name}, once: a minute or more", file=sys.stderr)
         train_classifier(network, learned.fitted(shape), learned.labels, **settings)
         accuracy = _accuracy(network, checked.fitted(shape), checked.labels)
         print(f"a classifier trained on {train.name}: {accuracy:.2%} right", file=sys.stderr)
