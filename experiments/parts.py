@@ -210,8 +210,8 @@ def describe_disk_use(gan: gan_core.GanStep, settings: Settings) -> str:
     ]
     variables = [variable for owner in owners for variable in owner.variables]
     one = sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
-    # One more than is kept while the newest is being written, and the best.
-    most = one * (settings.keep_checkpoints + 1)
+    # One more than is kept while the newest is being written, and the best where runs are judged.
+    most = one * (settings.keep_checkpoints + 1 + bool(settings.evaluate_every_steps))
     free = shutil.disk_usage(gan_core.run.nearest_existing(Path(settings.workdir))).free
     if free < most:
         warnings.warn(

@@ -23,7 +23,7 @@ class Plan:
       keep_checkpoints: How many of the newest are kept; the best is kept besides.
       on_nan: What to do where a loss or gradient is NaN or infinite. `stop`: end. `rollback`: go
         on from the newest checkpoint with other random numbers.
-      maximum_rollbacks: How often.
+      maximum_rollbacks: How often a run may go back, also from a collapse.
 
     Raises:
       ArgumentError: If a number is out of its range or an interval is no multiple of
