@@ -202,17 +202,14 @@ class Evaluator:
         return self._judge.protocol.key(name)
 
     def _words(self, step: int, values: dict[str, float]) -> str:
-        distance, coverage = values[self._key("frechet_distance")], values[self._key("coverage")]
-        of_reals = values.get(self._key("frechet_distance_of_reals"))
+        distance, of_reals, coverage = (
+            values.get(self._key(name))
+            for name in ("frechet_distance", "frechet_distance_of_reals", "coverage")
+        )
+        is_fid = self._key("frechet_distance").startswith("fid@")
         scale = "" if of_reals is None else f" (real images: {of_reals:.3g})"
-        best = self.record
-        place = (
-            "the best" if best.best_step == step else f"best {best.best:.3g} at {best.best_step:,}"
+        best = f"best {self.record.best:.3g} at {self.record.best_step:,}"
+        return (
+            f"step {step:,}: {'FID' if is_fid else 'Fréchet distance'} {distance:.3g}{scale}, "
+            f"coverage {coverage:.2g}; {'the best' if self.record.best_step == step else best}"
         )
-        name = (
-            self._key("frechet_distance")
-            .split("@")[0]
-            .replace("_", " ")
-            .replace("frechet", "Fréchet")
-        )
-        return f"step {step:,}: {name} {distance:.3g}{scale}, coverage {coverage:.2g}; {place}"
