@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+_SMALLEST_COVERAGE = 0.02
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationRecord:
@@ -44,12 +46,12 @@ class EvaluationRecord:
           step: Where it was.
           distance: The Fréchet distance.
           coverage: 0 to 1.
-          collapse_factor: Much worse is a distance so many times the smallest, or the largest
-            coverage divided by it.
+          collapse_factor: Much worse is a distance so many times the smallest, or a coverage below
+            the largest divided by it, if that one was 0.02 or more: less is a matter of chance.
         """
         is_better = self.best is None or distance < self.best
         is_far = self.best is not None and distance > collapse_factor * self.best
-        is_narrow = coverage * collapse_factor < self.best_coverage
+        is_narrow = coverage * collapse_factor < self.best_coverage >= _SMALLEST_COVERAGE
         return dataclasses.replace(
             self,
             count=self.count + 1,

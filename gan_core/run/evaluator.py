@@ -29,7 +29,8 @@ class Evaluation:
     drawn from a stream of its own: a run trains the same with it as without.
 
     A run has collapsed when `collapse_evaluations` in a row were much worse than the best before:
-    a distance of `collapse_factor` times it, or a coverage so many times smaller.
+    a distance of `collapse_factor` times it, or a coverage so many times smaller where the best was
+    0.02 or more.
 
     Attributes:
       make_judge: Makes the judge, which may take minutes the first time; called once, by the
@@ -162,8 +163,9 @@ class Evaluator:
             record, seconds=record.seconds + end - start, last_seconds=end - prepared
         )
         self._say(self._words(step, values))
-        limit, is_said_at_the_end = self._evaluation.collapse_evaluations, "stop"
-        if record.much_worse == limit and self._evaluation.on_collapse != is_said_at_the_end:
+        is_new = self.record.much_worse == self._evaluation.collapse_evaluations
+        saying = {"warn": is_new, "rollback": self.has_collapsed, "stop": False}
+        if saying[self._evaluation.on_collapse]:  # an end is said by the run
             self._say(self.collapse_words())
         about = {"step": step, "seconds": end - start, "best_step": self.record.best_step}
         about |= {"best": self.record.best or 0.0}

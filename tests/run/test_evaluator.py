@@ -210,6 +210,8 @@ def test_much_worse_is_a_distance_or_a_coverage_in_a_row():
         record = record.after(20, distance, coverage, collapse_factor=3.0)
         assert record.much_worse == much_worse
     assert (record.best_step, record.since_best, record.count, record.last) == (10, 3, 4, 6.0)
+    chance = EvaluationRecord().after(10, 2.0, 0.019, collapse_factor=3.0)
+    assert chance.after(20, 2.0, 0.0, collapse_factor=3.0).much_worse == 0
     record = record.after(30, 1.0, 0.1, collapse_factor=3.0)
     assert (record.best, record.since_best, record.best_coverage) == (1.0, 0, 0.9)
     assert record.much_worse == 1
