@@ -150,6 +150,7 @@ def test_dry_run_checks_all_and_writes_nothing(capsys, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_what_changes_over_the_steps_goes_on_with_a_run(tmp_path):
     """Rates fall alike for both networks, however many updates a step has; LeCam counts them."""
     options = ["--learning_rate_schedule=linear", "--learning_rate_decay_steps=4"]

@@ -68,6 +68,7 @@ def two_workers(tmp_path_factory):
 LONG = ["--total_steps=150", "--log_every_steps=5", "--sample_every_steps=50"]
 
 
+@pytest.mark.slow
 def test_two_workers_equal_two_devices_equal_one(tmp_path):
     few = ["--total_steps=20", "--checkpoint_every_steps=20"]
     run(*few, "--workers=2", "--strategy=auto", f"--workdir={tmp_path}/workers")

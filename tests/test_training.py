@@ -238,6 +238,7 @@ def test_safe_changes_are_listed_and_let_through_when_allowed(tmp_path, capsys):
     assert rate == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_changed_intervals_lose_no_history(tmp_path):
     command = [f"--workdir={tmp_path}", "--checkpoint_every_steps=1", "--allow_changes"]
     assert run(*command, "--total_steps=6") == 0
