@@ -35,7 +35,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
         raise ArgumentError("output", output, "must end in .csv", "name a table")
     gan_core.run.check_writable("output", output.parent)
     folder = Path(settings.workdir) / "checkpoints"
-    chosen = checkpoints_to_judge(folder, settings)
+    chosen = _checkpoints_to_judge(folder, settings)
     strategy = parts.make_strategy(settings)
     settings, _ = parts.choose_precision(settings)
     settings = parts.as_in_the_run(settings, chosen[0])
@@ -67,7 +67,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
     return exit_codes.DONE
 
 
-def checkpoints_to_judge(folder: Path, settings: Settings) -> list[Path]:
+def _checkpoints_to_judge(folder: Path, settings: Settings) -> list[Path]:
     """The folders of what `--checkpoint` names, oldest first."""
     if settings.checkpoint == "all":
         return gan_core.run.step_paths(folder)

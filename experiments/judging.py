@@ -46,8 +46,8 @@ def make_judge(
       settings: Of the run.
       source: What it is trained on.
       image_shape: (H, W, C) of the samples.
-      search_all: Whether copies are looked for among all training images; otherwise among those
-        that samples are compared with, which takes a third of the time.
+      search_all: Whether copies are looked for among all training images; otherwise, which is
+        faster, among those that samples are compared with.
     """
     if settings.crop == "random":  # its images are larger than what is cut out of them
         settings = dataclasses.replace(settings, crop="centre")
@@ -57,12 +57,9 @@ def make_judge(
         max(_NUM_REAL, settings.evaluation_samples),
         len(source.images) if test else len(source.images) // 2,
     )
+    cache_dir = Path(settings.cache_dir)
     extractor = extractors.choose_extractor(
-        settings.extractor,
-        source,
-        test,
-        path=settings.extractor_path,
-        cache_dir=Path(settings.cache_dir).expanduser(),
+        settings.extractor, source, test, path=settings.extractor_path, cache_dir=cache_dir
     )
     return gan_core.evaluation.Judge(
         extractor,
@@ -74,7 +71,7 @@ def make_judge(
             num_searched=None if search_all else num_real,
             num_subsets=_NUM_SUBSETS,
         ),
-        cache_dir=Path(settings.cache_dir).expanduser(),
+        cache_dir=cache_dir,
     )
 
 

@@ -15,7 +15,8 @@ import tensorflow as tf
 import gan_core
 from experiments import conditional
 from experiments.experiment import Experiment
-from experiments.settings import ADAPTIVE, Settings
+from experiments.setting_rules import ADAPTIVE
+from experiments.settings import Settings
 from gan_core import ArgumentError
 
 
@@ -132,7 +133,7 @@ def find_checkpoint(folder: Path, which: str) -> Path:
         return gan_core.run.find_checkpoint(folder, which)
     best = gan_core.run.best_of(gan_core.run.step_paths(folder))
     if best:
-        return gan_core.run.find_checkpoint(folder, best)
+        return best
     newest = gan_core.run.newest_undamaged(folder, rename_damaged=False)
     if newest is None:
         raise ArgumentError(
@@ -182,7 +183,8 @@ def make_picture(gan: gan_core.GanStep, settings: Settings) -> gan_core.run.Make
 def make_plan(settings: Settings) -> gan_core.run.Plan:
     """How far, and what is written when."""
     names = [field.name for field in dataclasses.fields(gan_core.run.Plan)]
-    return gan_core.run.Plan(**{name: getattr(settings, name) for name in names})
+    values = {name: getattr(settings, name) for name in names}
+    return gan_core.run.Plan(**values | {"total_minutes": settings.total_minutes or None})
 
 
 def set_learning_rates(gan: gan_core.GanStep, settings: Settings) -> None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from gan_core import (
-    AUGMENTATIONS,
-    LEARNING_RATES,
-    LOSSES,
-    ArgumentError,
-    check_divides,
-    check_known,
-)
+from experiments import setting_rules
+from gan_core import AUGMENTATIONS, LEARNING_RATES, LOSSES
 from gan_core.data import BAD_IMAGES, CROPS
 from gan_core.fast import PRECISIONS
 from gan_core.run import ON_COLLAPSE, ON_NAN, STRATEGIES
@@ -28,7 +21,6 @@ MODES = {
 EXTRACTORS = ("auto", "classifier", "random_convolutions", "inception", "file")
 OPTIMIZERS = ("adam", "rmsprop")
 BATCH_NORMS = ("per_replica", "synchronized")
-ADAPTIVE = "adaptive"
 EACH_START, EACH_MACHINE = "each start", "each machine"
 FREELY, IF_ALLOWED, NEVER = "freely", "if allowed", "never"
 
@@ -118,6 +110,13 @@ class Settings:
         3000,
         "Train until this step, counted from the run's start. A larger one goes on with a run.",
         above=-1,
+        changes=FREELY,
+    )
+    total_minutes: float = _flag(
+        0.0,
+        "End earlier, after so many minutes of training, evaluations left out; never if 0. More go "
+        "on with a run.",
+        above=-1e-9,
         changes=FREELY,
     )
     global_batch_size: int = _flag(
@@ -420,104 +419,7 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _check(field, getattr(self, field.name))
-        if self.beta_1 >= 1:
-            raise ArgumentError("beta_1", self.beta_1, "must be below 1", "use 0.5")
-        if self.seed >= 2**31:
-            raise ArgumentError("seed", self.seed, "must be below 2**31", "use a smaller number")
-        if self.loss != "non_saturating" and (self.real_label, self.fake_label) != (1, 0):
-            raise ArgumentError(
-                "loss", self.loss, "has no labels to smooth", "leave --real_label, --fake_label out"
-            )
-        if not self.fake_label < self.real_label <= 1:
-            raise ArgumentError(
-                "real_label",
-                self.real_label,
-                f"must be above `fake_label` ({self.fake_label}), and 1 at most",
-                "use 0.9, say",
-            )
-        self._check_learning_rates()
-        self._check_augmentation()
-        self._check_evaluation()
-        for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):
-            check_divides("steps_per_call", self.steps_per_call, name, getattr(self, name))
-
-    def _check_evaluation(self) -> None:
-        interval, name = self.evaluate_every_steps, "evaluate_every_steps"
-        if interval:
-            check_divides("steps_per_call", self.steps_per_call, name, interval)
-        for other in ("stop_after_no_improvement", "on_collapse"):
-            value = getattr(self, other)
-            if not interval and value != getattr(type(self), other):
-                raise ArgumentError(
-                    other, value, f"needs `{name}`", f"give --{name}=500, say, or leave it out"
-                )
-        if self.evaluation_time_share > 1:
-            raise ArgumentError(
-                "evaluation_time_share", self.evaluation_time_share, "must be 1 at most", "use 0.05"
-            )
-        if self.extractor in ("inception", "file") and not self.extractor_path:
-            raise ArgumentError(
-                "extractor_path",
-                "empty",
-                f"must name the file of `extractor` ({self.extractor})",
-                "give its path",
-            )
-        if self.checkpoint == "all" and self.mode == "generate":
-            raise ArgumentError(
-                "checkpoint", "all", "is for --mode=evaluate", "name best, newest or a step"
-            )
-
-    def _check_learning_rates(self) -> None:
-        end, share = self.learning_rate_decay_steps, self.learning_rate_final_share
-        if share > 1:
-            raise ArgumentError("learning_rate_final_share", share, "must be 1 at most", "use 0.1")
-        if self.learning_rate_schedule == "constant":
-            for name in ("learning_rate_decay_steps", "learning_rate_final_share"):
-                if getattr(self, name):
-                    raise ArgumentError(
-                        name,
-                        getattr(self, name),
-                        "needs learning rates that change",
-                        "give --learning_rate_schedule=cosine, say",
-                    )
-        elif end <= self.learning_rate_warm_up_steps:
-            raise ArgumentError(
-                "learning_rate_decay_steps",
-                end,
-                f"must be above `learning_rate_warm_up_steps` ({self.learning_rate_warm_up_steps})",
-                "use the steps of the run",
-            )
-
-    def _check_augmentation(self) -> None:
-        for name in filter(None, self.augment.split(",")):
-            check_known("augment", name, AUGMENTATIONS)
-        probability, is_adaptive = self.augment_probability, self.augment_probability == ADAPTIVE
-        if not is_adaptive and not re.fullmatch(r"1(\.0*)?|0?\.\d+|0", probability):
-            raise ArgumentError(
-                "augment_probability", probability, "must be from 0 to 1", "or use adaptive"
-            )
-        if not self.augment and (is_adaptive or float(probability) != 1):
-            raise ArgumentError(
-                "augment_probability", probability, "needs --augment", "name some, or leave it out"
-            )
-        if is_adaptive and self.loss not in ("non_saturating", "minimax", "hinge"):
-            raise ArgumentError(
-                "augment_probability",
-                probability,
-                f"needs a loss for which a logit of 0 means undecided, unlike `loss` ({self.loss})",
-                "use hinge, say",
-            )
-        if self.augment_target >= 1:
-            raise ArgumentError("augment_target", self.augment_target, "must be below 1", "use 0.6")
-        if self.augment_target != type(self).augment_target and not is_adaptive:
-            raise ArgumentError(
-                "augment_target",
-                self.augment_target,
-                "needs a probability that adapts",
-                "give --augment_probability=adaptive",
-            )
+        setting_rules.check(self)
 
     def changes_from(self, before: Mapping[str, Any]) -> dict[str, list[str]]:
         """What differs from a run's settings, as `<name>: was <value>, now <value>`.
@@ -553,14 +455,3 @@ class Settings:
         for name, value in self.as_dict().items():
             lines.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
         return "\n".join(lines) + "\n"
-
-
-def _check(field: dataclasses.Field, value: Any) -> None:
-    choices, above = field.metadata["choices"], field.metadata["above"]
-    if choices:
-        check_known(field.name, value, choices)
-    if above is not None and not above < value < float("inf"):
-        rule = "must not be negative" if above < 0 else f"must be above {above}"
-        raise ArgumentError(
-            field.name, value, f"{rule}, and finite", f"the default is {field.default}"
-        )

@@ -16,6 +16,7 @@ from gan_core.run import startup_clock
 _EXIT_CODES = {
     gan_core.run.Ending.DONE: exit_codes.DONE,
     gan_core.run.Ending.STOPPED: exit_codes.STOPPED,
+    gan_core.run.Ending.TIME_IS_UP: exit_codes.DONE,
     gan_core.run.Ending.NO_IMPROVEMENT: exit_codes.DONE,
     gan_core.run.Ending.COLLAPSED: exit_codes.COLLAPSED,
     gan_core.run.Ending.NOT_FINITE: exit_codes.NOT_FINITE,

@@ -20,9 +20,6 @@ ON_NAN = ("stop", "rollback")
 ON_COLLAPSE = ("warn", "stop", "rollback")
 """What a run does when its samples have become much worse: see `gan_core.run.Evaluation`."""
 
-EXTRACTORS = ("auto", "classifier", "random_convolutions", "inception", "file")
-"""Where the judge's features are from: see `gan_core.evaluation.choose_extractor`."""
-
 ARRAY_FILE_ENDINGS = (".npy", ".npz")
 """Files of images: see `gan_core.data.array_file_images`."""
 

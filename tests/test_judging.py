@@ -10,6 +10,7 @@ from test_experiments import SMALL, metrics, run
 
 from experiments import flags
 from gan_core import ArgumentError
+from gan_core.evaluation import classifier
 
 JUDGED = ["--evaluation_samples=30", "--extractor=random_convolutions"]
 TRAINED = [
@@ -56,8 +57,7 @@ def test_a_classifier_judges_classes_as_often_as_they_are(tmp_path, monkeypatch)
         drawn.append(np.concatenate([conditions(0, 20)["labels"], conditions(20, 10)["labels"]]))
         return np.zeros((count, 28, 28, 1), np.uint8)
 
-    train = __import__("gan_core.evaluation.classifier", fromlist=["train_classifier"])
-    monkeypatch.setattr(train, "train_classifier", lambda *arguments, **given: None)
+    monkeypatch.setattr(classifier, "train_classifier", lambda *arguments, **given: None)
     monkeypatch.setattr("gan_core.run.draw_samples", remember)
     given = [*TRAINED, "--extractor=auto", "--num_classes=10", "--total_steps=2"]
     assert run("fashion_mnist_gan", *given, f"--workdir={tmp_path}") == 0

@@ -83,8 +83,7 @@ class Judge:
       cache_dir: Where the features of real images are kept.
 
     Attributes:
-      settings: How samples are judged.
-      protocol: The same, and all else that a value depends on.
+      protocol: All that a value depends on.
 
     Raises:
       ArgumentError: If there are fewer real images than the settings ask for, or the sets differ
@@ -100,7 +99,7 @@ class Judge:
         settings: JudgeSettings | None = None,
         cache_dir: Path,
     ):
-        self.settings = settings = settings or JudgeSettings()
+        self._settings = settings = settings or JudgeSettings()
         if test is not None and test.image_shape != train.image_shape:
             raise ArgumentError(
                 "test",
@@ -171,7 +170,7 @@ class Judge:
         return np.stack([samples, images], axis=1).reshape(-1, *samples.shape[1:])
 
     def _check(self, samples: np.ndarray) -> None:
-        wanted = (self.settings.num_samples, *self._train.image_shape)
+        wanted = (self._settings.num_samples, *self._train.image_shape)
         if samples.shape != wanted:
             raise ArgumentError(
                 "samples",
@@ -181,7 +180,7 @@ class Judge:
             )
 
     def _protocol(self) -> Protocol:
-        settings, others = self.settings, len(self._others)
+        settings, others = self._settings, len(self._others)
         smallest = min(filter(None, (settings.num_samples, self._num_real, others)))
         return Protocol(
             extractor=self._extractor.name,
@@ -222,7 +221,7 @@ class Judge:
 
     @computed_once
     def _radii(self) -> np.ndarray:
-        return neighbour_distances(self._real.features, self.settings.k)
+        return neighbour_distances(self._real.features, self._settings.k)
 
     @computed_once
     def _other(self) -> Description:
@@ -231,7 +230,7 @@ class Judge:
     @computed_once
     def _of_reals(self) -> dict[str, float]:
         """What other real images get in the samples' place."""
-        if len(self._others) <= self.settings.k:
+        if len(self._others) <= self._settings.k:
             return {}
         values = self._compared(self._other)
         if self._has_test:

@@ -33,16 +33,16 @@ def newest_facts(folder: Path) -> Facts | None:
     for path in reversed(step_paths(folder)):
         try:
             return read_facts(path)
-        except (OSError, ValueError):
+        except ArgumentError:
             continue
     return None
 
 
 def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
-    """The checkpoint called `newest` or `best`, of a step, or at a path, undamaged.
+    """The checkpoint called `newest` or `best`, of a step, or at a path; its files unseen.
 
     Raises:
-      ArgumentError: If there is none, or it is damaged.
+      ArgumentError: If there is none.
     """
     paths = step_paths(folder)
     path: Path | None
@@ -61,10 +61,14 @@ def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
             + (" (none was saved with a score)" if which == "best" else ""),
             "name a step that is there, newest or best",
         )
+    return path
+
+
+def check_undamaged(path: Path) -> None:
+    """Raises `ArgumentError` if a checkpoint's files are not as its manifest says."""
     damage = find_damage(path)
     if damage:
         raise ArgumentError("checkpoint", path, f"is damaged ({damage})", "take another")
-    return path
 
 
 def best_of(paths: Iterable[Path]) -> Path | None:
@@ -129,13 +133,22 @@ def score_of(path: Path) -> tuple[float, str] | None:
     """How good a checkpoint is and by which protocol; None where that is not known."""
     try:
         facts = read_facts(path)
-    except (OSError, ValueError):
+    except ArgumentError:
         return None
     score = facts.get("score")
     return None if score is None else (score, facts.get("protocol", ""))
 
 
 def read_facts(path: Path) -> Facts:
-    """The facts of one checkpoint, from its folder."""
-    facts: Facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
+    """The facts of one checkpoint, from its folder.
+
+    Raises:
+      ArgumentError: If they cannot be read.
+    """
+    try:
+        facts: Facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArgumentError(
+            "checkpoint", path, f"is damaged (facts.json: {error})", "take another"
+        ) from error
     return facts

@@ -16,6 +16,7 @@ from gan_core.errors import ArgumentError, check_positive
 from gan_core.run.checkpoint_files import (
     Facts,
     best_of,
+    check_undamaged,
     find_checkpoint,
     newest_undamaged,
     read_facts,
@@ -167,6 +168,7 @@ class Checkpoints:
           ArgumentError: If there is none such, it is damaged, or does not fit.
         """
         path = find_checkpoint(self._folder, which)
+        check_undamaged(path)
         self._read(path, for_training)
         return read_facts(path)
 

@@ -87,7 +87,7 @@ class Evaluation:
 
 
 class Verdict(enum.IntEnum):
-    """What follows from an evaluation; workers agree on the largest."""
+    """What follows from an evaluation, as a number that the chief can tell the workers."""
 
     GO_ON = 0
     NO_IMPROVEMENT = 1
@@ -153,7 +153,7 @@ class Evaluator:
         self._judge.prepare()
         prepared = self._clock()
         make_samples = self._evaluation.make_samples or self._samples_of_latents
-        values = self._judge.score(make_samples(self._judge.settings.num_samples))
+        values = self._judge.score(make_samples(self._judge.protocol.num_samples))
         end = self._clock()
         distance, coverage = (values[self._key(name)] for name in ("frechet_distance", "coverage"))
         record = self.record.after(

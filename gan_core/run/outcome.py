@@ -11,6 +11,7 @@ class Ending(enum.Enum):
 
     DONE = "done"
     STOPPED = "stopped by a signal, and saved"
+    TIME_IS_UP = "it has trained for as many minutes as asked for"
     NO_IMPROVEMENT = "samples have not become better for as long as asked for"
     COLLAPSED = "samples have become much worse than the best"
     NOT_FINITE = "a loss or a gradient was NaN or infinite"
@@ -35,4 +36,5 @@ class Outcome:
     @property
     def is_failure(self) -> bool:
         """Whether something went wrong: it did not end as it was asked to."""
-        return self.ending not in (Ending.DONE, Ending.STOPPED, Ending.NO_IMPROVEMENT)
+        as_asked = (Ending.DONE, Ending.STOPPED, Ending.TIME_IS_UP, Ending.NO_IMPROVEMENT)
+        return self.ending not in as_asked

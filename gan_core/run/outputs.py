@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -79,7 +80,8 @@ class RunOutputs:
         step, last_line = int(gan.step.numpy()), record.window.start_step
         _drop_samples_after(record.last_picture, folder / "samples")
         self._write_reals()
-        self._status = StatusWriter(plan.total_steps, step)
+        self._evaluation_seconds = record.evaluation.seconds
+        self._status = StatusWriter(plan.total_steps, step, time_left=self.time_left)
         self._writer = MultiWriter(
             [
                 JsonLinesWriter(folder / "metrics.jsonl", last_line),
@@ -128,8 +130,14 @@ class RunOutputs:
 
     @property
     def seconds(self) -> float:
-        """Of training in the whole run so far."""
+        """Of the whole run so far."""
         return self._window.seconds
+
+    def time_left(self) -> float:
+        """Seconds of training, without evaluations, until the run ends for its time."""
+        if self._plan.total_minutes is None:
+            return math.inf
+        return 60 * self._plan.total_minutes - (self.seconds - self._evaluation_seconds)
 
     def write_protocol(self, protocol: Protocol) -> None:
         """Says in full what the log's names of evaluations say in short."""
@@ -141,6 +149,7 @@ class RunOutputs:
     def note_evaluation(self, values: Mapping[str, float]) -> None:
         """Writes what an evaluation said into the next line, and the best beside the bar."""
         self._window.note(values, values["evaluation/seconds"])
+        self._evaluation_seconds += values["evaluation/seconds"]
         self._status.show_best(values["evaluation/best"], int(values["evaluation/best_step"]))
 
     def write_last(self, step: int) -> None:

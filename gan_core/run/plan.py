@@ -20,6 +20,8 @@ class Plan:
       log_every_steps: Interval of the lines of metrics.
       sample_every_steps: Interval of the grids of samples, and of the curves.
       checkpoint_every_steps: Interval of the checkpoints.
+      total_minutes: The run ends earlier after so many minutes of training, evaluations left out,
+        of all its starts together; never when None.
       keep_checkpoints: How many of the newest are kept; the best is kept besides.
       on_nan: What to do where a loss or gradient is NaN or infinite. `stop`: end. `rollback`: go
         on from the newest checkpoint with other random numbers.
@@ -35,6 +37,7 @@ class Plan:
     log_every_steps: int = 50
     sample_every_steps: int = 500
     checkpoint_every_steps: int = 500
+    total_minutes: float | None = None
     keep_checkpoints: int = 3
     on_nan: str = "stop"
     maximum_rollbacks: int = 3
@@ -42,6 +45,10 @@ class Plan:
     def __post_init__(self) -> None:
         if self.total_steps < 0:
             raise ArgumentError("total_steps", self.total_steps, "must not be negative", "raise it")
+        if self.total_minutes is not None and not 0 < self.total_minutes < float("inf"):
+            raise ArgumentError(
+                "total_minutes", self.total_minutes, "must be above 0, and finite", "use 10, say"
+            )
         for name in ("steps_per_call", "keep_checkpoints", "maximum_rollbacks"):
             check_positive(name, getattr(self, name))
         for name in ("log_every_steps", "sample_every_steps", "checkpoint_every_steps"):

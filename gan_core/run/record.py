@@ -47,6 +47,11 @@ class RunRecord:
     last_picture: int = 0
     evaluation: EvaluationRecord = dataclasses.field(default_factory=EvaluationRecord)
 
+    @property
+    def training_seconds(self) -> float:
+        """Of the whole run so far, evaluations left out."""
+        return self.window.seconds - self.evaluation.seconds
+
     def facts(self) -> Facts:
         """As a checkpoint keeps it."""
         window = dataclasses.asdict(self.window)

@@ -186,12 +186,10 @@ class Run:
             meet_workers(strategy)
         self._is_new = facts is None
         if facts is not None:
-            before = RunRecord.from_facts(facts)
             self._record = dataclasses.replace(
-                self._new,
-                window=before.window,
-                last_picture=before.last_picture,
-                evaluation=before.evaluation,
+                RunRecord.from_facts(facts),
+                identity=self._new.identity,
+                settings=self._new.settings,
             )
         self._on_restore()
         step = int(self._gan.step.numpy())
@@ -208,6 +206,9 @@ class Run:
         if not self._is_new and step >= total_steps:
             words = f"nothing to do: step {step:,} is reached; to go on give a larger total_steps"
             return Outcome(Ending.DONE, step, words)
+        minutes = self._plan.total_minutes
+        if minutes is not None and self._record.training_seconds >= 60 * minutes:
+            return self._end_of_time(step)
         if self._evaluation and self._evaluation.has_stalled(self._record.evaluation):
             return self._no_improvement(step)
         try:
@@ -259,6 +260,10 @@ class Run:
 
     def _open_outputs(self) -> RunOutputs:
         self._on_start()
+        if self._evaluation:  # first: what the judge takes to be made is no time of training
+            self._evaluator = Evaluator(
+                self._gan, self._evaluation, self._record.evaluation, self.say
+            )
         self._outputs = RunOutputs(
             self._gan,
             self._data,
@@ -271,9 +276,6 @@ class Run:
             self._make_picture,
         )
         if self._evaluation:
-            self._evaluator = Evaluator(
-                self._gan, self._evaluation, self._record.evaluation, self.say
-            )
             self._outputs.write_protocol(self._evaluation.judge.protocol)
         keep_trying = KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
         self._save_if_due = Every(self._plan.checkpoint_every_steps, keep_trying)
@@ -291,8 +293,11 @@ class Run:
                 verdict = self._evaluate_and_save(step, metrics)
             except OSError as error:
                 cannot_write = error
-        answers = [signals.received is not None, cannot_write is not None, verdict]
-        (asked, full, agreed), _ = sum_over_workers(self._gan.strategy, [int(a) for a in answers])
+        is_late = self.is_chief and self._outputs.time_left() <= 0
+        answers = [signals.received is not None, is_late, cannot_write is not None, verdict]
+        (asked, late, full, agreed), _ = sum_over_workers(
+            self._gan.strategy, [int(a) for a in answers]
+        )
         if full:
             return self._cannot_write(cannot_write or OSError("the chief reports it"))
         if agreed == Verdict.ROLL_BACK:
@@ -304,6 +309,9 @@ class Run:
         if agreed == Verdict.NO_IMPROVEMENT:
             self._finish(step)
             return self._no_improvement(step)
+        if late:
+            self._finish(step)
+            return self._end_of_time(step)
         if not asked:
             return None
         if self.is_chief:
@@ -414,6 +422,11 @@ class Run:
         self._save_stopped(step)
         words = f"{self._evaluator.collapse_words()}; the best checkpoint is kept"
         return Outcome(Ending.COLLAPSED, step, f"{words}; try lower learning rates, or R1")
+
+    def _end_of_time(self, step: int) -> Outcome:
+        minutes = f"{self._plan.total_minutes:g} minutes of training"
+        words = f"done: step {step:,}, after {minutes}; to go on give a larger total_minutes"
+        return Outcome(Ending.TIME_IS_UP, step, words)
 
     def _no_improvement(self, step: int) -> Outcome:
         assert self._evaluation

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import sys
 import textwrap
+from collections.abc import Callable
 from typing import TextIO
 
 from tqdm import tqdm
@@ -60,10 +62,18 @@ class StatusWriter(Writer):
       total_steps: Steps of the whole run.
       first_step: Where this process starts.
       stream: Where to print; standard output when None.
+      time_left: Seconds after which the run ends, if that is before its last step.
     """
 
-    def __init__(self, total_steps: int, first_step: int = 0, stream: TextIO | None = None):
+    def __init__(
+        self,
+        total_steps: int,
+        first_step: int = 0,
+        stream: TextIO | None = None,
+        time_left: Callable[[], float] = lambda: math.inf,
+    ):
         self._total_steps = total_steps
+        self._time_left = time_left
         self._stream = stream or sys.stdout
         self._num_lines = 0
         self._seconds_a_step: float | None = None
@@ -87,7 +97,12 @@ class StatusWriter(Writer):
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Prints a line, below a heading where it is time for one."""
-        lines = [status_line(step, self._total_steps, scalars, self._seconds_left(step, scalars))]
+        self._smooth_speed(scalars)
+        last, seconds_left = self._last_step(step), None
+        if self._seconds_a_step is not None:
+            seconds_left = (last - step) * self._seconds_a_step
+        self._bar.total = last
+        lines = [status_line(step, last, scalars, seconds_left)]
         if self._num_lines % _LINES_BETWEEN_HEADINGS == 0:
             lines.insert(0, status_heading())
         self._num_lines += 1
@@ -98,14 +113,18 @@ class StatusWriter(Writer):
         """Takes the bar off the screen."""
         self._bar.close()
 
-    def _seconds_left(self, step: int, scalars: Scalars) -> float | None:
+    def _smooth_speed(self, scalars: Scalars) -> None:
         if scalars.get("steps_per_sec"):
             newest = 1.0 / scalars["steps_per_sec"]
             before = self._seconds_a_step or newest
             self._seconds_a_step = before + _NEW_SHARE * (newest - before)
-        if self._seconds_a_step is None:
-            return None
-        return (self._total_steps - step) * self._seconds_a_step
+
+    def _last_step(self, step: int) -> int:
+        """The last step, or the one at which time will be up, if that is earlier."""
+        time_left = self._time_left()
+        if self._seconds_a_step is None or time_left == math.inf:
+            return self._total_steps
+        return min(self._total_steps, step + round(max(0.0, time_left) / self._seconds_a_step))
 
 
 def status_heading() -> str:

@@ -160,6 +160,33 @@ def test_a_loss_that_is_not_finite(one_device, tmp_path, on_nan, needed, ending,
     assert len(rollbacks) == {"stop": 0, "rollback": min(needed, 2)}[on_nan]
 
 
+def test_a_run_ends_when_its_time_is_up_and_goes_on_with_more(one_device, tmp_path, monkeypatch):
+    """A clock by which each call of steps takes a minute; the run without a limit is the oracle."""
+    _, run = make_run(one_device, tmp_path / "whole")
+    run.train()
+    after_call = gan_core.run.outputs.RunOutputs.after_call
+
+    def a_minute_later(outputs, step, metrics):
+        outputs._window._started -= 60
+        after_call(outputs, step, metrics)
+
+    monkeypatch.setattr("gan_core.run.outputs.RunOutputs.after_call", a_minute_later)
+    for minutes, ending, step in (
+        (4, gan_core.run.Ending.TIME_IS_UP, 6),
+        (4, gan_core.run.Ending.TIME_IS_UP, 6),
+        (100, gan_core.run.Ending.DONE, 12),
+    ):
+        plan = dataclasses.replace(PLAN, total_minutes=minutes)
+        _, run = make_run(one_device, tmp_path / "timed", plan=plan)
+        outcome = run.train()
+        assert (outcome.ending, outcome.step) == (ending, step)
+        assert not outcome.is_failure
+        if ending is gan_core.run.Ending.TIME_IS_UP:
+            assert "give a larger total_minutes" in outcome.words
+            assert (tmp_path / "timed/training.gif").exists()
+    assert lines(tmp_path / "whole") == lines(tmp_path / "timed")
+
+
 def test_records_survive_json():
     record = RunRecord({"data": "tiny"}, {"seed": 1}, WindowRecord(4, 2.5, {"a": 0.1}), 4)
     facts = json.loads(json.dumps({"step": 6, "score": None, **record.facts()}))
@@ -173,6 +200,8 @@ def test_records_survive_json():
         ({"total_steps": 10, "steps_per_call": 0}, "steps_per_call"),
         ({"total_steps": 10, "steps_per_call": 30}, "must divide `log_every_steps`"),
         ({"total_steps": 10, "keep_checkpoints": 0}, "keep_checkpoints"),
+        ({"total_steps": 10, "total_minutes": 0}, "total_minutes"),
+        ({"total_steps": 10, "total_minutes": float("nan")}, "total_minutes"),
         ({"total_steps": 10, "on_nan": "ignore"}, "on_nan"),
     ],
 )

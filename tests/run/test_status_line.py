@@ -54,6 +54,17 @@ def test_lines_alone_where_there_is_no_terminal():
     assert len(lines) == 30 + 2
 
 
+def test_the_time_left_is_that_of_the_limit_where_that_ends_the_run():
+    """Ten steps a second and 30 seconds: step 400 is the last, whatever the steps would be."""
+    stream = io.StringIO()
+    status = StatusWriter(1_000_000, 0, stream, time_left=lambda: 30.0)
+    status.write_scalars(100, {"steps_per_sec": 10.0})
+    assert stream.getvalue().splitlines()[1].split()[:3] == ["100", "25%", "30s"]
+    stream = io.StringIO()
+    StatusWriter(200, 0, stream, time_left=lambda: 30.0).write_scalars(100, {"steps_per_sec": 10.0})
+    assert stream.getvalue().splitlines()[1].split()[:3] == ["100", "50%", "10s"]
+
+
 def test_one_smoothed_time_left():
     """Ten steps a second, then one that was slow for another reason, then ten again."""
     stream = io.StringIO()
