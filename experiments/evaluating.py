@@ -24,6 +24,7 @@ _IN_TABLE = {
     "density": "density",
     "coverage": "coverage",
     "classes_covered": "classes",
+    "confident_share": "read",
     "copied_share": "copied",
 }
 

@@ -3,7 +3,13 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from gan_core.evaluation.classes import class_shares, classes_covered, total_variation
+    from gan_core.evaluation.classes import (
+        class_evenness,
+        class_shares,
+        classes_covered,
+        confident_share,
+        total_variation,
+    )
     from gan_core.evaluation.classifier import Classifier, trained_classifier
     from gan_core.evaluation.copying import Copies, NearestGap, copies, nearest_gap
     from gan_core.evaluation.distances import (
@@ -40,8 +46,10 @@ __all__ = [
     "NearestGap",
     "PrecisionRecall",
     "Protocol",
+    "class_evenness",
     "class_shares",
     "classes_covered",
+    "confident_share",
     "copies",
     "density_coverage",
     "frechet_distance",

@@ -22,23 +22,37 @@ def class_shares(probabilities: np.ndarray) -> np.ndarray:
     Raises:
       ArgumentError: If they are no probabilities of K classes, K of 2 or more.
     """
-    if probabilities.ndim != 2 or not len(probabilities) or probabilities.shape[1] < 2:
-        raise ArgumentError(
-            "probabilities",
-            list(probabilities.shape),
-            "must be [N, K], K of 2 or more",
-            "give those of a classifier",
-        )
-    sums = probabilities.sum(axis=1, dtype=np.float64)
-    if not np.all(probabilities >= 0) or not np.allclose(sums, 1.0, atol=1e-3):
-        raise ArgumentError(
-            "probabilities",
-            f"sums from {sums.min():.4g} to {sums.max():.4g}",
-            "must be 0 or above and sum to 1 for each example",
-            "give the softmax of the logits",
-        )
+    _check(probabilities)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     return counts / len(probabilities)
+
+
+def confident_share(probabilities: np.ndarray, threshold: float = 0.9) -> float:
+    """The share of examples of which a classifier is surer than `threshold`: what can be read.
+
+    Args:
+      probabilities: [N, K], those of an example summing to 1.
+      threshold: From 0 to 1.
+
+    Returns:
+      From 0 to 1.
+
+    Raises:
+      ArgumentError: If they are no probabilities of K classes, or the threshold is not in range.
+    """
+    _check(probabilities)
+    if not 0 <= threshold <= 1:
+        raise ArgumentError("threshold", threshold, "must be from 0 to 1", "use 0.9")
+    return float(np.mean(probabilities.max(axis=1) > threshold))
+
+
+def class_evenness(shares: np.ndarray) -> float:
+    """The rarest class's share divided by the commonest one's: 1 when even, 0 when one is missing.
+
+    Args:
+      shares: [K], as `class_shares` gives them.
+    """
+    return float(shares.min() / shares.max())
 
 
 def classes_covered(shares: np.ndarray, minimum_share: float) -> int:
@@ -82,3 +96,21 @@ def total_variation(shares: np.ndarray, other_shares: np.ndarray) -> float:
             "take both from one classifier",
         )
     return float(np.abs(shares - other_shares).sum() / 2)
+
+
+def _check(probabilities: np.ndarray) -> None:
+    if probabilities.ndim != 2 or not len(probabilities) or probabilities.shape[1] < 2:
+        raise ArgumentError(
+            "probabilities",
+            list(probabilities.shape),
+            "must be [N, K], K of 2 or more",
+            "give those of a classifier",
+        )
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    if not np.all(probabilities >= 0) or not np.allclose(sums, 1.0, atol=1e-3):
+        raise ArgumentError(
+            "probabilities",
+            f"sums from {sums.min():.4g} to {sums.max():.4g}",
+            "must be 0 or above and sum to 1 for each example",
+            "give the softmax of the logits",
+        )

@@ -12,7 +12,13 @@ from gan_core.computed_once import computed_once
 from gan_core.data.source import ImageSource
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.evaluation.array_cache import cached_arrays
-from gan_core.evaluation.classes import class_shares, classes_covered, total_variation
+from gan_core.evaluation.classes import (
+    class_evenness,
+    class_shares,
+    classes_covered,
+    confident_share,
+    total_variation,
+)
 from gan_core.evaluation.content_hash import content_hash
 from gan_core.evaluation.copying import copies, nearest_gap
 from gan_core.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
@@ -143,8 +149,9 @@ class Judge:
         Returns:
           By the protocol's name, `precision@...`: `frechet_distance` (`fid` under the standard
           protocol), `kernel_distance` with its `_standard_error`, `precision`, `recall`,
-          `density`, `coverage`; from an extractor that knows classes `classes_covered` and
-          `class_total_variation`; `copied_share`, `nearest_distance` (the mean to the nearest
+          `density`, `coverage`; from an extractor that knows classes `classes_covered`,
+          `class_total_variation`, `class_evenness` and `confident_share` (surer than 0.9);
+          `copied_share`, `nearest_distance` (the mean to the nearest
           training image) and, with test images, `nearest_gap` with its `_standard_error`. Those
           of reals end in `_of_reals`.
 
@@ -259,6 +266,8 @@ class Judge:
         return values | {
             "classes_covered": float(classes_covered(shares, minimum_share)),
             "class_total_variation": total_variation(shares, of_real),
+            "class_evenness": class_evenness(shares),
+            "confident_share": confident_share(fake.probabilities),
         }
 
     def _copying(self, features: np.ndarray) -> dict[str, float]:

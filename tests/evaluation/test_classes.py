@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from gan_core.errors import ArgumentError
-from gan_core.evaluation import class_shares, classes_covered, total_variation
+from gan_core.evaluation import (
+    class_evenness,
+    class_shares,
+    classes_covered,
+    confident_share,
+    total_variation,
+)
 
 
 def sure_of(labels, num_classes=4):
@@ -19,6 +25,15 @@ def test_shares_coverage_and_distance():
     assert total_variation(shares, np.full(4, 0.25)) == pytest.approx(0.45)
     assert total_variation(shares, shares) == 0
     assert total_variation(np.array([1.0, 0.0]), np.array([0.0, 1.0])) == 1
+
+
+def test_what_can_be_read_and_how_evenly():
+    unsure = np.array([[0.9, 0.1, 0, 0], [0.25] * 4, [0, 0, 0.95, 0.05], [0, 0.09, 0.91, 0]])
+    assert confident_share(unsure) == 0.5
+    assert confident_share(unsure, 0.2) == 1
+    assert class_evenness(class_shares(sure_of([0, 0, 1, 1, 2, 2, 3]))) == 0.5
+    assert class_evenness(class_shares(sure_of([0, 1, 2]))) == 0
+    assert class_evenness(np.full(4, 0.25)) == 1
 
 
 def test_a_dropped_class_moves_its_share():
@@ -46,10 +61,14 @@ def test_two_samples_of_one_distribution_differ_as_stated():
 def test_what_is_no_probability_is_refused(probabilities):
     with pytest.raises(ArgumentError, match="probabilities"):
         class_shares(probabilities)
+    with pytest.raises(ArgumentError, match="probabilities"):
+        confident_share(probabilities)
 
 
 def test_what_cannot_be_meant_is_refused():
     with pytest.raises(ArgumentError, match="minimum_share"):
         classes_covered(np.full(4, 0.25), 0.0)
+    with pytest.raises(ArgumentError, match="threshold"):
+        confident_share(sure_of([0]), 1.5)
     with pytest.raises(ArgumentError, match="as many classes"):
         total_variation(np.ones(2) / 2, np.ones(3) / 3)

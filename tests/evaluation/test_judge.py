@@ -56,7 +56,8 @@ def test_values_are_the_metrics_with_those_of_reals_beside_them(tmp_path):
     found = score(judge, GOOD[:300])
     names = {
         "frechet_distance", "kernel_distance", "kernel_distance_standard_error", "precision",
-        "recall", "density", "coverage", "classes_covered", "class_total_variation", "copied_share",
+        "recall", "density", "coverage", "classes_covered", "class_total_variation",
+        "class_evenness", "confident_share", "copied_share",
     }  # fmt: skip
     own = {"nearest_distance", "nearest_gap", "nearest_gap_standard_error"}
     assert set(found) == names | own | {f"{name}_of_reals" for name in names}
