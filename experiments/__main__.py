@@ -12,6 +12,8 @@ _PROGRAMS = {
     "crash_test": "crash_test.py",
     "benchmark": "benchmark/__main__.py",
     "evaluate": "evaluate.py",
+    "search": "search.py",
+    "time_to_quality": "time_to_quality/__main__.py",
 }
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import random
 import signal
 import subprocess
@@ -74,6 +75,7 @@ class Plan:
             sys.executable,
             "-m",
             f"experiments.{self.experiment}",
+            f"--flagfile={os.devnull}",  # its own defaults: no evaluations, which take other times
             "--dataset=drawn_digits",
             "--split=test",
             "--strategy=auto",

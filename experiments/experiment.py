@@ -9,9 +9,29 @@ from typing import Any
 from etils import epy
 
 import gan_core
+from gan_core import ArgumentError, check_known
 
 with epy.lazy_imports():
     import keras
+
+ORIGINAL = "original"
+
+
+@dataclasses.dataclass(frozen=True)
+class Networks:
+    """Two networks that may stand in the place of an experiment's own.
+
+    Attributes:
+      about: What differs from the experiment's own, and why, in a sentence.
+      build_generator: latent size -> built model; of resizable ones latent size, image size.
+      build_discriminator: () -> built model; of resizable ones image size.
+      is_resizable: Whether they are built for the size that `--image_size` gives.
+    """
+
+    about: str
+    build_generator: Callable[..., keras.Model]
+    build_discriminator: Callable[..., keras.Model]
+    is_resizable: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +45,7 @@ class Experiment:
       latents: What the generator is fed.
       defaults: Flags whose defaults differ from those in `settings.Settings`.
       value_range: Range of the generator's outputs.
+      sisters: Other networks for the same images, by the name that `--networks` takes.
     """
 
     name: str
@@ -33,3 +54,30 @@ class Experiment:
     latents: gan_core.LatentDistribution
     defaults: Mapping[str, Any]
     value_range: gan_core.data.ValueRange = (-1.0, 1.0)
+    sisters: Mapping[str, Networks] = dataclasses.field(default_factory=dict)
+
+    def with_networks(self, name: str, image_size: int) -> Experiment:
+        """The experiment with the networks of that name, for images of that size.
+
+        Args:
+          name: `original`, or one of `sisters`.
+          image_size: Height and width in pixels; 0 for that of the original networks.
+
+        Raises:
+          ArgumentError: If there are no such networks, or they have one size only.
+        """
+        check_known("networks", name, [ORIGINAL, *self.sisters])
+        networks = self.sisters.get(name)
+        if image_size and not (networks and networks.is_resizable):
+            resizable = [other for other, each in self.sisters.items() if each.is_resizable]
+            remedy = f"add --networks={resizable[0]}" if resizable else "leave it out"
+            rule = f"does not go with the networks `{name}` of {self.name}, which have one size"
+            raise ArgumentError("image_size", image_size, rule, remedy)
+        if networks is None:
+            return self
+        size = [image_size] if networks.is_resizable else []
+        return dataclasses.replace(
+            self,
+            build_generator=lambda latent_size: networks.build_generator(latent_size, *size),
+            build_discriminator=lambda: networks.build_discriminator(*size),
+        )

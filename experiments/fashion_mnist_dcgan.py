@@ -35,6 +35,7 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=lambda: networks.build_dropout_discriminator((28, 28, 1)),
     latents=gan_core.NormalLatents(100),
+    sisters={"dcgan": networks.dcgan((28, 28, 1), 64, "no dropout")},
     defaults={"dataset": "fashion_mnist", "global_batch_size": 32, "optimizer": "rmsprop"},
 )
 

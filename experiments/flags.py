@@ -18,15 +18,20 @@ from gan_core import ArgumentError
 
 EFFECTIVE_FLAGS = "effective.flags"
 _PATHS = {"workdir", "dataset", "data_dir", "cache_dir", "output"}
+_FLAGFILE = re.compile(r"--?flagfile\b")
+_OF_THE_DATA = {"split", "crop", "flip", "num_classes", "evaluation_split", "extractor"}
 _DEVICES = {"strategy", "virtual_devices"}
 
 
-def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | None:
+def parse(
+    arguments: Sequence[str], defaults: Mapping[str, Any], best: Path | None = None
+) -> Settings | None:
     """Settings from, each over the one before: defaults, the run in the workdir, flagfiles, flags.
 
     Args:
       arguments: The command line after the program's name.
       defaults: The experiment's own defaults, by flag, over those of the flags.
+      best: The flagfile over these where `arguments` name none.
 
     Returns:
       The settings; None if help was asked for.
@@ -34,13 +39,29 @@ def parse(arguments: Sequence[str], defaults: Mapping[str, Any]) -> Settings | N
     Raises:
       ArgumentError: If a flag is unknown or its value cannot work.
     """
-    values = _parse_values(arguments, defaults)
+    values = _parse_values(arguments, with_best(arguments, defaults, best))
     if values is None:
         return None
     before = Path(values["workdir"]) / EFFECTIVE_FLAGS
     if values["workdir"] and os.path.isfile(before):
         values = _parse_values(arguments, {**defaults, **_settings_of_run(before, values["mode"])})
     return Settings(**_with_end_of_decay(_with_folder_as_dataset(values)))
+
+
+def with_best(
+    arguments: Sequence[str], defaults: Mapping[str, Any], best: Path | None
+) -> Mapping[str, Any]:
+    """Defaults with those of the best flagfile over them, where `arguments` name no flagfile.
+
+    With other data than the flagfile's, what belongs to its data is left out: labels, say.
+    """
+    if best is None or not best.exists() or any(map(_FLAGFILE.match, arguments)):
+        return defaults
+    found = {**defaults, **(_parse_values([f"--flagfile={best}"], {}, only_given=True) or {})}
+    given = _parse_values(arguments, {}, only_given=True) or {}
+    if given.get("dataset", found.get("dataset")) == found.get("dataset"):
+        return found
+    return {name: value for name, value in found.items() if name not in _OF_THE_DATA}
 
 
 def _parse_values(
@@ -165,7 +186,7 @@ def _flagfiles_first(arguments: Sequence[str]) -> list[str]:
     """Flagfiles before flags: absl lets later ones win, and the command line shall."""
     files, flags, pending = [], [], False
     for argument in arguments:
-        if pending or re.match(r"--?flagfile\b", argument):
+        if pending or _FLAGFILE.match(argument):
             files.append(argument)
             pending = not pending and "=" not in argument
         else:

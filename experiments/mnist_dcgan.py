@@ -5,7 +5,7 @@ from __future__ import annotations
 from etils import epy
 
 import gan_core
-from experiments import runner
+from experiments import networks, runner
 from experiments.experiment import Experiment
 
 with epy.lazy_imports():
@@ -51,6 +51,7 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=build_discriminator,
     latents=gan_core.NormalLatents(256),
+    sisters={"dcgan": networks.dcgan((28, 28, 1), 64, "no dropout")},
     defaults={"dataset": "mnist", "global_batch_size": 128},
 )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from etils import epy
 
 import gan_core
+from experiments.experiment import Networks
 
 with epy.lazy_imports():
     import keras
@@ -47,3 +48,76 @@ def build_tanh_discriminator() -> keras.Model:
         ],
         name="discriminator",
     )
+
+
+def dcgan(
+    image_shape: tuple[int, int, int], num_channels: int, about: str, *, is_resizable: bool = False
+) -> Networks:
+    """A pair as in DCGAN (Radford et al. 2016), but without batch norm in its discriminator.
+
+    Args:
+      image_shape: (H, W, C) of the images.
+      num_channels: Next to the images; twice as many at each halving from there.
+      about: What differs from the experiment's own networks.
+      is_resizable: Whether they are built for other sizes too.
+    """
+
+    def shape(image_size: int) -> tuple[int, int, int]:
+        return (image_size, image_size, image_shape[-1]) if image_size else image_shape
+
+    return Networks(
+        about,
+        lambda latent_size, image_size=0: build_dcgan_generator(
+            latent_size, shape(image_size), num_channels
+        ),
+        lambda image_size=0: build_dcgan_discriminator(shape(image_size), num_channels),
+        is_resizable,
+    )
+
+
+def build_dcgan_generator(
+    latent_size: int, image_shape: tuple[int, int, int], num_channels: int
+) -> keras.Model:
+    """Latents [B, Z] -> images [B, H, W, C] in [-1, 1]: each transposed convolution doubles.
+
+    It begins with the image's shape halved as often as it has whole halves above 3 pixels; what
+    comes before the image has `num_channels`, and each step before that twice as many, up to 512.
+    """
+    halvings = num_halvings(image_shape)
+    height, width = (side >> halvings for side in image_shape[:2])
+    widths = [min(512, num_channels << level) for level in range(halvings)][::-1]
+    network = keras.Sequential(name="generator")
+    network.add(keras.Input((latent_size,)))
+    network.add(layers.Dense(height * width * widths[0], use_bias=False))
+    network.add(layers.Reshape((height, width, widths[0])))
+    for filters in [*widths[1:], None]:
+        network.add(gan_core.fast.BatchNormalization())
+        network.add(layers.LeakyReLU(0.2))
+        if filters:
+            network.add(gan_core.fast.Conv2DTranspose(filters, 4, 2, "same", use_bias=False))
+    network.add(gan_core.fast.Conv2DTranspose(image_shape[-1], 4, 2, "same"))
+    network.add(layers.Activation("tanh", dtype=keras.config.floatx()))
+    return network
+
+
+def build_dcgan_discriminator(image_shape: tuple[int, int, int], num_channels: int) -> keras.Model:
+    """Images [B, H, W, C] in [-1, 1] -> logits [B, 1]: each convolution halves; no normalization.
+
+    R1 and its relatives ask for the gradient at one image, which batch norm mixes with others.
+    """
+    network = keras.Sequential(name="discriminator")
+    network.add(keras.Input(image_shape))
+    for level in range(num_halvings(image_shape)):
+        network.add(gan_core.fast.Conv2D(min(512, num_channels << level), 4, 2, "same"))
+        network.add(layers.LeakyReLU(0.2))
+    network.add(layers.Flatten())
+    network.add(layers.Dense(1, dtype=keras.config.floatx()))
+    return network
+
+
+def num_halvings(image_shape: tuple[int, int, int]) -> int:
+    """How often both sides can be halved until one is odd or below 8 pixels: 32 -> 3, 28 -> 2."""
+    sides, count = image_shape[:2], 0
+    while all(side % 2 == 0 and side >= 8 for side in sides):
+        sides, count = tuple(side // 2 for side in sides), count + 1
+    return count

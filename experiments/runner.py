@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from experiments import exit_codes, flags, launcher, preflight
 from experiments.experiment import Experiment
@@ -14,6 +15,7 @@ from experiments.quiet_startup import import_tensorflow_quietly
 from gan_core import ArgumentError
 from gan_core.run import startup_clock
 
+_FLAGFILES = Path(__file__).parent / "flagfiles"
 _MODES = {
     "train": "training",
     "generate": "generating",
@@ -38,11 +40,13 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
     defaults = {"workdir": f"runs/{experiment.name}", **experiment.defaults}
     startup_clock.begin()
     try:
-        settings = flags.parse(arguments, defaults)
+        best = _FLAGFILES / f"{experiment.name}_best.flags"
+        settings = flags.parse(arguments, defaults, best)
         if settings is None:
             print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
-            print(flags.help_text(defaults))
+            print(flags.help_text(flags.with_best([], defaults, best)))
             return exit_codes.DONE
+        experiment = experiment.with_networks(settings.networks, settings.image_size)
         preflight.check(experiment, settings)
         if settings.workers > 1 and settings.mode == "train" and "TF_CONFIG" not in os.environ:
             module = f"experiments.{experiment.name}"

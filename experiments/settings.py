@@ -226,6 +226,18 @@ class Settings:
         above=0,
         changes=NEVER,
     )
+    networks: str = _flag(
+        "original",
+        "Which of the experiment's networks: original, or the name of sister networks.",
+        changes=NEVER,
+    )
+    image_size: int = _flag(
+        0,
+        "Height and width of the images, for networks that can be built for several: a multiple of "
+        "16 up to 256. That of the original networks if 0.",
+        above=-1,
+        changes=NEVER,
+    )
     num_classes: int = _flag(
         0,
         "Make both networks conditional on so many classes, the data's labels; each row of the "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from etils import epy
 
 import gan_core
-from experiments import runner
+from experiments import networks, runner
 from experiments.experiment import Experiment
 
 with epy.lazy_imports():
@@ -60,6 +60,7 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=build_discriminator,
     latents=gan_core.NormalLatents(100),
+    sisters={"dcgan": networks.dcgan((32, 32, 3), 64, "no dropout")},
     defaults={"dataset": "svhn_cropped", "global_batch_size": 128},
 )
 

@@ -32,8 +32,8 @@ PARAMETERS = {
 SHARED = {
     "__init__", "__main__", "conditional", "crash_test", "evaluate", "evaluating", "example",
     "exit_codes", "experiment", "extractors", "flag_hints", "flags", "generating", "informing",
-    "judging", "launcher", "networks", "parts", "preflight", "quiet_startup", "runner",
-    "setting_rules", "settings", "training",
+    "judging", "launcher", "machine", "networks", "parts", "preflight", "quiet_startup", "runner",
+    "search", "setting_rules", "settings", "timed_runs", "training",
 }  # fmt: skip
 EXAMPLES = {
     "conditional_mnist", "custom_loop", "cyclegan_digits", "r3gan_svhn", "wgan_gp_svhn",
@@ -41,6 +41,7 @@ EXAMPLES = {
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 CACHE = tempfile.TemporaryDirectory()
 SMALL = [
+    f"--flagfile={os.devnull}",  # not the best settings, which are taken where none is named
     f"--cache_dir={CACHE.name}",
     "--dataset=drawn_digits",
     "--split=test",
@@ -280,7 +281,54 @@ def test_flagfiles_are_read_and_explained(path):
     assert path.read_text().startswith("# ")
     fitting = [name for name in PARAMETERS if path.stem.startswith(name)]
     name = max(fitting, key=len, default="svhn_dcgan")
-    assert flags.parse([f"--flagfile={path}"], experiment_named(name).defaults)
+    settings = flags.parse([f"--flagfile={path}"], experiment_named(name).defaults)
+    assert experiment_named(name).with_networks(settings.networks, settings.image_size)
+    if path.stem == f"{name}_best":
+        assert settings.networks == "original"
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_without_a_flagfile_it_takes_the_best_settings(name, capsys, monkeypatch):
+    found = []
+    monkeypatch.setattr("experiments.runner.preflight.check", lambda _, given: found.append(given))
+    monkeypatch.setattr("experiments.informing.run", lambda *_: 0)
+    best = ROOT / f"experiments/flagfiles/{name}_best.flags"
+    original = ROOT / f"experiments/flagfiles/{name}.flags"
+    for given in ([], [f"--flagfile={best}"], [f"--flagfile={original}"]):
+        arguments = [*given, "--mode=info", "--data_dir=somewhere"]
+        assert runner.run(experiment_named(name), arguments) == 0
+    assert found[0] == found[1] != found[2]
+
+
+def test_sister_networks_are_built_by_name_and_size(capsys, tmp_path):
+    dcgan = ["--networks=dcgan", "--mode=info", f"--workdir={tmp_path}"]
+    assert run("fashion_mnist_dcgan", *dcgan) == 0
+    assert "both: " in capsys.readouterr().out
+    for size in (48, 112, 256):
+        assert run("image_folder_gan", *dcgan, f"--image_size={size}") == 0
+        assert f"2,000 images of {size}x{size}x3" in capsys.readouterr().out
+    assert run("image_folder_gan", *dcgan[1:], "--image_size=128") == 2
+    assert "`image_size` (128) does not go with the networks `original`" in capsys.readouterr().err
+    assert run("svhn_dcgan", "--networks=dcgan", "--image_size=64") == 2
+    assert "have one size; leave it out" in capsys.readouterr().err
+    for size, words in ((40, "must be a multiple of 16"), (272, "must be a multiple of 16")):
+        assert run("image_folder_gan", *dcgan, f"--image_size={size}") == 2
+        assert words in capsys.readouterr().err
+    assert run("svhn_dcgan", "--networks=stylegan") == 2
+    assert "`networks` (stylegan)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_sister_does_no_more_arithmetic_than_the_original(name):
+    from experiments.benchmark.arithmetic import step_flops
+
+    experiment = experiment_named(name)
+    for sister in experiment.sisters:
+        flops = [
+            step_flops(each.build_generator(each.latents.size), each.build_discriminator(), 1)
+            for each in (experiment.with_networks(sister, 0), experiment)
+        ]
+        assert flops[0] <= flops[1], sister
 
 
 def test_each_experiment_has_its_flagfile_and_its_counts():

@@ -25,6 +25,27 @@ def test_order_of_precedence(tmp_path):
     assert (two_words.seed, two_words.total_steps) == (1, 7)
 
 
+def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
+    best = tmp_path / "best.flags"
+    best.write_text("--dataset=mnist\n--num_classes=10\n--split=test\n--beta_1=0.3\n")
+    defaults = {"dataset": "mnist", "beta_1": 0.2}
+    found = flags.parse(["--seed=1"], defaults, best)
+    assert (found.beta_1, found.num_classes, found.split, found.seed) == (0.3, 10, "test", 1)
+    assert flags.parse(["--dataset=mnist"], defaults, best).num_classes == 10
+    # What belongs to the data stays with them.
+    other = flags.parse(["--dataset", "fashion_mnist"], defaults, best)
+    assert (other.beta_1, other.num_classes, other.split) == (0.3, 0, "train")
+    named = tmp_path / "named.flags"
+    named.write_text("--seed=5\n")
+    for given in ([f"--flagfile={named}"], ["--flagfile", str(named)]):
+        settings = flags.parse(given, defaults, best)
+        assert (settings.seed, settings.beta_1, settings.num_classes) == (5, 0.2, 0)
+    # A run goes on with what it was started with.
+    (tmp_path / "effective.flags").write_text("--beta_1=0.7\n")
+    assert flags.parse([f"--workdir={tmp_path}"], defaults, best).beta_1 == 0.7
+    assert flags.parse([], defaults, tmp_path / "none.flags").beta_1 == 0.2
+
+
 def test_the_effective_flagfile_gives_the_same_settings(tmp_path):
     settings = flags.parse(["--seed=4", "--dry_run", "--precision=mixed_bfloat16"], {})
     path = tmp_path / "effective.flags"

@@ -114,7 +114,7 @@ def test_all_experiments_and_programs_are_listed():
     assert len(experiments) == 7
     modes = {"--mode=train", "--mode=generate", "--mode=evaluate", "--mode=info"}
     examples = {"wgan_gp_svhn", "r3gan_svhn", "conditional_mnist", "cyclegan_digits", "custom_loop"}
-    programs = {"crash_test", "benchmark", "evaluate"}
+    programs = {"crash_test", "benchmark", "evaluate", "search", "time_to_quality"}
     assert words - {"python"} == experiments | modes | examples | programs
 
 

@@ -22,11 +22,8 @@ It prints the tables and writes them, `benchmark.json` and `benchmark.png`.
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import importlib.util
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +38,7 @@ from experiments.benchmark import contestants, report, starts, turns
 from experiments.benchmark.arithmetic import CEILING_SIZE, measure_ceiling, step_flops
 from experiments.benchmark.contestants import PEERS, Task
 from experiments.benchmark.keras_peers import keras_networks
+from experiments.machine import describe_machine
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
 
@@ -77,7 +75,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _show_starts(experiments: Sequence[str], num_starts: int) -> None:
-    print(_describe_machine())
+    print(describe_machine())
     for name in experiments:
         contestants.load_experiment(name)
         print(f"\n{name}, drawn digits, {num_starts} starts on a warm disk", flush=True)
@@ -95,7 +93,7 @@ def _compare(chosen: flags.FlagValues) -> None:
     speeds = [f"{speed / 1e9:.0f} GFLOP/s in {name}" for name, speed in ceilings.items()]
     command = " ".join(["python -m experiments.benchmark", *sys.argv[1:]])
     heading = (
-        f"`{command}`\n\n{_describe_machine()}; a product of two matrices of "
+        f"`{command}`\n\n{describe_machine()}; a product of two matrices of "
         f"{CEILING_SIZE}x{CEILING_SIZE}, the ceiling: {', '.join(speeds)}"
     )
     print(heading, flush=True)
@@ -157,19 +155,6 @@ def _installed_peers() -> list[str]:
     """All peers whose libraries are here."""
     with_torch = importlib.util.find_spec("torch") is not None
     return [peer for peer in PEERS if with_torch or not peer.startswith("torch")]
-
-
-def _describe_machine() -> str:
-    libraries = {"TensorFlow": "tensorflow", "Keras": "keras", "PyTorch": "torch"}
-    versions = [
-        f"{title} {importlib.metadata.version(name)}"
-        for title, name in libraries.items()
-        if importlib.util.find_spec(name)
-    ]
-    return (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; Python "
-        f"{platform.python_version()}, {', '.join(versions)}"
-    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import keras
 import numpy as np
@@ -106,13 +106,23 @@ def _make_fit(task: Task) -> Contestant:
     return Contestant("Keras fit, train_step", run_steps, weights_of(generator, discriminator))
 
 
-def _make_tutorial(task: Task) -> Contestant:
-    """The two-tape `tf.function` of TensorFlow's DCGAN tutorial."""
-    generator, discriminator = _networks(task)
-    generator_optimizer, discriminator_optimizer = _adam(), _adam()
+def tutorial_step(
+    generator: keras.Model,
+    discriminator: keras.Model,
+    generator_optimizer: keras.optimizers.Optimizer,
+    discriminator_optimizer: keras.optimizers.Optimizer,
+    latents_shape: Sequence[int],
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """The two-tape `tf.function` of TensorFlow's DCGAN tutorial: real images -> generator's loss.
+
+    Args:
+      generator: Latents -> images.
+      discriminator: Images -> logits.
+      generator_optimizer: Of the first.
+      discriminator_optimizer: Of the second.
+      latents_shape: [B, Z].
+    """
     entropy = keras.losses.BinaryCrossentropy(from_logits=True)
-    batches = WaitClock(iter(_float_dataset(task, generator)))
-    latents_shape = [task.batch_size, task.load().latents.size]
 
     @tf.function
     def train_step(real_images: tf.Tensor) -> tf.Tensor:
@@ -131,6 +141,16 @@ def _make_tutorial(task: Task) -> Contestant:
             variables = network.trainable_variables
             optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return generator_loss
+
+    return train_step
+
+
+def _make_tutorial(task: Task) -> Contestant:
+    """The loop of TensorFlow's DCGAN tutorial."""
+    generator, discriminator = _networks(task)
+    batches = WaitClock(iter(_float_dataset(task, generator)))
+    latents_shape = [task.batch_size, task.load().latents.size]
+    train_step = tutorial_step(generator, discriminator, _adam(), _adam(), latents_shape)
 
     def run_steps(num_steps: int) -> float:
         for _ in range(num_steps):

@@ -1,0 +1,161 @@
+"""What is trained for how long, and what it is compared with."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+
+from experiments.timed_runs import TimedRun
+
+_JUDGED = ("--evaluation_samples=5000", "--evaluation_time_share=0.3")
+_ORIGINAL = (
+    "--log_every_steps=50",
+    "--evaluate_every_steps=50",
+    "--total_steps=1000000000",
+)
+FRECHET, KERNEL = "frechet_distance", "kernel_distance"
+OWN_NETWORKS, TUTORIAL_NETWORKS = "own networks", "tutorial's networks"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One way to train, for one table.
+
+    Attributes:
+      name: For people, and of its pictures.
+      experiment: Name of the module.
+      flagfile: In `experiments/flagfiles`; empty for a peer.
+      seeds: With how many it is trained.
+      flags: Over the flagfile's.
+      peer: Which of the networks in `peers`; empty for an experiment.
+    """
+
+    name: str
+    experiment: str
+    flagfile: str = ""
+    seeds: int = 1
+    flags: tuple[str, ...] = ()
+    peer: str = ""
+
+    def run(self, table: Table, seed: int, places: Places) -> TimedRun:
+        """Its run with one seed."""
+        folder = places.workdir / table.name / f"{self.name}_seed_{seed}"
+        data = table.data_flags(places)
+        if self.peer:
+            return PeerRun(self.experiment, data, folder, table.minutes, self.peer, seed)
+        flags = [f"--flagfile={Path('experiments/flagfiles') / self.flagfile}", f"--seed={seed}"]
+        original = () if self.flagfile.endswith("_best.flags") else _ORIGINAL
+        return TimedRun(
+            self.experiment,
+            (*flags, *_JUDGED, *original, *data, *self.flags),
+            folder,
+            table.minutes,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerRun(TimedRun):
+    """A run of what a user would write instead.
+
+    Attributes:
+      peer: Which networks.
+      seed: Of the weights and the order of the images.
+    """
+
+    peer: str = ""
+    seed: int = 0
+
+    def command(self) -> list[str]:
+        """What trains it, from the start."""
+        program = [sys.executable, "-m", "experiments.time_to_quality.peers"]
+        return [
+            *program,
+            *(f"--experiment={self.experiment}", f"--peer={self.peer}", f"--seed={self.seed}"),
+            *(f"--minutes={self.minutes:g}", f"--workdir={self.workdir}", *_JUDGED, *self.flags),
+        ]
+
+    def minutes_done(self) -> float:
+        """All or nothing: a peer saves no checkpoints."""
+        return self.minutes if (self.workdir / "done").exists() else 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """Where things are.
+
+    Attributes:
+      workdir: Of all runs.
+      data_dir: The TensorFlow Datasets directory; empty for its default.
+      pictures: A folder of pictures, for the experiments on folders; empty where there is none.
+    """
+
+    workdir: Path
+    data_dir: str = ""
+    pictures: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What is compared: the first row with the others.
+
+    Attributes:
+      name: Of the table, as `--tables` takes it.
+      minutes: Of training of each.
+      rows: The experiment's best settings first.
+      dataset: `folder` for the folder of pictures.
+      split: Of the dataset; its flagfiles' if empty.
+      measure: What is compared, a value of the judge's: smaller is better.
+    """
+
+    name: str
+    minutes: float
+    rows: tuple[Row, ...]
+    dataset: str
+    split: str = ""
+    measure: str = FRECHET
+
+    def picture_of(self, row: Row) -> str:
+        """The name of the picture of a row's samples."""
+        return row.name if row.name.startswith(self.name) else f"{self.name}_{row.name}"
+
+    def data_flags(self, places: Places) -> tuple[str, ...]:
+        """The data, for a command line."""
+        if self.dataset == "folder":
+            return ("--dataset=folder", f"--data_dir={places.pictures}")
+        found = [f"--dataset={self.dataset}"]
+        found += [f"--data_dir={places.data_dir}"] * bool(places.data_dir)
+        found += [f"--split={self.split}"] * bool(self.split)
+        return tuple(found)
+
+
+def _pair(experiment: str, seeds: int, *flags: str) -> tuple[Row, Row]:
+    """An experiment's best settings, and the original ones."""
+    best = Row(f"{experiment}_best", experiment, f"{experiment}_best.flags", seeds, flags)
+    return best, Row(experiment, experiment, f"{experiment}.flags", 1, flags)
+
+
+TABLES = (
+    Table(
+        "fashion_mnist",
+        8,
+        (
+            *_pair("fashion_mnist_dcgan", 3),
+            Row("loop", "fashion_mnist_dcgan", peer=OWN_NETWORKS),
+            Row("tutorial", "fashion_mnist_dcgan", peer=TUTORIAL_NETWORKS),
+        ),
+        "fashion_mnist",
+    ),
+    Table("mnist", 8, _pair("mnist_dcgan", 3), "mnist"),
+    Table("svhn", 15, _pair("svhn_dcgan", 2), "svhn_cropped", "train+extra", KERNEL),
+    Table("drawn_digits", 15, _pair("svhn_dcgan", 2), "drawn_digits"),
+    Table("dog_gan", 20, _pair("dog_gan", 1), "folder"),
+    Table("image_folder_gan", 20, _pair("image_folder_gan", 1), "folder"),
+    Table(
+        "rock_paper_scissors",
+        40,
+        _pair("rock_paper_scissors_dcgan", 1),
+        "rock_paper_scissors",
+    ),
+    Table("fashion_mnist_gan", 2, _pair("fashion_mnist_gan", 1), "fashion_mnist"),
+)

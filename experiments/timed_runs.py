@@ -1,0 +1,122 @@
+"""Runs of experiments in processes of their own, for so many minutes of training each."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gan_core
+from experiments import exit_codes
+from gan_core.run.record import RunRecord
+
+_SECONDS, _OWN = "evaluation/seconds", "evaluation/"
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What an evaluation of a run found.
+
+    Attributes:
+      minutes: Of training before it, evaluations left out.
+      step: Where it was.
+      values: By name, without the protocol.
+      protocol: How they were measured, in short.
+    """
+
+    minutes: float
+    step: int
+    values: Mapping[str, float]
+    protocol: str
+
+    @property
+    def distance(self) -> float:
+        """The Fréchet distance, or FID where that is its name."""
+        return self.values.get("frechet_distance") or self.values["fid"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedRun:
+    """A run of an experiment that is to train for so many minutes, and goes on where it stopped.
+
+    Attributes:
+      experiment: Name of the module.
+      flags: Its command line but for the workdir and the minutes.
+      workdir: Its folder.
+      minutes: Of training, evaluations left out.
+    """
+
+    experiment: str
+    flags: tuple[str, ...]
+    workdir: Path
+    minutes: float
+
+    def command(self) -> list[str]:
+        """What trains it, or goes on."""
+        program = [sys.executable, "-m", f"experiments.{self.experiment}"]
+        return [
+            *program,
+            *self.flags,
+            f"--workdir={self.workdir}",
+            f"--total_minutes={self.minutes:g}",
+        ]
+
+    def minutes_done(self) -> float:
+        """Of training so far."""
+        facts = gan_core.run.newest_facts(self.workdir / "checkpoints")
+        return RunRecord.from_facts(facts).training_seconds / 60 if facts else 0.0
+
+    def train(self) -> str:
+        """Trains it where that is not done; returns why it failed, empty where it did not.
+
+        Raises:
+          KeyboardInterrupt: If the process was stopped by a signal, and saved.
+        """
+        if self.minutes_done() >= self.minutes:
+            return ""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        with (self.workdir / "output.txt").open("a", encoding="utf-8") as output:
+            done = subprocess.run(
+                self.command(), stdout=output, stderr=subprocess.PIPE, text=True, check=False
+            )
+            output.write(done.stderr)
+        if done.returncode == exit_codes.STOPPED:
+            raise KeyboardInterrupt
+        return "" if done.returncode == 0 else _last_line(done.stderr, done.returncode)
+
+    def judged(self) -> list[Judged]:
+        """The evaluations within its minutes, oldest first."""
+        found = judged_in(self.workdir / "metrics.jsonl")
+        return [each for each in found if each.minutes <= self.minutes]
+
+    def best(self) -> Judged | None:
+        """The evaluation with the smallest distance; None before the first."""
+        return min(self.judged(), key=lambda each: each.distance, default=None)
+
+
+def judged_in(path: Path) -> list[Judged]:
+    """The evaluations in a run's lines of metrics, oldest first; none where there is no file."""
+    if not path.exists():
+        return []
+    found, evaluating = [], 0.0
+    for line in gan_core.run.read_metrics(path):
+        if _SECONDS not in line:
+            continue
+        evaluating += line[_SECONDS]
+        found.append(_judged(line, line["seconds"] - evaluating))
+    return found
+
+
+def _judged(line: Mapping[str, Any], seconds: float) -> Judged:
+    named = {name: value for name, value in line.items() if "@" in name}
+    values = {name.removeprefix(_OWN).split("@")[0]: value for name, value in named.items()}
+    protocol = next(iter(named)).split("@")[1]
+    return Judged(seconds / 60, int(line["evaluation/step"]), values, protocol)
+
+
+def _last_line(errors: str, code: int) -> str:
+    lines = [line for line in errors.splitlines() if line.strip()]
+    return lines[-1] if lines else f"exit code {code}"

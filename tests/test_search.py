@@ -1,0 +1,139 @@
+"""Settings by successive halving: what is tried for how long, and what is said of it."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from test_experiments import SMALL
+
+from experiments import flags, search
+from experiments.search import Search, read_space
+from experiments.timed_runs import Judged, TimedRun
+from gan_core import ArgumentError
+
+ROOT = Path(__file__).parent.parent
+SPACE = {"--beta_1": ["0.5", "0.0", "0.9"], "--loss": ["hinge", "relativistic"], "--seed": ["7"]}
+
+
+def make(tmp_path, **given):
+    usual = {
+        "experiment": "fashion_mnist_gan",
+        "space": SPACE,
+        "flags": ("--dataset=drawn_digits", "--data_dir=somewhere"),
+        "workdir": tmp_path,
+        "candidates": 9,
+        "minutes": 1.0,
+        "keep_one_in": 3,
+        "rounds": 3,
+        "seeds": 2,
+        "seed": 0,
+    }
+    return Search(**usual | given)
+
+
+def test_a_space_is_a_line_a_flag(tmp_path):
+    path = tmp_path / "space"
+    path.write_text("# what\n\n--beta_1=0.5| 0.0 |0.5\n  --loss=hinge\n--augment=a,b | \n")
+    expected = {"--beta_1": ["0.5", "0.0"], "--loss": ["hinge"], "--augment": ["a,b", ""]}
+    assert read_space(path) == expected
+    for text, words in (("beta_1=3", "must be a flag and its values"), ("# none", "a flag at le")):
+        path.write_text(text)
+        with pytest.raises(ArgumentError, match=words):
+            read_space(path)
+    with pytest.raises(ArgumentError, match="cannot be read"):
+        read_space(tmp_path / "none")
+
+
+def test_candidates_are_all_different_and_begin_with_the_first_values(tmp_path):
+    found = make(tmp_path).draw()
+    assert found[0].flags == ("--beta_1=0.5", "--loss=hinge", "--seed=7")
+    assert len({candidate.flags for candidate in found}) == len(found) == 6
+    assert found == make(tmp_path).draw()
+    assert make(tmp_path, seed=1).draw()[1:] != found[1:]
+    large = {f"--flag_{n}": list("abcdefgh") for n in range(20)}
+    many = make(tmp_path, space=large, candidates=50).draw()
+    assert len({candidate.flags for candidate in many}) == 50
+    assert set(many[0].flags) == {f"--flag_{n}=a" for n in range(20)}
+
+
+def test_the_time_of_all_rounds(tmp_path):
+    nine = {"--beta_1": [str(n / 10) for n in range(9)]}
+    assert make(tmp_path, space=nine).plan() == [(9, 1, 1), (3, 3, 1), (1, 9, 2)]
+    # Those that go on do not begin anew; the second seed does.
+    assert make(tmp_path, space=nine).total_minutes() == 9 * 1 + 3 * 2 + 6 + 9
+    assert make(tmp_path, candidates=1).plan() == [(1, 1, 2)]
+    for name, value in (("keep_one_in", 1), ("minutes", 0), ("candidates", 0), ("seeds", 0)):
+        with pytest.raises(ArgumentError, match=name):
+            make(tmp_path, **{name: value})
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Runs whose distance is beta_1 + 1 / minutes; a relativistic one fails."""
+    trained = []
+
+    def train(run):
+        trained.append((run.workdir.parent.name, run.workdir.name, run.minutes))
+        return "error: no" if "--loss=relativistic" in run.flags else ""
+
+    def best(run):
+        beta = float(next(f.split("=")[1] for f in run.flags if f.startswith("--beta_1")))
+        values = {"frechet_distance": beta + 1 / run.minutes}
+        return Judged(run.minutes, 1, values, "protocol")
+
+    monkeypatch.setattr(TimedRun, "train", train)
+    monkeypatch.setattr(TimedRun, "best", best)
+    return trained
+
+
+def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
+    chosen = make(tmp_path, keep_one_in=2, rounds=3)
+    ranked = search.run(chosen)
+    first, *_ = ranked
+    assert first.candidate.flags[0] == "--beta_1=0.0"
+    assert (first.round, first.minutes, first.distances) == (3, 4, [0.25, 0.25])
+    assert [each.mean for each in ranked[-3:]] == [math.inf] * 3
+    assert [minutes for *_, minutes in scripted] == [1] * 6 + [2] * 3 + [4] * 4
+    table = (tmp_path / "search.md").read_text().splitlines()
+    assert table[0] == "| candidate | round | minutes | distance | each seed | beta_1 | loss |"
+    assert len(table) == 2 + 6
+    assert "| inf | error: no |" in table[-1]
+    settings = flags.parse([f"--flagfile={tmp_path}/best.flags"], {})
+    assert (settings.beta_1, settings.loss, settings.data_dir) == (0.0, "hinge", "")
+
+
+def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys, scripted):
+    space = tmp_path / "space"
+    space.write_text("--beta_1=0.5 | 0.0\n")
+    given = ["fashion_mnist_gan", f"--space={space}", f"--workdir={tmp_path}/search"]
+    assert search.main(given) == 0
+    assert "the best is candidate 1" in capsys.readouterr().out
+    assert search.main([*given, "--rounds=1"]) == 0
+    space.write_text("--beta_1=0.5 | 0.1\n")
+    assert search.main(given) == 2
+    assert "holds another search; choose another folder" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_it_searches_and_goes_on_where_it_was_stopped(tmp_path):
+    space = tmp_path / "space"
+    space.write_text("--generator_learning_rate=2e-4 | 1e-3\n--extractor=random_convolutions\n")
+    command = [
+        sys.executable, "-m", "experiments.search", "fashion_mnist_gan", f"--space={space}",
+        f"--workdir={tmp_path}/search", "--minutes=0.03", "--keep_one_in=2", "--rounds=2",
+        *(flag for flag in SMALL if "steps" not in flag), "--evaluation_samples=50",
+    ]  # fmt: skip
+    outputs = []
+    for _ in range(2):
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        table = (tmp_path / "search/search.md").read_text()
+        outputs.append((table, done.stdout.splitlines()[-1]))
+    assert outputs[0] == outputs[1]
+    assert os.listdir(tmp_path / "search/candidate_000") == ["seed_0"] or "seed_1" in os.listdir(
+        tmp_path / "search/candidate_000"
+    )
+    assert "| inf |" not in outputs[0][0]
