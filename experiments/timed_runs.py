@@ -11,7 +11,6 @@ from typing import Any
 
 import gan_core
 from experiments import exit_codes
-from gan_core.run.record import RunRecord
 
 _SECONDS, _OWN = "evaluation/seconds", "evaluation/"
 
@@ -67,7 +66,7 @@ class TimedRun:
     def minutes_done(self) -> float:
         """Of training so far."""
         facts = gan_core.run.newest_facts(self.workdir / "checkpoints")
-        return RunRecord.from_facts(facts).training_seconds / 60 if facts else 0.0
+        return gan_core.run.RunRecord.from_facts(facts).training_seconds / 60 if facts else 0.0
 
     def train(self) -> str:
         """Trains it where that is not done; returns why it failed, empty where it did not.

@@ -27,6 +27,7 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.game import Game
     from gan_core.game_state import GameState
+    from gan_core.images import to_uint8
     from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
     from gan_core.learning_rates import learning_rate
     from gan_core.losses import (
@@ -103,6 +104,7 @@ __all__ = [
     "run",
     "simultaneous",
     "stream_seed",
+    "to_uint8",
     "train",
     "wasserstein",
     "wgan_gp",

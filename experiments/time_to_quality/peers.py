@@ -26,7 +26,6 @@ from experiments import flags, judging, parts
 from experiments.benchmark.contestants import load_experiment
 from experiments.benchmark.keras_peers import keras_networks, tutorial_step
 from experiments.time_to_quality.rows import OWN_NETWORKS, TUTORIAL_NETWORKS
-from gan_core.images import to_uint8
 
 _SECONDS_BETWEEN = 20.0
 _STEPS_A_LOOK = 10
@@ -134,7 +133,7 @@ def _train(
 def _images(generator: keras.Model, latents: tf.Tensor) -> np.ndarray:
     starts = range(0, len(latents), 500)
     images = [generator(latents[start : start + 500]).numpy() for start in starts]
-    return to_uint8(np.concatenate(images))
+    return gan_core.to_uint8(np.concatenate(images))
 
 
 def _batches(source: gan_core.data.ImageSource, batch_size: int) -> Iterator[tf.Tensor]:

@@ -33,6 +33,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
     from gan_core.run.plan import Plan
     from gan_core.run.process_memory import peak_resident_gib, resident_gib
+    from gan_core.run.record import RunRecord
     from gan_core.run.run import Run
     from gan_core.run.run_lock import RunLock
     from gan_core.run.samples import (
@@ -82,6 +83,7 @@ __all__ = [
     "Plan",
     "Run",
     "RunLock",
+    "RunRecord",
     "SampleGrid",
     "StatusWriter",
     "StopSignals",

@@ -80,7 +80,7 @@ class RunOutputs:
         step, last_line = int(gan.step.numpy()), record.window.start_step
         _drop_samples_after(record.last_picture, folder / "samples")
         self._write_reals()
-        self._evaluation_seconds = record.evaluation.seconds
+        self._evaluation_seconds = 0.0
         self._status = StatusWriter(plan.total_steps, step, time_left=self.time_left)
         self._writer = MultiWriter(
             [
@@ -105,13 +105,17 @@ class RunOutputs:
             dataclasses.replace(due, hook=KeepTrying(name, due.hook))
             for name, due in self._due.items()
         ]
-        if record.evaluation.best is not None:
-            self._status.show_best(record.evaluation.best, record.evaluation.best_step)
         if is_new:
             self._writer.write_settings({**record.settings, "data": data.facts})
             draw_samples(0, {})
         else:
-            self._window.restore(record.window)
+            self._go_on(record)
+
+    def _go_on(self, record: RunRecord) -> None:
+        self._window.restore(record.window)
+        self._evaluation_seconds = record.evaluation.seconds
+        if record.evaluation.best is not None:
+            self._status.show_best(record.evaluation.best, record.evaluation.best_step)
 
     def record(self) -> RunRecord:
         """What a run that goes on from here needs to know."""

@@ -11,7 +11,8 @@ import tensorflow as tf
 import tiny_gan
 
 import gan_core
-from gan_core.run.record import RunRecord, WindowRecord
+from gan_core.run import RunRecord
+from gan_core.run.record import WindowRecord
 
 PLAN = gan_core.run.Plan(
     total_steps=12,
