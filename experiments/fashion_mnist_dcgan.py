@@ -35,7 +35,13 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=lambda: networks.build_dropout_discriminator((28, 28, 1)),
     latents=gan_core.NormalLatents(100),
-    sisters={"dcgan": networks.dcgan((28, 28, 1), 64, "no dropout")},
+    sisters={
+        "no_dropout": networks.dcgan(
+            (28, 28, 1),
+            64,
+            "no dropout, which blurs what the discriminator sees; leaky units, 4x4 kernels",
+        )
+    },
     defaults={"dataset": "fashion_mnist", "global_batch_size": 32, "optimizer": "rmsprop"},
 )
 

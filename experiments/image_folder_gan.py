@@ -38,8 +38,11 @@ EXPERIMENT = Experiment(
     build_discriminator=networks.build_tanh_discriminator,
     latents=gan_core.NormalLatents(100),
     sisters={
-        "dcgan": networks.dcgan(
-            (64, 64, 3), 32, "leaky units, which do not saturate; any size", is_resizable=True
+        "leaky": networks.dcgan(
+            (64, 64, 3),
+            32,
+            "leaky units, which do not saturate as tanh does; any image size",
+            is_resizable=True,
         )
     },
     defaults={"dataset": "folder", "global_batch_size": 128},

@@ -30,6 +30,8 @@ def run(experiment: Experiment, settings: Settings) -> int:
         strict=True,
     ):
         print(f"{name}: {total:,} parameters, {part:,} trainable")
+    for name, sister in experiment.sisters.items():
+        print(f"--networks={name}: {sister.about}")
     print(f"data: {parts.open_source(settings, parts.image_shape(gan)).facts()}")
     print(f"disk: {parts.describe_disk_use(gan, settings)}")
     print(f"devices: {parts.describe_strategy(settings, strategy)}, {precision_facts}")

@@ -51,7 +51,13 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=build_discriminator,
     latents=gan_core.NormalLatents(256),
-    sisters={"dcgan": networks.dcgan((28, 28, 1), 64, "no dropout")},
+    sisters={
+        "strided": networks.dcgan(
+            (28, 28, 1),
+            64,
+            "two strided convolutions in the discriminator, not one of 14,209 parameters",
+        )
+    },
     defaults={"dataset": "mnist", "global_batch_size": 128},
 )
 

@@ -37,7 +37,11 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=lambda: networks.build_dropout_discriminator((256, 256, 3)),
     latents=gan_core.NormalLatents(100),
-    sisters={"dcgan": networks.dcgan((256, 256, 3), 16, "seven layers of strides, not two")},
+    sisters={
+        "deep": networks.dcgan(
+            (256, 256, 3), 32, "six strided convolutions in the discriminator, not two"
+        )
+    },
     defaults={"dataset": "rock_paper_scissors", "global_batch_size": 32},
 )
 

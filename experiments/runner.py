@@ -44,6 +44,8 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
         settings = flags.parse(arguments, defaults, best)
         if settings is None:
             print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
+            for name, sister in experiment.sisters.items():
+                print(f"With --networks={name}: {sister.about}.\n")
             print(flags.help_text(flags.with_best([], defaults, best)))
             return exit_codes.DONE
         experiment = experiment.with_networks(settings.networks, settings.image_size)

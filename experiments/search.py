@@ -4,7 +4,7 @@
 
 The file has a line a flag, its values separated by `|`; a line with one value is for all:
 
-    --networks=dcgan
+    --networks=leaky
     --loss=non_saturating | hinge | relativistic
     --generator_learning_rate=2e-4 | 4e-4 | 8e-4
 

@@ -60,7 +60,13 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=build_discriminator,
     latents=gan_core.NormalLatents(100),
-    sisters={"dcgan": networks.dcgan((32, 32, 3), 64, "no dropout")},
+    sisters={
+        "no_batch_norm": networks.dcgan(
+            (32, 32, 3),
+            64,
+            "no batch norm in the discriminator, with which R1 does not go; 4x4 kernels",
+        )
+    },
     defaults={"dataset": "svhn_cropped", "global_batch_size": 128},
 )
 

@@ -52,7 +52,7 @@ def test_each_row_names_what_is_there():
             assert "--seed=1" in command
             assert f"--dataset={table.dataset}" in command
             pictures.append(table.picture_of(row))
-        assert table.rows[0].name.endswith("_best")
+        assert any(row.name.endswith("_best") for row in table.rows)
     assert len(set(pictures)) == len(pictures)
 
 
@@ -69,7 +69,7 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     assert curves[1].minutes_to("frechet_distance", 1.0) == float("inf")
     lines = markdown(table, curves).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:2] == "| "]
-    assert rows[2][:4] == ["`fashion_mnist_dcgan_best.flags`", "0", "2.0", "1"]
+    assert rows[2][:4] == ["`fashion_mnist_dcgan_no_dropout.flags`", "0", "2.0", "1"]
     assert rows[4][-1] == "2.5 times; passed after 1 minutes"
     assert rows[5][-1] == "error: no"
     assert rows[6][0] == "real images"

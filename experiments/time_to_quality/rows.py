@@ -9,11 +9,9 @@ from pathlib import Path
 from experiments.timed_runs import TimedRun
 
 _JUDGED = ("--evaluation_samples=5000", "--evaluation_time_share=0.3")
-_ORIGINAL = (
-    "--log_every_steps=50",
-    "--evaluate_every_steps=50",
-    "--total_steps=1000000000",
-)
+_WITHOUT_END = "--total_steps=1000000000"
+_SELDOM_JUDGED = ("--log_every_steps=50", "--evaluate_every_steps=50")
+"""For the flagfiles of the original settings: those of folders judge nothing."""
 FRECHET, KERNEL = "frechet_distance", "kernel_distance"
 OWN_NETWORKS, TUTORIAL_NETWORKS = "own networks", "tutorial's networks"
 
@@ -45,10 +43,10 @@ class Row:
         if self.peer:
             return PeerRun(self.experiment, data, folder, table.minutes, self.peer, seed)
         flags = [f"--flagfile={Path('experiments/flagfiles') / self.flagfile}", f"--seed={seed}"]
-        original = () if self.flagfile.endswith("_best.flags") else _ORIGINAL
+        original = _SELDOM_JUDGED if self.flagfile == f"{self.experiment}.flags" else ()
         return TimedRun(
             self.experiment,
-            (*flags, *_JUDGED, *original, *data, *self.flags),
+            (*flags, *_JUDGED, _WITHOUT_END, *original, *data, *self.flags),
             folder,
             table.minutes,
         )
@@ -102,7 +100,7 @@ class Table:
     Attributes:
       name: Of the table, as `--tables` takes it.
       minutes: Of training of each.
-      rows: The experiment's best settings first.
+      rows: What is compared with the others first.
       dataset: `folder` for the folder of pictures.
       split: Of the dataset; its flagfiles' if empty.
       measure: What is compared, a value of the judge's: smaller is better.
@@ -129,10 +127,16 @@ class Table:
         return tuple(found)
 
 
-def _pair(experiment: str, seeds: int, *flags: str) -> tuple[Row, Row]:
-    """An experiment's best settings, and the original ones."""
-    best = Row(f"{experiment}_best", experiment, f"{experiment}_best.flags", seeds, flags)
-    return best, Row(experiment, experiment, f"{experiment}.flags", 1, flags)
+def _rows(experiment: str, seeds: int, networks: str = "") -> tuple[Row, ...]:
+    """An experiment's sister networks, if it has some; its best settings; the original ones."""
+    names = [f"{experiment}_{networks}", f"{experiment}_best", experiment]
+    if not networks:
+        del names[0]
+    counts = [seeds] + [1] * len(names)
+    return tuple(
+        Row(name, experiment, f"{name}.flags", count)
+        for name, count in zip(names, counts, strict=False)
+    )
 
 
 TABLES = (
@@ -140,22 +144,24 @@ TABLES = (
         "fashion_mnist",
         8,
         (
-            *_pair("fashion_mnist_dcgan", 3),
+            *_rows("fashion_mnist_dcgan", 3, "no_dropout"),
             Row("loop", "fashion_mnist_dcgan", peer=OWN_NETWORKS),
             Row("tutorial", "fashion_mnist_dcgan", peer=TUTORIAL_NETWORKS),
         ),
         "fashion_mnist",
     ),
-    Table("mnist", 8, _pair("mnist_dcgan", 3), "mnist"),
-    Table("svhn", 15, _pair("svhn_dcgan", 2), "svhn_cropped", "train+extra", KERNEL),
-    Table("drawn_digits", 15, _pair("svhn_dcgan", 2), "drawn_digits"),
-    Table("dog_gan", 20, _pair("dog_gan", 1), "folder"),
-    Table("image_folder_gan", 20, _pair("image_folder_gan", 1), "folder"),
+    Table("mnist", 8, _rows("mnist_dcgan", 3, "strided"), "mnist"),
+    Table(
+        "svhn", 15, _rows("svhn_dcgan", 2, "no_batch_norm"), "svhn_cropped", "train+extra", KERNEL
+    ),
+    Table("drawn_digits", 15, _rows("svhn_dcgan", 2, "no_batch_norm"), "drawn_digits"),
+    Table("dog_gan", 20, _rows("dog_gan", 1, "leaky"), "folder"),
+    Table("image_folder_gan", 20, _rows("image_folder_gan", 1, "leaky"), "folder"),
     Table(
         "rock_paper_scissors",
         40,
-        _pair("rock_paper_scissors_dcgan", 1),
+        _rows("rock_paper_scissors_dcgan", 1, "deep"),
         "rock_paper_scissors",
     ),
-    Table("fashion_mnist_gan", 2, _pair("fashion_mnist_gan", 1), "fashion_mnist"),
+    Table("fashion_mnist_gan", 2, _rows("fashion_mnist_gan", 1), "fashion_mnist"),
 )
