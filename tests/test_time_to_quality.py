@@ -1,5 +1,6 @@
 """What is trained for how long, what was found in time, and how it is shown."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 
 from experiments import time_to_quality
 from experiments.time_to_quality import __main__ as program
+from experiments.time_to_quality.measured import settings_of, train_and_keep
 from experiments.time_to_quality.report import Curve, curves_png, markdown
 from experiments.time_to_quality.rows import TABLES, Places
 from experiments.timed_runs import Judged, TimedRun, judged_in
@@ -67,13 +69,47 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     ]
     assert curves[0].minutes_to("frechet_distance", 4.5) == 1
     assert curves[1].minutes_to("frechet_distance", 1.0) == float("inf")
-    lines = markdown(table, curves).splitlines()
+    seen = {"fashion_mnist_dcgan_no_dropout": "coats"}
+    lines = markdown(table, curves, seen).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:2] == "| "]
-    assert rows[2][:4] == ["`fashion_mnist_dcgan_no_dropout.flags`", "0", "2.0", "1"]
-    assert rows[4][-1] == "2.5 times; passed after 1 minutes"
-    assert rows[5][-1] == "error: no"
-    assert rows[6][0] == "real images"
+    assert rows[2][:3] == ["`fashion_mnist_dcgan_no_dropout.flags`", "2.0, 2.0", "1, 2"]
+    assert rows[2][-1] == "[grid](fashion_mnist_dcgan_no_dropout.png): coats"
+    assert rows[3][-2] == "2.5 times the first row's worst seed, which it passes after 1 minutes"
+    assert rows[4][-1] == "error: no"
+    assert rows[7][0] == "real images"
     assert imageio.imread(curves_png([(table, curves), (TABLES[1], [])])).shape[1] == 1300
+
+
+def test_what_was_measured_is_not_trained_again_until_the_settings_change(tmp_path, monkeypatch):
+    flagfile = tmp_path / "some.flags"
+    flagfile.write_text("# about\n--beta_1=0.5\n")
+    given = (f"--flagfile={flagfile}", "--seed=1", "--data_dir=here")
+    run = TimedRun("svhn_dcgan", given, tmp_path / "run", 2.0)
+    assert settings_of(run) == ["svhn_dcgan", "--beta_1=0.5", "--seed=1"]
+    trained = []
+    monkeypatch.setattr(TimedRun, "train", lambda run: trained.append(run.minutes) or "")
+    monkeypatch.setattr(TimedRun, "judged", lambda run: [judged(1, 0.123456789), judged(2, 3.0)])
+    path = tmp_path / "measured/some.json"
+    first = train_and_keep(run, path)
+    assert [each.distance for each in first.judged] == [0.123456789, 3.0]
+    elsewhere = dataclasses.replace(run, flags=(*given[:2], "--data_dir=there"))
+    again = train_and_keep(elsewhere, path)
+    assert [each.distance for each in again.judged] == [0.12346, 3.0]
+    assert (again.machine, again.settings) == (first.machine, first.settings)
+    assert len(train_and_keep(dataclasses.replace(run, minutes=1.0), path).judged) == 1
+    assert trained == [2.0]
+    train_and_keep(dataclasses.replace(run, minutes=4.0), path)
+    flagfile.write_text("--beta_1=0.6\n")
+    train_and_keep(run, path)
+    assert trained == [2.0, 4.0, 2.0]
+
+
+def test_a_failure_is_kept_and_tried_again(tmp_path, monkeypatch):
+    answers = ["error: no", ""]
+    monkeypatch.setattr(TimedRun, "train", lambda run: answers.pop(0))
+    run = TimedRun("svhn_dcgan", (), tmp_path / "run", 2.0)
+    assert train_and_keep(run, tmp_path / "some.json").failure == "error: no"
+    assert train_and_keep(run, tmp_path / "some.json").failure == ""
 
 
 def test_what_is_not_known_is_told(capsys):

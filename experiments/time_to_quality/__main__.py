@@ -5,27 +5,30 @@
 trains each row of the tables with each of its seeds, one after the other and each in a process of
 its own, for the table's minutes (evaluations left out), and writes what the judge said of them:
 `time_to_quality.md`, `time_to_quality.png` and a grid of the best samples of each row. Stopped, the
-same command goes on; what is done already is not trained again.
+same command goes on. What was measured is kept in `measured/` and not trained again, on another
+machine either, until the settings change. What is seen in the grids is read from lines
+`name: words` of `seen.txt`.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
+import math
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import gan_core
 from experiments import exit_codes
-from experiments.machine import describe_machine
+from experiments.time_to_quality.measured import read, train_and_keep
 from experiments.time_to_quality.report import Curve, curves_png, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
 from experiments.timed_runs import TimedRun
 from gan_core import ArgumentError, check_known
 from gan_core.run import duration, say, write_durably
+
+_SEEN = "seen.txt"
 
 
 def measure(tables: Sequence[Table], places: Places, output: Path) -> None:
@@ -36,55 +39,67 @@ def measure(tables: Sequence[Table], places: Places, output: Path) -> None:
         for row in table.rows
         for seed in range(row.seeds)
     ]
-    left = sum(max(0.0, run.minutes - run.minutes_done()) for *_, run in runs)
-    say(f"{len(runs)} runs, {duration(60 * left)} of training left, evaluations not counted")
-    failures: dict[Path, str] = {}
-    for table, row, seed, run in runs:
-        to_do = max(0.0, run.minutes - run.minutes_done())
-        failures[run.workdir] = run.train()
-        left -= to_do
-        best = run.best()
-        said = failures[run.workdir] or (f"distance {best.distance:.3g}" if best else "not judged")
-        say(f"{table.name}, {row.name}, seed {seed}: {said}; {duration(60 * left)} left")
-        if seed == 0 and not failures[run.workdir]:
+    left = {number: _minutes_left(output, *run) for number, run in enumerate(runs)}
+    say(f"{len(runs)} runs, {duration(60 * sum(left.values()))} of training left, and judging")
+    for number, (table, row, seed, run) in enumerate(runs):
+        found = train_and_keep(run, _path(output, table, row, seed))
+        is_new = left.pop(number) > 0
+        best = min((each.distance for each in found.judged), default=math.inf)
+        words = found.failure or f"distance {best:.3g}"
+        in_time = f"{duration(60 * sum(left.values()))} left"
+        say(f"{table.name}, {row.name}, seed {seed}: {words}; {in_time}")
+        if is_new and seed == 0 and not found.failure:
             _draw(row, run, output / f"{table.picture_of(row)}.png")
-        _write(tables, places, failures, output)
+        _write(tables, places, output)
+
+
+def _minutes_left(output: Path, table: Table, row: Row, seed: int, run: TimedRun) -> float:
+    known = read(run, _path(output, table, row, seed))
+    return 0.0 if known and not known.failure else max(1e-3, run.minutes - run.minutes_done())
+
+
+def _path(output: Path, table: Table, row: Row, seed: int) -> Path:
+    return output / "measured" / table.name / f"{row.name}_seed_{seed}.json"
 
 
 def _draw(row: Row, run: TimedRun, path: Path) -> None:
     """The samples of the best checkpoint as a grid; a peer's are those of its end."""
-    if path.exists() and path.stat().st_mtime > (run.workdir / "metrics.jsonl").stat().st_mtime:
-        return
-    gan_core.run.make_folder("output", path.parent)
     if row.peer:
         shutil.copyfile(run.workdir / "samples.png", path)
         return
     program = [sys.executable, "-m", f"experiments.{row.experiment}", "--mode=generate"]
     flags = [f"--workdir={run.workdir}", f"--output={path}"]
-    subprocess.run([*program, *flags], check=False, stdout=subprocess.DEVNULL)
+    subprocess.run([*program, *flags], check=True, stdout=subprocess.DEVNULL)
 
 
-def _write(
-    tables: Sequence[Table], places: Places, failures: dict[Path, str], output: Path
-) -> None:
-    results = []
+def _write(tables: Sequence[Table], places: Places, output: Path) -> None:
+    results, machines = [], set()
     for table in tables:
-        runs = [
-            (row, seed, row.run(table, seed, places))
-            for row in table.rows
-            for seed in range(row.seeds)
-        ]
-        curves = [
-            Curve(row, seed, run.judged(), failures.get(run.workdir, "not run yet"))
-            for row, seed, run in runs
-        ]
+        curves = []
+        for row in table.rows:
+            for seed in range(row.seeds):
+                run = row.run(table, seed, places)
+                found = read(run, _path(output, table, row, seed))
+                if found is None:
+                    curves.append(Curve(row, seed, [], "not measured yet"))
+                    continue
+                curves.append(Curve(row, seed, found.judged, found.failure))
+                machines.add(f"{found.machine}; {found.date}")
         results.append((table, curves))
     command = " ".join(["python -m experiments.time_to_quality", *sys.argv[1:]])
-    heading = f"`{command}`\n\n{describe_machine()}; {datetime.date.today()}\n"
-    parts = [heading, *(markdown(table, curves) for table, curves in results)]
-    gan_core.run.make_folder("output", output)
+    heading = "\n\n".join([f"`{command}`", *sorted(machines)])
+    seen = _read_seen(output / _SEEN)
+    parts = [heading, *(markdown(table, curves, seen) for table, curves in results)]
     write_durably(output / "time_to_quality.md", ("\n\n".join(parts) + "\n").encode("utf-8"))
     write_durably(output / "time_to_quality.png", curves_png(results))
+
+
+def _read_seen(path: Path) -> dict[str, str]:
+    """What people wrote of the pictures, by name; lines of `name: words`."""
+    if not path.exists():
+        return {}
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {name: words.strip() for name, _, words in (line.partition(":") for line in lines)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

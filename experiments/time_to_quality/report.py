@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
@@ -48,54 +48,67 @@ class Curve:
         return next(reached, math.inf)
 
 
-def markdown(table: Table, curves: Sequence[Curve]) -> str:
-    """A Markdown table: a row a run, with what it is to the first row's runs."""
-    measure = table.measure
-    best = [curve.best(measure) for curve in curves]
-    own = [
-        found
-        for curve, found in zip(curves, best, strict=True)
-        if curve.row == table.rows[0] and found
-    ]
-    worst_own = max((found.values[measure] for found in own), default=math.nan)
+def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> str:
+    """A Markdown table: a row a way to train, with the values of each seed's best evaluation.
+
+    Args:
+      table: What is compared.
+      curves: Of all its runs.
+      seen: What people see in a row's picture, by the picture's name.
+    """
     lines = [
-        f"### {table.name}: {table.minutes:g} minutes of training",
+        f"### {table.name}: {table.minutes:g} minutes of training, {table.data}",
         "",
-        _row(["run", "seed", "minute", *_COLUMNS.values(), "of the first row's worst seed"]),
+        _row(["run", "best at minute", *_COLUMNS.values(), "against the first", "what is seen"]),
         _row(["---"] * (len(_COLUMNS) + 4)),
     ]
-    for curve, found in zip(curves, best, strict=True):
-        name = f"`{curve.row.flagfile}`" if curve.row.flagfile else f"peer: {curve.row.name}"
-        if found is None:
-            lines.append(_row([name, curve.seed, "-", *["-"] * len(_COLUMNS), curve.failure]))
-            continue
-        ratio = ""
-        if curve.row != table.rows[0]:
-            ratio = f"{found.values[measure] / worst_own:.1f} times"
-            ratio += _sooner(table, curves, found.values[measure])
-        cells = [_number(found.values.get(name)) for name in _COLUMNS]
-        lines.append(_row([name, curve.seed, f"{found.minutes:.1f}", *cells, ratio]))
-    reals = next((found.values for found in best if found), {})
-    cells = [_number(reals.get(f"{name}_of_reals")) for name in _COLUMNS]
-    lines.append(_row(["real images", "", "", *cells, ""]))
-    protocols = sorted({found.protocol for found in best if found})
-    lines.append(
-        f"\nMeasured as {', '.join(protocols) or '-'}; the smallest {_COLUMNS[measure]} distance."
-    )
+    for row in table.rows:
+        of_row = [curve for curve in curves if curve.row == row]
+        lines.append(_row_of(table, row, of_row, curves, seen))
+    best = list(filter(None, (curve.best(table.measure) for curve in curves)))
+    reals = best[0].values if best else {}
+    of_reals = [_numbers([reals.get(f"{name}_of_reals")]) for name in _COLUMNS]
+    lines.append(_row(["real images", "", *of_reals, "", ""]))
+    protocols = ", ".join(sorted({found.protocol for found in best}))
+    what = f"the smallest {_COLUMNS[table.measure]} distance of each seed"
+    lines.append(f"\nMeasured as `{protocols or '-'}`; {what}, and the other values there.")
     return "\n".join(lines)
 
 
-def _sooner(table: Table, curves: Sequence[Curve], distance: float) -> str:
-    minutes = [
-        curve.minutes_to(table.measure, distance) for curve in curves if curve.row == table.rows[0]
-    ]
-    return (
-        f"; passed after {max(minutes):.2g} minutes" if minutes and max(minutes) < math.inf else ""
-    )
+def _row_of(
+    table: Table,
+    row: Row,
+    of_row: Sequence[Curve],
+    curves: Sequence[Curve],
+    seen: Mapping[str, str],
+) -> str:
+    picture = table.picture_of(row)
+    name = f"`{row.flagfile}`" if row.flagfile else f"peer: {row.name}"
+    found = list(filter(None, (curve.best(table.measure) for curve in of_row)))
+    if not found:
+        failures = "; ".join(sorted({curve.failure for curve in of_row}))
+        return _row([name, "-", *["-"] * len(_COLUMNS), "", failures])
+    minutes = ", ".join(f"{each.minutes:.1f}" for each in found)
+    values = [_numbers([each.values.get(column) for each in found]) for column in _COLUMNS]
+    words = f"[grid]({picture}.png): {seen.get(picture, 'not described yet')}"
+    return _row([name, minutes, *values, _against_first(table, row, found, curves), words])
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+def _against_first(table: Table, row: Row, found: Sequence[Judged], curves: Sequence[Curve]) -> str:
+    """How many times the distance of the first row's worst seed, and when that was passed."""
+    first = [curve for curve in curves if curve.row == table.rows[0]]
+    best = list(filter(None, (curve.best(table.measure) for curve in first)))
+    if row == table.rows[0] or not best:
+        return ""
+    distance = min(each.values[table.measure] for each in found)
+    times = distance / max(each.values[table.measure] for each in best)
+    passed = max(curve.minutes_to(table.measure, distance) for curve in first)
+    when = f", which it passes after {passed:.2g} minutes" if passed < math.inf else ""
+    return f"{times:.1f} times the first row's worst seed{when}"
+
+
+def _numbers(values: Sequence[float | None]) -> str:
+    return ", ".join("-" if value is None else f"{value:.3g}" for value in values)
 
 
 def _row(cells: Sequence[object]) -> str:
@@ -114,8 +127,8 @@ def curves_png(results: Sequence[tuple[Table, Sequence[Curve]]]) -> bytes:
         for curve in curves:
             points = [(each.minutes, each.values[table.measure]) for each in curve.judged]
             color = f"C{table.rows.index(curve.row)}"
-            label = curve.row.name if curve.seed == 0 else None
             if points:
+                label = curve.row.name if curve.seed == 0 else None
                 panel.plot(*zip(*points, strict=True), color=color, label=label, linewidth=1)
         panel.set_yscale("log")
         panel.set_title(table.name)

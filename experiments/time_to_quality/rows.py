@@ -117,6 +117,12 @@ class Table:
         """The name of the picture of a row's samples."""
         return row.name if row.name.startswith(self.name) else f"{self.name}_{row.name}"
 
+    @property
+    def data(self) -> str:
+        """What it is trained on, for people."""
+        name = "a folder of pictures" if self.dataset == "folder" else self.dataset
+        return f"{name} ({self.split})" if self.split else name
+
     def data_flags(self, places: Places) -> tuple[str, ...]:
         """The data, for a command line."""
         if self.dataset == "folder":
