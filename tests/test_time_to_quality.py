@@ -69,6 +69,10 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     ]
     assert curves[0].minutes_to("frechet_distance", 4.5) == 1
     assert curves[1].minutes_to("frechet_distance", 1.0) == float("inf")
+    assert curves[0].minutes_to_collapse("frechet_distance") == float("inf")
+    bad = [judged(3, 3.1), judged(4, 3.1), judged(5, 2.9), *(judged(m, 3.1) for m in (6, 7, 8))]
+    gone = Curve(best, 0, [judged(1, 9.0), judged(2, 1.0), *bad, judged(9, 1.0)])
+    assert gone.minutes_to_collapse("frechet_distance") == 8
     seen = {"fashion_mnist_dcgan_no_dropout": "coats"}
     lines = markdown(table, curves, seen).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:2] == "| "]

@@ -13,6 +13,7 @@ machine either, until the settings change. What is seen in the grids is read fro
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import math
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ from experiments.time_to_quality.measured import read, train_and_keep
 from experiments.time_to_quality.report import Curve, curves_png, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
 from experiments.timed_runs import TimedRun
-from gan_core import ArgumentError, check_known
+from gan_core import ArgumentError, check_known, check_positive
 from gan_core.run import duration, say, write_durably
 
 _SEEN = "seen.txt"
@@ -113,6 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--tables", default=",".join(names), help="some of the default's")
     parser.add_argument("--data_dir", default="", help="the TensorFlow Datasets directory")
     parser.add_argument("--pictures", default="", help="a folder, for the experiments on folders")
+    parser.add_argument("--times", type=float, default=1, help="as long: 2 shows what comes after")
     parser.add_argument("--workdir", type=Path, default=Path("runs/time_to_quality"))
     parser.add_argument("--output", type=Path, help="folder of tables and pictures; the workdir")
     options = parser.parse_args(arguments)
@@ -121,7 +123,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = options.tables.split(",")
         for name in chosen:
             check_known("tables", name, names)
-        tables = [table for table in TABLES if table.name in chosen]
+        check_positive("times", options.times)
+        tables = [
+            dataclasses.replace(table, minutes=options.times * table.minutes)
+            for table in TABLES
+            if table.name in chosen
+        ]
         if any(table.dataset == "folder" for table in tables) and not options.pictures:
             raise ArgumentError(
                 "pictures", "empty", "must name a folder of pictures", "or leave its --tables out"

@@ -47,6 +47,19 @@ class Curve:
         reached = (each.minutes for each in self.judged if each.values[measure] <= distance)
         return next(reached, math.inf)
 
+    def minutes_to_collapse(self, measure: str) -> float:
+        """Until three judgements in a row were three times as bad as the best; infinite if never.
+
+        As a run itself tells it: see `gan_core.run.Evaluation`.
+        """
+        best, in_a_row = math.inf, 0
+        for each in self.judged:
+            in_a_row = in_a_row + 1 if each.values[measure] > 3 * best else 0
+            if in_a_row == 3:
+                return each.minutes
+            best = min(best, each.values[measure])
+        return math.inf
+
 
 def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> str:
     """A Markdown table: a row a way to train, with the values of each seed's best evaluation.
@@ -89,6 +102,9 @@ def _row_of(
         failures = "; ".join(sorted({curve.failure for curve in of_row}))
         return _row([name, "-", *["-"] * len(_COLUMNS), "", failures])
     minutes = ", ".join(f"{each.minutes:.1f}" for each in found)
+    collapses = [curve.minutes_to_collapse(table.measure) for curve in of_row]
+    if min(collapses) < math.inf:
+        minutes += f"; collapsed at {min(collapses):.1f}"
     values = [_numbers([each.values.get(column) for each in found]) for column in _COLUMNS]
     words = f"[grid]({picture}.png): {seen.get(picture, 'not described yet')}"
     return _row([name, minutes, *values, _against_first(table, row, found, curves), words])
