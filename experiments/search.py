@@ -30,6 +30,7 @@ from pathlib import Path
 
 import gan_core
 from experiments import exit_codes
+from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.timed_runs import TimedRun
 from gan_core import ArgumentError, check_positive
 from gan_core.run import duration, say, write_durably
@@ -196,6 +197,8 @@ def _train(search: Search, candidate: Candidate, number: int, minutes: float, se
         run = search.run_of(candidate, seed, minutes)
         result.words = result.words or run.train()
         best = None if result.words else run.best()
+        if not (result.words or best):
+            result.words = "not judged in its minutes: give a smaller --evaluate_every_steps"
         result.distances.append(best.distance if best else math.inf)
     return result
 
@@ -278,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m experiments.search",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("experiment", help="whose networks, svhn_dcgan, say")
     parser.add_argument("--space", type=Path, required=True, help="file of flags and their values")
@@ -291,6 +295,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=2, help="of those in the last round")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     options, flags = parser.parse_known_args(arguments)
+    import_tensorflow_quietly()
     try:
         workdir = options.workdir or Path("runs") / f"search_{options.experiment}"
         values = vars(options) | {"space": read_space(options.space), "workdir": workdir}

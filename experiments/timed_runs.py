@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import gan_core
 from experiments import exit_codes
 
+_STOPPED = (exit_codes.STOPPED, exit_codes.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
 _SECONDS, _OWN = "evaluation/seconds", "evaluation/"
 
 
@@ -78,13 +80,11 @@ class TimedRun:
             return ""
         self.workdir.mkdir(parents=True, exist_ok=True)
         with (self.workdir / "output.txt").open("a", encoding="utf-8") as output:
-            done = subprocess.run(
-                self.command(), stdout=output, stderr=subprocess.PIPE, text=True, check=False
-            )
-            output.write(done.stderr)
-        if done.returncode == exit_codes.STOPPED:
+            code, errors = _run(self.command(), output)
+            output.write(errors)
+        if code in _STOPPED:
             raise KeyboardInterrupt
-        return "" if done.returncode == 0 else _last_line(done.stderr, done.returncode)
+        return "" if code == exit_codes.DONE else _last_line(errors, code)
 
     def judged(self) -> list[Judged]:
         """The evaluations within its minutes, oldest first."""
@@ -114,6 +114,30 @@ def _judged(line: Mapping[str, Any], seconds: float) -> Judged:
     values = {name.removeprefix(_OWN).split("@")[0]: value for name, value in named.items()}
     protocol = next(iter(named)).split("@")[1]
     return Judged(seconds / 60, int(line["evaluation/step"]), values, protocol)
+
+
+def _run(command: Sequence[str], output: TextIO) -> tuple[int, str]:
+    """Runs a program to its end, and passes on the signals that ask for a stop.
+
+    The program is in a session of its own: a terminal's Ctrl-C would reach it twice, and the second
+    would end it at once.
+
+    Returns:
+      Its exit code, and what it wrote to standard error.
+    """
+    with subprocess.Popen(
+        command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        before = {
+            number: signal.signal(number, lambda number, _: process.send_signal(number))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            _, errors = process.communicate()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    return process.returncode, errors
 
 
 def _last_line(errors: str, code: int) -> str:

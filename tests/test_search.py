@@ -1,15 +1,16 @@
 """Settings by successive halving: what is tried for how long, and what is said of it."""
 
 import math
-import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from test_experiments import SMALL
 
-from experiments import flags, search
+from experiments import exit_codes, flags, search
 from experiments.search import Search, read_space
 from experiments.timed_runs import Judged, TimedRun
 from gan_core import ArgumentError
@@ -123,9 +124,17 @@ def test_it_searches_and_goes_on_where_it_was_stopped(tmp_path):
     space.write_text("--generator_learning_rate=2e-4 | 1e-3\n--extractor=random_convolutions\n")
     command = [
         sys.executable, "-m", "experiments.search", "fashion_mnist_gan", f"--space={space}",
-        f"--workdir={tmp_path}/search", "--minutes=0.03", "--keep_one_in=2", "--rounds=2",
+        f"--workdir={tmp_path}/search", "--minutes=0.15", "--keep_one_in=2", "--rounds=2",
         *(flag for flag in SMALL if "steps" not in flag), "--evaluation_samples=50",
     ]  # fmt: skip
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as first:
+        checkpoints = tmp_path / "search/candidate_000/seed_0/samples"
+        while not checkpoints.exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        first.send_signal(signal.SIGTERM)
+        assert "stopped; run the same command to go on" in first.communicate(timeout=60)[0]
+    assert first.returncode == exit_codes.STOPPED
     outputs = []
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -133,7 +142,7 @@ def test_it_searches_and_goes_on_where_it_was_stopped(tmp_path):
         table = (tmp_path / "search/search.md").read_text()
         outputs.append((table, done.stdout.splitlines()[-1]))
     assert outputs[0] == outputs[1]
-    assert os.listdir(tmp_path / "search/candidate_000") == ["seed_0"] or "seed_1" in os.listdir(
-        tmp_path / "search/candidate_000"
-    )
     assert "| inf |" not in outputs[0][0]
+    assert (
+        "from step 0" not in (checkpoints.parent / "output.txt").read_text().split("to 1,0", 2)[2]
+    )

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import exit_codes
+from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.time_to_quality.measured import read, train_and_keep
 from experiments.time_to_quality.report import Curve, curves_png, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
@@ -118,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workdir", type=Path, default=Path("runs/time_to_quality"))
     parser.add_argument("--output", type=Path, help="folder of tables and pictures; the workdir")
     options = parser.parse_args(arguments)
+    import_tensorflow_quietly()
     places = Places(options.workdir, options.data_dir, options.pictures)
     try:
         chosen = options.tables.split(",")
