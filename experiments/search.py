@@ -1,8 +1,8 @@
 """Finds settings for your data by trying them: successive halving over settings and seeds.
 
-    python -m experiments.search image_folder_gan --space=FILE --dataset=PATH_OF_YOUR_FOLDER
+    python -m experiments.search image_folder_gan --dataset=PATH_OF_YOUR_FOLDER
 
-The file has a line a flag, its values separated by `|`; a line with one value is for all:
+A file (--space) has a line a flag, its values separated by `|`; a line with one value is for all:
 
     --networks=leaky
     --loss=non_saturating | hinge | relativistic
@@ -46,6 +46,7 @@ _OF_RUNS = (
 )
 """What a flag of the space or of the command line may change."""
 
+_SPACE = Path(__file__).parent / "flagfiles" / "folder.space"
 _MOST_CANDIDATES = 10_000
 
 Space = dict[str, list[str]]
@@ -284,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("experiment", help="whose networks, svhn_dcgan, say")
-    parser.add_argument("--space", type=Path, required=True, help="file of flags and their values")
+    parser.add_argument("--space", type=Path, default=_SPACE, help="file of flags and their values")
     parser.add_argument(
         "--workdir", type=Path, help="folder of the search; runs/search_<experiment>"
     )

@@ -48,6 +48,12 @@ def test_a_space_is_a_line_a_flag(tmp_path):
         read_space(tmp_path / "none")
 
 
+def test_what_is_tried_by_default_can_be_meant(tmp_path):
+    defaults = {"--dataset": ["folder"], "--data_dir": ["somewhere"]}
+    for candidate in make(tmp_path, space=defaults | read_space(search._SPACE)).draw():
+        assert flags.parse(candidate.flags, {})
+
+
 def test_candidates_are_all_different_and_begin_with_the_first_values(tmp_path):
     found = make(tmp_path).draw()
     assert found[0].flags == ("--beta_1=0.5", "--loss=hinge", "--seed=7")
