@@ -75,11 +75,7 @@ def check_same_run(
     Raises:
       ArgumentError: If something differs that may not; names it all.
     """
-    other = [
-        f"{name}: was {facts.get(name)}, now {value}"
-        for name, value in identity.items()
-        if facts.get(name) != value
-    ]
+    other = gan_core.run.differences(facts, identity)
     changes = settings.changes_from(facts["settings"])
     other += changes[NEVER]
     allowed = changes[IF_ALLOWED]

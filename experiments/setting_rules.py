@@ -33,6 +33,10 @@ def check(settings: Settings) -> None:
             f"must be above `fake_label` ({settings.fake_label}), and 1 at most",
             "use 0.9, say",
         )
+    if not settings.cache_dir:
+        raise ArgumentError(
+            "cache_dir", "empty", "must name a folder", "leave it out for ~/.cache/gan_core"
+        )
     if settings.image_size % 16 or settings.image_size > 256:
         rule = "must be a multiple of 16 up to 256"
         raise ArgumentError("image_size", settings.image_size, rule, "use 64 or 128, say")

@@ -69,6 +69,7 @@ def test_each_setting_has_a_help_text():
             "--total_step=3",
             r"`flag` \(--total_step=3\) is not known; did you mean --total_steps\?$",
         ),
+        ("--cache_dir=", r"`cache_dir` \(empty\) must name a folder"),
         ("--qqq", r"`flag` \(--qqq\) is not known; see --help\.$"),
         ("--total_steps=many", r"`total_steps` \(many\) must be a whole number; write 1000 or 1e3"),
         ("--total_steps=2.5", r"`total_steps` \(2.5\) must be a whole number"),

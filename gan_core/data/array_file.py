@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_core.data.cache import cached_images
+from gan_core.data.cache import cached_images, file_state
 from gan_core.data.resizing import ImageShape, fit_array, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
@@ -41,8 +41,7 @@ def array_file_images(
     fits = images.nbytes <= memory_limit_bytes
     if images.shape[1:] == kept and (fits or isinstance(images, np.memmap)):
         return ImageSource(path.name, np.asarray(images) if fits else images, labels)
-    stat = path.stat()
-    key = {"file": str(path.absolute()), "size": stat.st_size, "time": stat.st_mtime_ns}
+    key = {"file": str(path.absolute()), "state": file_state(path)}
     key |= {"shape": kept, "crop": crop}
     examples = (
         (fit_array(image, kept, crop), label) for image, label in zip(images, labels, strict=True)
@@ -50,8 +49,8 @@ def array_file_images(
     own = images.shape[1:]
     notes = "" if own == kept else f"fitted from {shape_text(own)} (crop: {crop})"
     shape = (len(images), *kept)
-    images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
-    return ImageSource(path.name, images, labels, notes=notes)
+    images, labels, content = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
+    return ImageSource(path.name, images, labels, notes=notes, content=content)
 
 
 def _checked(

@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from gan_core.content_hash import content_hash
 from gan_core.durable_files import publish
 from gan_core.errors import ArgumentError
 
 Item = TypeVar("Item")
+_DAMAGE = (OSError, ValueError, EOFError, KeyError, TypeError)
+_PARTIAL = ".partial_"
+
+
+class CachedImages(NamedTuple):
+    """What is kept, checked against its checksum.
+
+    Attributes:
+      images: uint8 [N, H, W, C], in memory or a memory map.
+      labels: int64 [N].
+      content: Their `content_hash`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    content: str
 
 
 def cached_images(
@@ -26,7 +47,7 @@ def cached_images(
     shape: tuple[int, int, int, int],
     examples: Iterable[tuple[np.ndarray, int]],
     memory_limit_bytes: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> CachedImages:
     """The images and labels that `examples` gives, decoded once for each `key`.
 
     Args:
@@ -34,19 +55,16 @@ def cached_images(
       key: What the images depend on; another key, another cache.
       shape: (N, H, W, C); fewer than N examples are fine.
       examples: Pairs of an image, uint8 [H, W, C], and its class; read only where nothing is
-        cached under `key`.
+        cached under `key`, or what is there is damaged.
       memory_limit_bytes: Above it, images are left on disk and read from there.
-
-    Returns:
-      images: uint8 [N, H, W, C], in memory or a memory map.
-      labels: int64 [N].
 
     Raises:
       ArgumentError: If `cache_dir` cannot be written to.
     """
     text = json.dumps(key, sort_keys=True)
     folder = cache_dir / hashlib.sha256(text.encode()).hexdigest()[:24]
-    if not folder.exists():
+    kept = _read_kept(folder, memory_limit_bytes)
+    if kept is None:
         try:
             _write(folder, text, shape, examples)
         except OSError as error:
@@ -56,11 +74,50 @@ def cached_images(
                 f"cannot take {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
                 "make room, or choose another",
             ) from error
+        kept = _read(folder, memory_limit_bytes)
+    return kept
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """What is another once a file's content is: size, times of change, and which file it is.
+
+    A program may set the time of the last write (`cp -p` does), but not that of the last change of
+    the file's record, which Unix keeps beside it. Of a link that leads nowhere, the link's own.
+    """
+    stat = path.stat() if path.exists() else path.lstat()
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def _read_kept(folder: Path, memory_limit_bytes: int) -> CachedImages | None:
+    """What a folder holds; what is damaged is removed, with a line, and None."""
+    if not folder.exists():
+        return None
+    try:
+        return _read(folder, memory_limit_bytes)
+    except _DAMAGE as error:
+        print(f"decoded images in {folder} are damaged ({error}): made anew", file=sys.stderr)
+    aside = folder.with_name(f"{folder.name}{_PARTIAL}{_this_process()}_damaged")
+    with contextlib.suppress(FileNotFoundError):  # another process was faster
+        folder.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
+    return None
+
+
+def _read(folder: Path, memory_limit_bytes: int) -> CachedImages:
+    """What a folder holds, checked against its checksum.
+
+    Raises:
+      Those of `_DAMAGE`: If it is damaged.
+    """
+    content = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["content"]
     # Copy on write: nobody writes, but TensorFlow shares only what it could write to.
     images = np.load(folder / "images.npy", mmap_mode="c")
     labels = np.load(folder / "labels.npy")
     images = images[: len(labels)]
-    return (np.array(images) if images.nbytes <= memory_limit_bytes else images), labels
+    images = np.array(images) if images.nbytes <= memory_limit_bytes else images
+    if content_hash(images, labels) != content:
+        raise ValueError("its checksum is another")
+    return CachedImages(images, labels, content)
 
 
 def _write(
@@ -70,21 +127,50 @@ def _write(
     examples: Iterable[tuple[np.ndarray, int]],
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_what_killed_processes_left(folder.parent)
     # A folder of its own for each writer: two runs that start together do not meet in it.
-    partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.partial_", dir=folder.parent))
+    prefix = f"{folder.name}{_PARTIAL}{_this_process()}_"
+    partial = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         images = np.lib.format.open_memmap(partial / "images.npy", "w+", np.uint8, shape)
         _reserve(partial / "images.npy")
-        labels = []
+        given = []
         for row, (image, label) in enumerate(examples):
             images[row] = image
-            labels.append(label)
+            given.append(label)
         images.flush()
-        np.save(partial / "labels.npy", np.array(labels, np.int64))
-        (partial / "key.json").write_text(key_text)
+        labels = np.array(given, np.int64)
+        np.save(partial / "labels.npy", labels)
+        content = content_hash(images[: len(labels)], labels)
+        manifest = {"key": json.loads(key_text), "content": content}
+        (partial / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         _publish_once(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _this_process() -> str:
+    """A word for this process, as folders that it has not finished are named."""
+    return f"{re.sub('[^A-Za-z0-9-]', '-', platform.node())}_{os.getpid()}"
+
+
+def _remove_what_killed_processes_left(cache_dir: Path) -> None:
+    """Removes unfinished folders of processes of this machine that are gone."""
+    host, _ = _this_process().rsplit("_", 1)
+    for path in cache_dir.glob(f"*{_PARTIAL}{host}_*"):
+        number = path.name.split(f"{_PARTIAL}{host}_")[1].split("_")[0]
+        if number.isdigit() and not _is_alive(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def _reserve(path: Path) -> None:

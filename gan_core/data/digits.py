@@ -60,14 +60,17 @@ def drawn_digits(
 
     if cache_dir is None:
         images, labels = map(np.array, zip(*examples(), strict=True))
+        content = ""
     else:
         # This file and the libraries that it draws with decide what the digits look like.
         key = {"drawn_digits": checksum(Path(__file__)), "split": split, "seed": seed}
         key |= {"libraries": [PIL.__version__, np.__version__], "shape": kept, "crop": crop}
         shape = (len(indices), *kept)
-        images, labels = cached_images(cache_dir, key, shape, examples(), memory_limit_bytes)
+        images, labels, content = cached_images(
+            cache_dir, key, shape, examples(), memory_limit_bytes
+        )
     class_names = tuple(map(str, range(NUM_CLASSES)))
-    return ImageSource(f"drawn_digits/{split}", images, labels, class_names, notes)
+    return ImageSource(f"drawn_digits/{split}", images, labels, class_names, notes, content)
 
 
 def draw_digits(seed: int, indices: range) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from gan_core.choices import BAD_IMAGES
-from gan_core.data.cache import cached_images, with_progress
+from gan_core.data.cache import cached_images, file_state, with_progress
 from gan_core.data.resizing import ImageShape, fit, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
 from gan_core.errors import ArgumentError, check_known
@@ -35,8 +35,8 @@ def folder_images(
 
     Nested folders are searched; the names of the first level are the classes. Files are taken by
     their endings (PNG, JPEG, GIF, BMP, WebP), hidden ones left out. Of a film its first frame
-    counts. Decoded once into a cache, which is made anew when a file's name, size or time of
-    change, or a setting, is another.
+    counts. Decoded once into a cache, which is made anew when a file's name or state (see
+    `cache.file_state`), or a setting, is another.
 
     Args:
       folder: Where the pictures are.
@@ -59,7 +59,7 @@ def folder_images(
     kept = kept_shape(image_shape, crop)
     key = {
         "folder": str(folder.absolute()),
-        "files": [(str(path.relative_to(folder)), *_size_and_time(path)) for path in paths],
+        "files": [(str(path.relative_to(folder)), *file_state(path)) for path in paths],
         "shape": kept,
         "crop": crop,
         "bad_images": bad_images,
@@ -73,13 +73,13 @@ def folder_images(
 
     if not paths:
         raise _no_picture(folder, 0)
-    images, labels = cached_images(cache_dir, key, shape, examples(), memory_limit_bytes)
+    images, labels, content = cached_images(cache_dir, key, shape, examples(), memory_limit_bytes)
     if not len(images):
         raise _no_picture(folder, len(paths))
     notes = f"fitted from pictures of any size (crop: {crop})"
     if len(images) < len(paths):
         notes += f", {len(paths) - len(images)} bad pictures skipped"
-    return ImageSource(f"folder {folder.name}", images, labels, tuple(classes), notes)
+    return ImageSource(f"folder {folder.name}", images, labels, tuple(classes), notes, content)
 
 
 def _picture_paths(folder: Path) -> list[Path]:
@@ -97,12 +97,6 @@ def _picture_paths(folder: Path) -> list[Path]:
         pictures = (name for name in files if name.lower().endswith(ENDINGS) and name[0] != ".")
         paths.extend(Path(root, name) for name in sorted(pictures))
     return paths
-
-
-def _size_and_time(path: Path) -> tuple[int, int]:
-    """Size in bytes and time of change; of a link that leads nowhere, those of the link."""
-    stat = path.stat() if path.exists() else path.lstat()
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _decode_all(

@@ -7,6 +7,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from gan_core.computed_once import computed_once
+from gan_core.content_hash import content_hash
 from gan_core.errors import ArgumentError
 
 _ALIGNMENT = 64
@@ -23,6 +25,7 @@ class ImageSource:
       labels: int64 [N]; -1 where the class is unknown.
       class_names: Names of the classes; empty where there are none.
       notes: What was done to the pictures, for people; empty where nothing was.
+      content: The `content_hash` of images and labels; computed when it is needed if empty.
 
     Raises:
       ArgumentError: If `images` is empty, not uint8 or not [N, H, W, C], or if `labels` differ
@@ -34,6 +37,7 @@ class ImageSource:
     labels: np.ndarray
     class_names: tuple[str, ...] = ()
     notes: str = ""
+    content: str = ""
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype != np.uint8 or not len(self.images):
@@ -57,6 +61,11 @@ class ImageSource:
         return tf.experimental.dlpack.from_dlpack(self.images.__dlpack__()), tf.constant(
             self.labels
         )
+
+    @computed_once
+    def content_hash(self) -> str:
+        """Equal for equal images and labels, and for no others."""
+        return self.content or content_hash(self.images, self.labels)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -69,12 +69,13 @@ def tfds_images(
         images, labels = np.empty(shape, np.uint8), np.empty(count, np.int64)
         for row, (image, label) in enumerate(examples):
             images[row], labels[row] = image, label
+        content = ""
     else:
         key = {"tfds": builder.info.full_name, "data_dir": str(builder.data_dir), "split": split}
         key |= {"shape": kept, "crop": crop}
-        images, labels = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
+        images, labels, content = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
     notes = "" if own_shape == kept else f"fitted from {_size_text(own_shape)} (crop: {crop})"
-    return ImageSource(full_name, images, labels, class_names, notes)
+    return ImageSource(full_name, images, labels, class_names, notes, content)
 
 
 def tfds_splits(name: str, data_dir: str | None = None) -> tuple[str, ...]:

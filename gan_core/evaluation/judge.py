@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gan_core.computed_once import computed_once
+from gan_core.content_hash import content_hash
 from gan_core.data.source import ImageSource
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.evaluation.array_cache import cached_arrays
@@ -19,7 +20,6 @@ from gan_core.evaluation.classes import (
     confident_share,
     total_variation,
 )
-from gan_core.evaluation.content_hash import content_hash
 from gan_core.evaluation.copying import copies, nearest_gap
 from gan_core.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
 from gan_core.evaluation.extractor import Description, Extractor

@@ -8,9 +8,9 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from gan_core.content_hash import content_hash
 from gan_core.durable_files import checksum
 from gan_core.errors import ArgumentError
-from gan_core.evaluation.content_hash import content_hash
 from gan_core.evaluation.extractor import AnySize, Description, Extractor
 from gan_core.images import ValueRange, from_uint8
 

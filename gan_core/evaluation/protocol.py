@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from gan_core.evaluation.content_hash import content_hash
+from gan_core.content_hash import content_hash
 from gan_core.evaluation.inception import NAME as INCEPTION
 
 STANDARD_NUM_SAMPLES = 50_000

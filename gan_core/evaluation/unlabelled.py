@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from gan_core.content_hash import content_hash
 from gan_core.errors import ArgumentError
-from gan_core.evaluation.content_hash import content_hash
 from gan_core.evaluation.extractor import Description, Extractor
 
 _NUM_SCALES = 3

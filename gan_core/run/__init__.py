@@ -27,7 +27,7 @@ with epy.lazy_api_imports(globals()):
         MetricsWindow,
         SampleGrid,
     )
-    from gan_core.run.identity import Identity
+    from gan_core.run.identity import Identity, differences
     from gan_core.run.loop import NotFiniteError, make_step_loop
     from gan_core.run.outcome import Ending, Outcome
     from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
@@ -93,6 +93,7 @@ __all__ = [
     "check_writable",
     "curves_png",
     "describe_strategy",
+    "differences",
     "draw_samples",
     "duration",
     "find_checkpoint",

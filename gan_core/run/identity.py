@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 from gan_core.run.checkpoint_files import Facts
-from gan_core.run.record import RunRecord
+from gan_core.run.record import CONTENT, RunRecord
 from gan_core.strategies import sum_over_workers
 
 
@@ -46,13 +46,8 @@ class Identity:
         """
         if self.check:
             return self.check(new.identity, facts)
-        now = {**new.identity, **new.settings}
-        before = {**facts, **facts["settings"]}
-        changes = [
-            f"{name}: was {before.get(name)}, now {value}"
-            for name, value in now.items()
-            if before.get(name) != value
-        ]
+        changes = differences(facts, new.identity)
+        changes += differences(facts["settings"], new.settings)
         if changes:
             raise ArgumentError(
                 "workdir",
@@ -91,3 +86,16 @@ def check_workers_agree(
             "and another one another",
             "put it on a shared file system",
         )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs by name, as `<name>: was <value>, now <value>`.
+
+    Runs of earlier versions did not keep the content of their data; theirs is not compared.
+    """
+    before = {CONTENT: now[CONTENT], **before} if CONTENT in now else before
+    return [
+        f"{name}: was {before.get(name)}, now {value}"
+        for name, value in now.items()
+        if before.get(name) != value
+    ]

@@ -9,6 +9,9 @@ from typing import Any
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.evaluation_record import EvaluationRecord
 
+CONTENT = "content of the data"
+"""The fact that tells data by what they hold; runs of earlier versions have none."""
+
 _OTHER_FACTS = {"step", "score", "protocol", "settings", "outputs"}
 
 

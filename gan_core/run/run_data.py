@@ -10,9 +10,11 @@ import tensorflow as tf
 
 from gan_core.data.pipeline import image_batches, read_images
 from gan_core.data.source import ImageSource
+from gan_core.run.record import CONTENT
 from gan_core.step import GanStep
 from gan_core.types import Batch
 
+_HASH_DIGITS = 16
 MakeBatches = Callable[[int], Iterator[Any]]
 """images_seen -> batches from there on: after a restore the run goes on reading where it stood."""
 
@@ -44,7 +46,12 @@ class SourceData:
 
     def identity(self) -> Mapping[str, Any]:
         """What tells these data from others, by name."""
-        return {"data": self.name, "number of images": len(self._source.images)}
+        source = self._source
+        return {
+            "data": self.name,
+            "number of images": len(source.images),
+            CONTENT: source.content_hash[:_HASH_DIGITS],
+        }
 
     def batches(self) -> Iterator[Batch]:
         """Batches from where the run stands."""

@@ -12,6 +12,7 @@ import tiny_gan
 
 import gan_core
 from gan_core.run import RunRecord
+from gan_core.run.checkpoint_files import write_manifest
 from gan_core.run.record import WindowRecord
 
 PLAN = gan_core.run.Plan(
@@ -91,7 +92,11 @@ def test_another_run_is_refused_by_name_of_what_differs(one_device, tmp_path):
     identity = gan_core.run.Identity(settings={"width": 4})
     for data, changes in (
         (tiny_gan.source(), r"\(width: was 3, now 4\)"),
-        (tiny_gan.source(40), r"\(number of images: was 37, now 40; width: was 3, now 4\)"),
+        (
+            tiny_gan.source(40),
+            r"\(number of images: was 37, now 40; content of the data: was \w{16}, now \w{16}; "
+            r"width: was 3, now 4\)",
+        ),
     ):
         _, run = make_run(one_device, tmp_path, data=data, identity=identity)
         for action in (run.check, run.train):
@@ -186,6 +191,29 @@ def test_a_run_ends_when_its_time_is_up_and_goes_on_with_more(one_device, tmp_pa
             assert "give a larger total_minutes" in outcome.words
             assert (tmp_path / "timed/training.gif").exists()
     assert lines(tmp_path / "whole") == lines(tmp_path / "timed")
+
+
+def test_other_data_of_the_same_name_and_number_are_refused(one_device, tmp_path):
+    make_run(one_device, tmp_path)[1].train()
+    same = tiny_gan.source()
+    images, labels = same.images.copy(), same.labels.copy()
+    images[7, 3, 3, 0] ^= 1
+    labels[5] += 1
+    for other in (
+        gan_core.data.ImageSource(same.name, images, same.labels),
+        gan_core.data.ImageSource(same.name, same.images, labels),
+    ):
+        with pytest.raises(gan_core.ArgumentError, match=r"\(content of the data: was \w+, now \w"):
+            make_run(one_device, tmp_path, data=other)[1].train()
+    # Runs of earlier versions did not keep the content: they go on.
+    for path in tmp_path.glob("checkpoints/*/facts.json"):
+        facts = json.loads(path.read_text())
+        del facts["content of the data"]
+        path.write_text(json.dumps(facts))
+        (path.parent / "manifest.json").unlink()
+        write_manifest(path.parent)
+    plan = dataclasses.replace(PLAN, total_steps=14)
+    assert make_run(one_device, tmp_path, plan=plan)[1].train().step == 14
 
 
 def test_records_survive_json():

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gan_core.evaluation import content_hash as module
-from gan_core.evaluation.content_hash import content_hash
+from gan_core import content_hash as module
+from gan_core.content_hash import content_hash
 
 
 def test_it_depends_on_values_types_and_shapes_only(monkeypatch):

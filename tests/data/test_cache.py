@@ -1,0 +1,120 @@
+"""Decoded images on disk: whole, checked, made anew where they are damaged."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from gan_core.content_hash import content_hash
+from gan_core.data.cache import cached_images, file_state
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
+LABELS = np.array([3, 1, 4, 1, 5])
+
+
+def read(folder, count=5, limit=2**30, decoded=None):
+    def examples():
+        if decoded is not None:
+            decoded.append(count)
+        yield from zip(IMAGES[:count], LABELS[:count], strict=True)
+
+    return cached_images(folder, {"key": "some"}, (5, 4, 4, 3), examples(), limit)
+
+
+@pytest.mark.parametrize("limit", [2**30, 10])
+def test_what_is_kept_is_read_again_and_known_by_its_content(tmp_path, limit):
+    decoded = []
+    for _ in range(2):
+        images, labels, content = read(tmp_path, limit=limit, decoded=decoded)
+        np.testing.assert_array_equal(images, IMAGES)
+        np.testing.assert_array_equal(labels, LABELS)
+        assert content == content_hash(IMAGES, LABELS)
+        assert isinstance(images, np.memmap) == (limit == 10)
+    assert decoded == [5]
+    assert len(read(tmp_path / "fewer", count=3).images) == 3
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def zeros(path):
+    path.write_bytes(path.read_bytes()[:128] + bytes(path.stat().st_size - 128))
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES = {
+    "images cut": ("images.npy", cut),
+    "images of zeros": ("images.npy", zeros),
+    "a bit": ("images.npy", flip_a_bit),
+    "images gone": ("images.npy", os.remove),
+    "images of nothing": ("images.npy", lambda path: path.write_bytes(b"")),
+    "labels gone": ("labels.npy", os.remove),
+    "labels flipped": ("labels.npy", flip_a_bit),
+    "labels are text": ("labels.npy", lambda path: path.write_text("no labels")),
+    "manifest gone": ("manifest.json", os.remove),
+    "manifest is no JSON": ("manifest.json", lambda path: path.write_bytes(b"\0\xff")),
+    "manifest without content": ("manifest.json", lambda path: path.write_text("{}")),
+    "manifest is a list": ("manifest.json", lambda path: path.write_text("[]")),
+}
+
+
+@pytest.mark.parametrize("limit", [2**30, 10])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_is_damaged_is_made_anew_with_a_line(damage, limit, tmp_path, capsys):
+    read(tmp_path)
+    (folder,) = tmp_path.iterdir()
+    name, spoil = DAMAGES[damage]
+    spoil(folder / name)
+    decoded = []
+    np.testing.assert_array_equal(read(tmp_path, limit=limit, decoded=decoded).images, IMAGES)
+    assert decoded == [5]
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"decoded images in {folder} are damaged (")
+    assert list(tmp_path.iterdir()) == [folder]
+    read(tmp_path, decoded=decoded)
+    assert decoded == [5]
+    assert not capsys.readouterr().err
+
+
+def test_what_a_killed_process_left_is_removed_and_what_others_are_writing_stays(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from gan_core.data.cache import cached_images\n"
+        "def examples():\n    yield os._exit(9)\n"
+        "cached_images(Path(sys.argv[1]), {'key': 1}, (5, 4, 4, 3), examples(), 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], timeout=60)
+    assert done.returncode == 9
+    (left,) = tmp_path.iterdir()
+    assert ".partial_" in left.name
+    killed = left.name.split("_")[-2]
+    other = tmp_path / left.name.replace(f"_{killed}_", f"_{os.getppid()}_")
+    shutil.copytree(left, other)
+    read(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert left.name not in names
+    assert other.name in names
+    assert len(names) == 2
+
+
+def test_the_state_of_a_file_tells_what_a_set_time_hides(tmp_path):
+    path = tmp_path / "picture"
+    path.write_bytes(b"one")
+    before, times = file_state(path), path.stat()
+    assert file_state(path) == before
+    path.write_bytes(b"two")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_mtime_ns == times.st_mtime_ns
+    assert file_state(path) != before
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    assert file_state(tmp_path / "link")
+    assert json.dumps(before)
