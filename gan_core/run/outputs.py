@@ -163,6 +163,14 @@ class RunOutputs:
                 due.hook(step, {})
         _write_film(self._folder / "samples", self._folder / "training.gif")
 
+    def flush(self) -> None:
+        """Writes what the disk refused before.
+
+        Raises:
+          OSError: If it still does.
+        """
+        self._writer.flush()
+
     def save_diagnosis(self, error: NotFiniteError) -> str:
         """Saves the batch of a step that failed, and its metrics; says where."""
         folder, name = self._folder / "diagnosis", f"step_{error.step:07d}"

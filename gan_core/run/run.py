@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from gan_core.data.source import ImageSource
+from gan_core.durable_files import write_durably
 from gan_core.errors import ArgumentError, check_divides
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.checkpoints import Checkpoints
@@ -36,6 +38,7 @@ from gan_core.types import Metrics
 from gan_core.update_schedules import Schedule
 
 _CHECKPOINT_ATTEMPTS = 3
+_FINISHED = "finished.json"
 _PEER_LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -202,16 +205,11 @@ class Run:
             self.say(f"changed: {change}")
 
     def _train_to_an_end(self, signals: StopSignals) -> Outcome:
-        step, total_steps = int(self._gan.step.numpy()), self._plan.total_steps
-        if not self._is_new and step >= total_steps:
-            words = f"nothing to do: step {step:,} is reached; to go on give a larger total_steps"
-            return Outcome(Ending.DONE, step, words)
-        minutes = self._plan.total_minutes
-        if minutes is not None and self._record.training_seconds >= 60 * minutes:
-            return self._end_of_time(step)
-        if self._evaluation and self._evaluation.has_stalled(self._record.evaluation):
-            return self._no_improvement(step)
         try:
+            outcome = self._ended_before()
+            if outcome:
+                self._write_what_is_missing(outcome.step)
+                return outcome
             while True:
                 try:
                     return self._train_from_here(signals)
@@ -224,6 +222,33 @@ class Run:
                         return outcome
         except OSError as error:
             return self._cannot_write(error)
+
+    def _ended_before(self) -> Outcome | None:
+        """The outcome where the run has come to its end at an earlier start."""
+        step, plan = int(self._gan.step.numpy()), self._plan
+        if not self._is_new and step >= plan.total_steps:
+            words = f"nothing to do: step {step:,} is reached; to go on give a larger total_steps"
+            return Outcome(Ending.DONE, step, words)
+        minutes = plan.total_minutes
+        if minutes is not None and self._record.training_seconds >= 60 * minutes:
+            return self._end_of_time(step)
+        if self._evaluation and self._evaluation.has_stalled(self._record.evaluation):
+            return self._no_improvement(step)
+        return None
+
+    def _write_what_is_missing(self, step: int) -> None:
+        """The last files of a run that was killed after its last checkpoint and before them."""
+        if self.is_chief and self._finished_step() != step:
+            with contextlib.closing(self._make_outputs()) as self._outputs:
+                self._finish(step)
+
+    def _finished_step(self) -> int | None:
+        """The step at whose end all files were written; None where that is not known."""
+        try:
+            step: int = json.loads((self._workdir / _FINISHED).read_text(encoding="utf-8"))["step"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return step
 
     def _train_from_here(self, signals: StopSignals) -> Outcome:
         outcomes: list[Outcome] = []
@@ -264,7 +289,17 @@ class Run:
             self._evaluator = Evaluator(
                 self._gan, self._evaluation, self._record.evaluation, self.say
             )
-        self._outputs = RunOutputs(
+        self._outputs = self._make_outputs()
+        if self._evaluation:
+            self._outputs.write_protocol(self._evaluation.judge.protocol)
+        keep_trying = KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
+        self._save_if_due = Every(self._plan.checkpoint_every_steps, keep_trying)
+        if self._plan.on_nan == "rollback" and self._is_new:
+            self._save()
+        return self._outputs
+
+    def _make_outputs(self) -> RunOutputs:
+        return RunOutputs(
             self._gan,
             self._data,
             self._plan,
@@ -275,13 +310,6 @@ class Run:
             self._checkpoints,
             self._make_picture,
         )
-        if self._evaluation:
-            self._outputs.write_protocol(self._evaluation.judge.protocol)
-        keep_trying = KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
-        self._save_if_due = Every(self._plan.checkpoint_every_steps, keep_trying)
-        if self._plan.on_nan == "rollback" and self._is_new:
-            self._save()
-        return self._outputs
 
     def _after_call(self, step: int, metrics: Metrics, signals: StopSignals) -> Outcome | None:
         """Writes what is due; the outcome where all workers are to end here."""
@@ -346,12 +374,12 @@ class Run:
             return
         self.say("writing the last grid, the curves, the film and a checkpoint")
         # As it is before the last lines where those are off their grid: a run that goes on from
-        # here writes the lines that it would have written without the end. Saved after them: with
-        # the last checkpoint everything is there.
+        # here writes the lines that it would have written without the end.
         record = self._record_now()
         self._outputs.write_last(step)
         self._save_record(record)
         self._checkpoints.wait()
+        write_durably(self._workdir / _FINISHED, json.dumps({"step": step}).encode())
 
     def _save(self, step: int = 0, metrics: Metrics | None = None) -> None:
         del step, metrics
@@ -367,6 +395,8 @@ class Run:
         judged = record.evaluation
         is_of_now = self._evaluator is not None and judged.last_step == int(self._gan.step.numpy())
         score = (judged.last, judged.protocol) if is_of_now else ()
+        # What a checkpoint says is written is on the disk: after a kill nobody else remembers it.
+        self._outputs.flush()
         self._checkpoints.save(record.facts(), *score)
 
     def _save_stopped(self, step: int) -> None:

@@ -38,6 +38,13 @@ class Writer:
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Shows a picture, uint8 [H, W, C]; once a step and name at most."""
 
+    def flush(self) -> None:
+        """Writes what could not be written before.
+
+        Raises:
+          OSError: If it still cannot be.
+        """
+
     def close(self) -> None:
         """Lets go of open files."""
 
@@ -62,6 +69,10 @@ class MultiWriter(Writer):
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Passes on."""
         self._pass_on(lambda writer: writer.write_picture(step, name, picture))
+
+    def flush(self) -> None:
+        """Passes on."""
+        self._pass_on(lambda writer: writer.flush())
 
     def close(self) -> None:
         """Closes each."""
@@ -103,37 +114,51 @@ class JsonLinesWriter(Writer):
           OSError: If the file cannot be written.
         """
         self._pending.append(json.dumps({"step": step, **scalars}) + "\n")
-        self._append_pending()
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes the lines that could not be written before."""
+        if self._pending:
+            append_durably(self._path, "".join(self._pending).encode())
+            self._pending.clear()
 
     def close(self) -> None:
         """Tries once more to write the lines that could not be written."""
-        if self._pending:
-            self._append_pending()
-
-    def _append_pending(self) -> None:
-        append_durably(self._path, "".join(self._pending).encode())
-        self._pending.clear()
+        self.flush()
 
 
 class PictureFilesWriter(Writer):
-    """Writes pictures as `<folder>/<name>/step_<step>.png`."""
+    """Writes pictures as `<folder>/<name>/step_<step>.png`, whole or not at all."""
 
     def __init__(self, folder: Path, description: str = ""):
         self._folder = folder
         self._description = description
+        self._pending: dict[Path, bytes] = {}
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Writes one PNG file, whole or not at all."""
+        """Writes one PNG file; one that could not be written is kept, and comes with the next."""
         path = self._folder / name / f"step_{step:07d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, png_bytes(picture, self._description))
+        self._pending[path] = png_bytes(picture, self._description)
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes the pictures that could not be written before."""
+        for path, picture in list(self._pending.items()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_durably(path, picture)
+            del self._pending[path]
+
+    def close(self) -> None:
+        """Tries once more to write the pictures that could not be written."""
+        self.flush()
 
 
 class TensorBoardWriter(Writer):
     """Writes event files for TensorBoard.
 
     TensorFlow's own writer says nothing when a disk is full, and leaves a record cut off, at which
-    readers stop. This one appends whole records or raises.
+    readers stop. This one appends whole records; where it cannot, it raises, keeps them, and
+    appends them with the next.
 
     Args:
       folder: Where they are.
@@ -149,6 +174,7 @@ class TensorBoardWriter(Writer):
         folder.mkdir(parents=True, exist_ok=True)
         for path in folder.glob("events.out.tfevents.*"):
             _drop_events_after(last_line, last_picture, path)
+        self._pending: list[bytes] = []
         now = time.time()
         self._path = folder / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}"
         version = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
@@ -180,7 +206,18 @@ class TensorBoardWriter(Writer):
         event = event_pb2.Event(
             wall_time=time.time(), step=step, summary=summary_pb2.Summary(value=values)
         )
-        append_durably(self._path, _records([event.SerializeToString()]))
+        self._pending.append(event.SerializeToString())
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes the events that could not be written before."""
+        if self._pending:
+            append_durably(self._path, _records(self._pending))
+            self._pending.clear()
+
+    def close(self) -> None:
+        """Tries once more to write the events that could not be written."""
+        self.flush()
 
 
 def _drop_events_after(last_line: int, last_picture: int, path: Path) -> None:

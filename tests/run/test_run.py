@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_gan
+from tensorboard.compat.proto import event_pb2
 
 import gan_core
 from gan_core.run import RunRecord
@@ -191,6 +192,84 @@ def test_a_run_ends_when_its_time_is_up_and_goes_on_with_more(one_device, tmp_pa
             assert "give a larger total_minutes" in outcome.words
             assert (tmp_path / "timed/training.gif").exists()
     assert lines(tmp_path / "whole") == lines(tmp_path / "timed")
+
+
+class Killed(BaseException):
+    """As if the process were gone: nothing in the run catches it."""
+
+
+def samples(folder):
+    return {path.name: path.read_bytes() for path in (folder / "samples").iterdir()}
+
+
+@pytest.mark.parametrize("moment", ["write_last", "close"])
+def test_killed_at_its_end_it_still_writes_its_last_files(
+    moment, one_device, tmp_path, monkeypatch
+):
+    plan = dataclasses.replace(PLAN, total_steps=10)  # off the intervals of lines and grids
+    make_run(one_device, tmp_path / "whole", plan=plan)[1].train()
+
+    def killed(*arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"gan_core.run.outputs.RunOutputs.{moment}", killed)
+        if moment == "close":  # everything is there but for the word that it is
+            patch.setattr("gan_core.run.run.write_durably", lambda *_: None)
+        with pytest.raises(Killed):
+            make_run(one_device, tmp_path / "killed", plan=plan)[1].train()
+    for _ in range(2):
+        outcome = make_run(one_device, tmp_path / "killed", plan=plan)[1].train()
+        assert (outcome.ending, outcome.step) == (gan_core.run.Ending.DONE, 10)
+        names = [{p.name for p in (tmp_path / n).iterdir()} for n in ("whole", "killed")]
+        assert names[0] == names[1]
+        assert samples(tmp_path / "whole") == samples(tmp_path / "killed")
+        assert lines(tmp_path / "whole") == lines(tmp_path / "killed")
+    assert "nothing to do" in outcome.words
+
+
+@pytest.mark.parametrize("refused", ["metrics.jsonl", "samples", "tensorboard"])
+def test_what_the_disk_refuses_is_not_lost_over_a_kill(refused, one_device, tmp_path, monkeypatch):
+    """Refused from step 4 on and killed at step 10; then there is room again."""
+    make_run(one_device, tmp_path / "whole")[1].train()
+    is_full = False
+
+    def refusing(write):
+        def refuse(path, *arguments):
+            if is_full and refused in str(path):
+                raise OSError(28, "No space left on device")
+            return write(path, *arguments)
+
+        return refuse
+
+    def kill(step, metrics):
+        nonlocal is_full
+        is_full = step >= 3
+        if step == 10:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        for name in ("append_durably", "write_durably"):
+            patch.setattr(
+                f"gan_core.run.writers.{name}", refusing(getattr(gan_core.durable_files, name))
+            )
+        patch.setattr("gan_core.run.outputs.RunOutputs.close", lambda outputs: None)
+        with pytest.warns(RuntimeWarning, match="cannot be written"), pytest.raises(Killed):
+            make_run(one_device, tmp_path / "killed", hooks=[kill])[1].train()
+    assert make_run(one_device, tmp_path / "killed")[1].train().step == 12
+    assert lines(tmp_path / "whole") == lines(tmp_path / "killed")
+    assert samples(tmp_path / "whole") == samples(tmp_path / "killed")
+    assert events(tmp_path / "whole") == events(tmp_path / "killed")
+
+
+def events(folder):
+    """Steps and names of all events in order, but for those of step 0: each start has its own."""
+    found = []
+    for path in sorted((folder / "tensorboard").iterdir()):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = event_pb2.Event.FromString(record)
+            found += [(event.step, value.tag) for value in event.summary.value if event.step]
+    return found
 
 
 def test_other_data_of_the_same_name_and_number_are_refused(one_device, tmp_path):

@@ -108,6 +108,19 @@ def test_on_a_full_disk_a_line_waits_and_comes_later_whole(small_disk):
     assert [line["step"] for line in lines] == [1, 2, 3]
 
 
+def test_on_a_full_disk_pictures_come_later(small_disk):
+    writer = writers.PictureFilesWriter(small_disk)
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(2**20))
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    with pytest.raises(OSError, match="No space left"):
+        writer.write_picture(2, "samples", noise)
+    filler.unlink()
+    writer.flush()
+    assert [path.name for path in (small_disk / "samples").iterdir()] == ["step_0000002.png"]
+
+
 def test_on_a_full_disk_tensorboard_says_so_and_later_events_are_readable(small_disk):
     writer = writers.TensorBoardWriter(small_disk / "tensorboard", last_line=0, last_picture=0)
     writer.write_scalars(1, {"loss": 0.5})
@@ -117,9 +130,10 @@ def test_on_a_full_disk_tensorboard_says_so_and_later_events_are_readable(small_
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     with pytest.raises(OSError, match="No space left"):
         writer.write_picture(2, "samples", noise)
+    assert events(small_disk / "tensorboard") == [(1, "loss")]
     filler.unlink()
     writer.write_scalars(3, {"loss": 0.25})
-    assert events(small_disk / "tensorboard") == [(1, "loss"), (3, "loss")]
+    assert events(small_disk / "tensorboard") == [(1, "loss"), (2, "samples"), (3, "loss")]
 
 
 def test_multi_writer_lets_the_others_write_where_one_cannot(tmp_path):
