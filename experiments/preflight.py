@@ -31,6 +31,7 @@ def check(experiment: Experiment, settings: Settings) -> None:
         if not (settings.dry_run or is_one_of_them):
             gan_core.run.RunLock.check_free(workdir)
         if facts:
+            gan_core.run.RunRecord.from_facts(facts)  # refuses those that are none of a run
             if settings.precision == "auto":  # what it stands for here is found out later
                 precision = facts["settings"].get("precision", "auto")
                 settings = dataclasses.replace(settings, precision=precision)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -54,6 +56,22 @@ def append_durably(path: Path, data: bytes) -> None:
         except OSError:
             os.truncate(path, size)
             raise
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises:
+      OSError: If it cannot be read.
+      ValueError: If it holds anything else.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if not isinstance(value, dict):
+        raise ValueError("it holds no JSON object")
+    return value
 
 
 def sync(path: Path) -> None:

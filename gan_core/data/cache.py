@@ -19,11 +19,11 @@ import numpy as np
 from tqdm import tqdm
 
 from gan_core.content_hash import content_hash
-from gan_core.durable_files import publish
+from gan_core.durable_files import publish, read_json_object
 from gan_core.errors import ArgumentError
 
 Item = TypeVar("Item")
-_DAMAGE = (OSError, ValueError, EOFError, KeyError, TypeError)
+_DAMAGE = (OSError, ValueError, EOFError, KeyError)
 _PARTIAL = ".partial_"
 
 
@@ -109,7 +109,7 @@ def _read(folder: Path, memory_limit_bytes: int) -> CachedImages:
     Raises:
       Those of `_DAMAGE`: If it is damaged.
     """
-    content = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["content"]
+    content = read_json_object(folder / "manifest.json")["content"]
     # Copy on write: nobody writes, but TensorFlow shares only what it could write to.
     images = np.load(folder / "images.npy", mmap_mode="c")
     labels = np.load(folder / "labels.npy")

@@ -10,17 +10,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gan_core.durable_files import checksum
+from gan_core.durable_files import checksum, read_json_object
 from gan_core.errors import ArgumentError
+
+_ALWAYS_THERE = {"facts.json", "variables.index"}
 
 Facts = dict[str, Any]
 """What is kept beside the variables, as JSON: the experiment and its data, say."""
 
 
 def step_paths(folder: Path, ending: str = "") -> list[Path]:
-    """What a folder holds under names `step_<step><ending>`, in the order of the steps."""
+    """Folders `step_<step>`, or files `step_<step><ending>`, in the order of the steps.
+
+    What else has such a name, a link, say, is none of ours.
+    """
     name = re.compile(rf"step_\d+{re.escape(ending)}")
-    return sorted((p for p in folder.glob("step_*") if name.fullmatch(p.name)), key=step_of)
+    is_ours = Path.is_file if ending else Path.is_dir
+    found = (p for p in folder.glob("step_*") if name.fullmatch(p.name) and not p.is_symlink())
+    return sorted(filter(is_ours, found), key=step_of)
 
 
 def step_of(path: Path) -> int:
@@ -84,7 +91,9 @@ def best_of(paths: Iterable[Path]) -> Path | None:
 def find_damage(path: Path) -> str | None:
     """What is wrong with a checkpoint's files, by its manifest; None if all is well."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        manifest = read_json_object(path / "manifest.json")
+        for name in _ALWAYS_THERE - manifest.keys():
+            return f"its manifest does not name {name}"
         for name, expected in manifest.items():
             file = path / name
             if not file.is_file():
@@ -146,9 +155,8 @@ def read_facts(path: Path) -> Facts:
       ArgumentError: If they cannot be read.
     """
     try:
-        facts: Facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
+        return read_json_object(path / "facts.json")
     except (OSError, ValueError) as error:
         raise ArgumentError(
             "checkpoint", path, f"is damaged (facts.json: {error})", "take another"
         ) from error
-    return facts

@@ -29,9 +29,28 @@ _DISTANCE = re.compile(r"evaluation/(frechet_distance|fid)(_of_reals)?@(.*)")
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The lines of a `metrics.jsonl`; a last line cut off by a crash is passed over."""
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    """The lines of a `metrics.jsonl`; what is no line of numbers with a step is passed over."""
+    return [line for line in map(_parsed, _lines_of(path)) if line]
+
+
+def has_foreign_lines(path: Path) -> bool:
+    """Whether a `metrics.jsonl` holds more than `read_metrics` gives and a last line cut off."""
+    *whole, _cut_off = _lines_of(path) or [""]
+    return any(not _parsed(line) for line in whole)
+
+
+def _lines_of(path: Path) -> list[str]:
+    return path.read_bytes().decode("utf-8", "replace").split("\n") if path.exists() else []
+
+
+def _parsed(text: str) -> dict[str, float] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+        return None
+    return {name: value for name, value in line.items() if isinstance(value, (int, float))}
 
 
 def curves_png(metrics: list[dict[str, float]], title: str) -> bytes:

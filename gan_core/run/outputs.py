@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -216,7 +217,22 @@ def _write_film(samples: Path, path: Path) -> None:
     if len(paths) > _MAXIMUM_GIF_FRAMES:
         chosen = np.linspace(0, len(paths) - 1, _MAXIMUM_GIF_FRAMES).round().astype(int)
         paths = [paths[number] for number in chosen]
-    write_durably(path, gif_bytes([imageio.imread(frame) for frame in paths]))
+    frames = [frame for frame in map(_frame, paths) if frame is not None]
+    if frames:
+        write_durably(path, gif_bytes(frames))
+
+
+def _frame(path: Path) -> np.ndarray | None:
+    """A grid from its file; None, with a warning, where that is damaged."""
+    try:
+        return imageio.imread(path)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for damage
+        warnings.warn(
+            f"{path} is no whole picture ({error}): the film goes without it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
 
 
 def _drop_samples_after(step: int, samples: Path) -> None:

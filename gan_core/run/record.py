@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from gan_core.errors import ArgumentError
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.evaluation_record import EvaluationRecord
 
@@ -70,10 +71,19 @@ class RunRecord:
         """From a checkpoint's facts.
 
         Raises:
-          KeyError: If they are not those of a run.
+          ArgumentError: If they are not those of a run.
         """
         identity = {name: value for name, value in facts.items() if name not in _OTHER_FACTS}
-        outputs = facts["outputs"]
-        window = WindowRecord(**outputs["metrics_window"])
-        evaluation = EvaluationRecord(**outputs.get("evaluation", {}))
-        return cls(identity, facts["settings"], window, outputs["last_picture"], evaluation)
+        try:
+            outputs = facts["outputs"]
+            window = WindowRecord(**outputs["metrics_window"])
+            evaluation = EvaluationRecord(**outputs.get("evaluation", {}))
+            settings = dict(facts["settings"])
+            return cls(identity, settings, window, int(outputs["last_picture"]), evaluation)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ArgumentError(
+                "checkpoint",
+                f"step {facts.get('step')}",
+                f"must hold the record of a run ({type(error).__name__}: {error})",
+                "go on in the folder of a run, or choose an empty one",
+            ) from error

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from gan_core.data.source import ImageSource
-from gan_core.durable_files import write_durably
+from gan_core.durable_files import read_json_object, write_durably
 from gan_core.errors import ArgumentError, check_divides
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.checkpoints import Checkpoints
@@ -201,6 +201,7 @@ class Run:
         self.say(f"from step {step:,} to {self._plan.total_steps:,}, workdir {self._workdir}")
 
     def _check(self, facts: Facts) -> None:
+        RunRecord.from_facts(facts)  # refuses those that are none of a run
         for change in self._identity.changes(self._new, facts, self._workdir):
             self.say(f"changed: {change}")
 
@@ -245,10 +246,9 @@ class Run:
     def _finished_step(self) -> int | None:
         """The step at whose end all files were written; None where that is not known."""
         try:
-            step: int = json.loads((self._workdir / _FINISHED).read_text(encoding="utf-8"))["step"]
+            return int(read_json_object(self._workdir / _FINISHED)["step"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return step
 
     def _train_from_here(self, signals: StopSignals) -> Outcome:
         outcomes: list[Outcome] = []

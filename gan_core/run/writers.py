@@ -7,11 +7,13 @@ import json
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2, summary_pb2
 from tensorboard.plugins.image import metadata as image_metadata
 from tensorboard.plugins.scalar import summary_v2 as scalar_summary
@@ -20,7 +22,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
 from gan_core.durable_files import append_durably, write_durably
-from gan_core.run.curves import read_metrics
+from gan_core.run.curves import has_foreign_lines, read_metrics
 from gan_core.run.pictures import png_bytes
 
 Scalars = Mapping[str, float]
@@ -104,6 +106,15 @@ class JsonLinesWriter(Writer):
     def __init__(self, path: Path, last_line: int):
         self._path = path
         self._pending: list[str] = []
+        if has_foreign_lines(path):
+            aside = path.with_name(f"damaged_{path.name}")
+            write_durably(aside, path.read_bytes())
+            warnings.warn(
+                f"{path} holds lines that are no metrics: it is kept as {aside}, and goes on "
+                "without them",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         kept = [line for line in read_metrics(path) if line["step"] <= last_line]
         write_durably(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
@@ -221,8 +232,14 @@ class TensorBoardWriter(Writer):
 
 
 def _drop_events_after(last_line: int, last_picture: int, path: Path) -> None:
-    """Rewrites an event file without later events and without a last one that was cut off."""
-    kept, dropped = [], False
+    """Rewrites an event file without later events and without a last one that was cut off.
+
+    What has such a name and holds no event is none of ours, and left as it is.
+    """
+    kept: list[bytes] = []
+    dropped = False
+    if not path.is_file() or path.is_symlink():
+        return
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             event = event_pb2.Event.FromString(record)
@@ -231,8 +248,8 @@ def _drop_events_after(last_line: int, last_picture: int, path: Path) -> None:
                 kept.append(record)
             else:
                 dropped = True
-    except tf.errors.DataLossError:
-        dropped = True
+    except (tf.errors.DataLossError, DecodeError):
+        dropped = bool(kept)
     if dropped:
         write_durably(path, _records(kept))
 
