@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 import gan_core
-from experiments import conditional, exit_codes, parts
+from experiments import conditional, exit_codes, parts, preflight
 from experiments.experiment import Experiment
 from experiments.settings import Settings
+from gan_core import ArgumentError
+
+_MOST_PIXELS = 2**28
 
 
 def run(experiment: Experiment, settings: Settings) -> int:
     """Writes a grid, or single pictures; returns the exit code."""
-    output = Path(settings.output or Path(settings.workdir) / "generated.png")
-    gan_core.run.check_writable("output", output.parent if output.suffix == ".png" else output)
+    output = preflight.output_of_generate(settings)
     folder = Path(settings.workdir) / "checkpoints"
     path = parts.find_checkpoint(folder, settings.checkpoint)
     strategy = parts.make_strategy(settings)
@@ -24,29 +30,54 @@ def run(experiment: Experiment, settings: Settings) -> int:
     settings = parts.as_in_the_run(settings, path)
     gan = parts.build_gan(experiment, settings, strategy)
     facts = gan_core.run.Checkpoints(folder, gan).restore(path, for_training=False)
-    pictures = _generate_pictures(gan, settings)
     about = f"{experiment.name}, {facts['data']}, step {facts['step']:,}"
-    if output.suffix == ".png":
-        gan_core.run.make_folder("output", output.parent)
-        grid = gan_core.run.with_caption(gan_core.run.grid(pictures), about)
-        output.write_bytes(gan_core.run.png_bytes(grid, about))
-    else:
-        gan_core.run.make_folder("output", output)
-        for number, picture in enumerate(pictures):
-            path = output / f"{number:06d}.png"
-            path.write_bytes(gan_core.run.png_bytes(picture, about))
+    try:
+        _write(output, gan, settings, about)
+    except OSError as error:
+        print(f"error: cannot write {output} ({error}); make room", file=sys.stderr)
+        return exit_codes.CANNOT_WRITE
     scored = facts.get("score") is not None and not settings.checkpoint
     which = ", the best of the run" if scored else ""
-    print(f"{len(pictures)} pictures of {about}{which}: {output}")
+    print(f"{settings.num_images:,} pictures of {about}{which}: {output}")
     return exit_codes.DONE
 
 
-def _generate_pictures(gan: gan_core.GanStep, settings: Settings) -> np.ndarray:
-    """uint8 [num_images, H, W, C], a pure function of the weights and the seed."""
+def _write(output: Path, gan: gan_core.GanStep, settings: Settings, about: str) -> None:
+    batches = _make_batches(gan, settings)
+    if output.suffix.lower() != ".png":
+        gan_core.run.make_folder("output", output)
+        for number, picture in enumerate(picture for batch in batches for picture in batch):
+            _write_whole(output / f"{number:06d}.png", gan_core.run.png_bytes(picture, about))
+        return
+    pixels = settings.num_images * math.prod(parts.image_shape(gan)[:2])
+    if pixels > _MOST_PIXELS:
+        rule = f"are too many for one picture of {_MOST_PIXELS:,} pixels at most"
+        raise ArgumentError("num_images", settings.num_images, rule, "give --output=FOLDER")
+    gan_core.run.make_folder("output", output.parent)
+    grid = gan_core.run.with_caption(gan_core.run.grid(np.concatenate(list(batches))), about)
+    gan_core.run.write_durably(output, gan_core.run.png_bytes(grid, about))
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Writes a file or leaves none; it is not waited for until it is on the disk."""
+    try:
+        path.write_bytes(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _make_batches(gan: gan_core.GanStep, settings: Settings) -> Iterator[np.ndarray]:
+    """uint8 [B, H, W, C], num_images in all: a pure function of the weights and the seed."""
 
     def conditions(start: int, count: int) -> dict[str, Any]:
         if not settings.num_classes:
             return {}
         return {"labels": conditional.labels_in_turn(start, count, settings.num_classes)}
 
-    return gan_core.run.draw_samples(gan, settings.num_images, "generate", conditions)
+    with tqdm(
+        total=settings.num_images, unit=" pictures", disable=None, delay=2, leave=False
+    ) as bar:
+        for batch in gan_core.run.sample_batches(gan, settings.num_images, "generate", conditions):
+            yield batch
+            bar.update(len(batch))

@@ -13,6 +13,8 @@ from experiments.experiment import Experiment
 from experiments.settings import IF_ALLOWED, NEVER, Settings
 from gan_core import ArgumentError
 
+_PICTURE_ENDINGS = {".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".svg", ".pdf"}
+
 
 def check(experiment: Experiment, settings: Settings) -> None:
     """Refuses what cannot work, by the settings and the files of the workdir alone.
@@ -23,6 +25,7 @@ def check(experiment: Experiment, settings: Settings) -> None:
         is asked for (to generate or evaluate).
     """
     workdir = Path(settings.workdir)
+    gan_core.run.check_names("workdir", workdir)
     facts = gan_core.run.newest_facts(workdir / "checkpoints")
     if settings.mode == "train":
         gan_core.run.check_writable("workdir", workdir)
@@ -40,6 +43,8 @@ def check(experiment: Experiment, settings: Settings) -> None:
     if settings.mode != "info":
         if not facts:
             raise ArgumentError("workdir", workdir, "must hold a checkpoint", "train there first")
+        if settings.mode == "generate":
+            output_of_generate(settings)
         if settings.checkpoint not in ("", "all"):
             gan_core.run.find_checkpoint(workdir / "checkpoints", settings.checkpoint)
     if facts and facts.get("experiment") != experiment.name:
@@ -49,6 +54,24 @@ def check(experiment: Experiment, settings: Settings) -> None:
             f"holds a run of {facts.get('experiment')}",
             "run that experiment, or choose another folder",
         )
+
+
+def output_of_generate(settings: Settings) -> Path:
+    """Where pictures go: a file `.png` for one grid, or a folder.
+
+    Raises:
+      ArgumentError: If it can be neither.
+    """
+    output = Path(settings.output or Path(settings.workdir) / "generated.png")
+    gan_core.run.check_names("output", output)
+    is_grid = output.suffix.lower() == ".png"
+    if is_grid and output.is_dir():
+        rule = "must not be a folder: what ends in .png is one grid"
+        raise ArgumentError("output", output, rule, "name a file, or a folder without .png")
+    if output.suffix.lower() in _PICTURE_ENDINGS:
+        raise ArgumentError("output", output, "must end in .png, or be a folder", "use .png")
+    gan_core.run.check_writable("output", output.parent if is_grid else output)
+    return output
 
 
 def identity_of(experiment: Experiment) -> dict[str, Any]:

@@ -18,7 +18,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.run.checkpoints import Checkpoints
     from gan_core.run.curves import curves_png, read_metrics
     from gan_core.run.evaluator import Evaluation
-    from gan_core.run.folders import check_writable, make_folder, nearest_existing
+    from gan_core.run.folders import check_names, check_writable, make_folder, nearest_existing
     from gan_core.run.hooks import (
         CurvesPicture,
         Every,
@@ -39,6 +39,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.run.samples import (
         MakePicture,
         draw_samples,
+        sample_batches,
         samples_by_class,
         samples_of,
     )
@@ -90,6 +91,7 @@ __all__ = [
     "TensorBoardWriter",
     "Writer",
     "best_of",
+    "check_names",
     "check_writable",
     "curves_png",
     "describe_strategy",
@@ -112,6 +114,7 @@ __all__ = [
     "read_facts",
     "read_metrics",
     "resident_gib",
+    "sample_batches",
     "samples_by_class",
     "samples_of",
     "say",

@@ -22,7 +22,18 @@ from gan_core.run.folders import make_folder
 from gan_core.run.hooks import Every, Hook, KeepTrying
 from gan_core.run.identity import Identity, check_workers_agree
 from gan_core.run.loop import NotFiniteError, train
-from gan_core.run.outcome import Ending, Outcome
+from gan_core.run.outcome import (
+    Outcome,
+    cannot_write,
+    collapsed,
+    done,
+    no_improvement,
+    not_finite,
+    nothing_to_do,
+    stopped,
+    time_is_up,
+    worker_gone,
+)
 from gan_core.run.outputs import RunOutputs
 from gan_core.run.plan import Plan
 from gan_core.run.record import RunRecord
@@ -159,7 +170,7 @@ class Run:
             except _PEER_LOST as error:
                 if not isinstance(self._gan.strategy, tf.distribute.MultiWorkerMirroredStrategy):
                     raise
-                outcome = _worker_gone(error)
+                outcome = worker_gone(error.message)
         if outcome.is_failure:
             print(f"error: {outcome.words}", file=sys.stderr)
         else:
@@ -228,11 +239,10 @@ class Run:
         """The outcome where the run has come to its end at an earlier start."""
         step, plan = int(self._gan.step.numpy()), self._plan
         if not self._is_new and step >= plan.total_steps:
-            words = f"nothing to do: step {step:,} is reached; to go on give a larger total_steps"
-            return Outcome(Ending.DONE, step, words)
+            return nothing_to_do(step)
         minutes = plan.total_minutes
         if minutes is not None and self._record.training_seconds >= 60 * minutes:
-            return self._end_of_time(step)
+            return time_is_up(step, self._plan.total_minutes)
         if self._evaluation and self._evaluation.has_stalled(self._record.evaluation):
             return self._no_improvement(step)
         return None
@@ -279,9 +289,7 @@ class Run:
             if outcomes:
                 return outcomes[0]
             self._finish(self._plan.total_steps)
-        total_steps, workdir = self._plan.total_steps, self._workdir
-        where = f"{workdir}/samples and {workdir}/curves.png"
-        return Outcome(Ending.DONE, total_steps, f"done: step {total_steps:,}; look at {where}")
+        return done(self._plan.total_steps, self._workdir)
 
     def _open_outputs(self) -> RunOutputs:
         self._on_start()
@@ -339,13 +347,12 @@ class Run:
             return self._no_improvement(step)
         if late:
             self._finish(step)
-            return self._end_of_time(step)
+            return time_is_up(step, self._plan.total_minutes)
         if not asked:
             return None
         if self.is_chief:
             self._save_stopped(step)
-        words = f"saved at step {step:,}; run the same command to go on"
-        return Outcome(Ending.STOPPED, step, words)
+        return stopped(step)
 
     def _evaluate_and_save(self, step: int, metrics: Metrics) -> Verdict:
         """On the chief: judges where that is due, logs, and saves what is due, or the best."""
@@ -420,10 +427,7 @@ class Run:
         self._rollbacks = self._next_rollback()
         plan = self._plan
         if plan.on_nan != "rollback" or self._rollbacks > plan.maximum_rollbacks:
-            remedy = "try lower learning rates"
-            if plan.on_nan == "stop":
-                remedy += ", or on_nan=rollback"
-            return Outcome(Ending.NOT_FINITE, error.step, f"{error}; {remedy}")
+            return not_finite(error.step, str(error), plan.on_nan)
         self._go_back()
         return None
 
@@ -448,40 +452,18 @@ class Run:
 
     def _collapsed(self, step: int) -> Outcome:
         if self._evaluator is None:  # not the chief
-            return Outcome(Ending.COLLAPSED, step, "the samples have collapsed")
+            return collapsed(step, "the samples have collapsed")
         self._save_stopped(step)
-        words = f"{self._evaluator.collapse_words()}; the best checkpoint is kept"
-        return Outcome(Ending.COLLAPSED, step, f"{words}; try lower learning rates, or R1")
-
-    def _end_of_time(self, step: int) -> Outcome:
-        minutes = f"{self._plan.total_minutes:g} minutes of training"
-        words = f"done: step {step:,}, after {minutes}; to go on give a larger total_minutes"
-        return Outcome(Ending.TIME_IS_UP, step, words)
+        return collapsed(step, self._evaluator.collapse_words())
 
     def _no_improvement(self, step: int) -> Outcome:
-        assert self._evaluation
         record = self._evaluator.record if self._evaluator else self._record.evaluation
-        words = (
-            f"done: step {step:,}, no better in {record.since_best} evaluations; the best "
-            f"checkpoint is of step {record.best_step:,}"
-        )
-        return Outcome(Ending.NO_IMPROVEMENT, step, words)
+        return no_improvement(step, record)
 
     def _cannot_write(self, error: OSError) -> Outcome:
-        paths = self._checkpoints.paths()
-        newest = f"the newest checkpoint is {paths[-1]}" if paths else "there is no checkpoint yet"
-        words = f"cannot write ({error}); {newest}; make room and run the same command to go on"
-        return Outcome(Ending.CANNOT_WRITE, int(self._gan.step.numpy()), words)
+        newest = next(reversed(self._checkpoints.paths()), None)
+        return cannot_write(int(self._gan.step.numpy()), error, newest)
 
 
 class _Collapsed(Exception):  # noqa: N818 (no error: the run goes back and on)
     """The samples are much worse than the best, and the run is to go back to it."""
-
-
-def _worker_gone(error: tf.errors.OpError) -> Outcome:
-    cause = error.message.strip().splitlines()[0]
-    words = (
-        f"another worker is gone ({cause}); start all of them again with the same command to go "
-        "on from the newest checkpoint"
-    )
-    return Outcome(Ending.WORKER_GONE, -1, words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,12 +40,20 @@ def draw_samples(
     Raises:
       ArgumentError: If the gan draws no latents.
     """
-    images = []
+    return np.concatenate(list(sample_batches(gan, num_images, stream, conditions)))
+
+
+def sample_batches(
+    gan: GanStep,
+    num_images: int,
+    stream: str,
+    conditions: Callable[[int, int], Mapping[str, Any]] = lambda start, count: {},
+) -> Iterator[np.ndarray]:
+    """The same images as `draw_samples`, some at a time, for more than fit into memory."""
     for start in range(0, num_images, _AT_ONCE):
         latents = _latents(gan, _AT_ONCE, stream, start)[: num_images - start]
         made = gan.sample(latents, **conditions(start, len(latents)))
-        images.append(to_uint8(made, gan.value_range))
-    return np.concatenate(images)
+        yield to_uint8(made, gan.value_range)
 
 
 def samples_of(

@@ -1,0 +1,102 @@
+"""`--mode=generate`: where pictures may go, how many, and what a full disk leaves."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_experiments import run
+
+import gan_core
+from experiments import exit_codes, generating
+
+NAME = "fashion_mnist_gan"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("trained")
+    assert run(NAME, f"--workdir={workdir}") == 0
+    return f"--workdir={workdir}"
+
+
+def generate(trained, *arguments):
+    return run(NAME, "--mode=generate", trained, *arguments)
+
+
+def refused(trained, capsys, *arguments):
+    assert generate(trained, *arguments) == exit_codes.USAGE
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_grid_is_a_file_and_everything_else_a_folder(trained, tmp_path, capsys):
+    assert generate(trained, f"--output={tmp_path}/a.PNG", "--num_images=5") == 0
+    assert Image.open(tmp_path / "a.PNG").size[0] >= 3 * 28
+    assert generate(trained, f"--output={tmp_path}/v1.5", "--num_images=130") == 0
+    assert len(list((tmp_path / "v1.5").iterdir())) == 130
+    assert "130 pictures of fashion_mnist_gan" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".gif", ".webp"])
+def test_other_pictures_are_refused(ending, trained, tmp_path, capsys):
+    line = refused(trained, capsys, f"--output={tmp_path}/a{ending}")
+    assert line.endswith("must end in .png, or be a folder; use .png.")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_to_is_told_before_anything(trained, tmp_path, capsys):
+    (tmp_path / "d.png").mkdir()
+    assert "must not be a folder" in refused(trained, capsys, f"--output={tmp_path}/d.png")
+    for name in ("x" * 300, "x" * 300 + ".png"):
+        line = refused(trained, capsys, f"--output={tmp_path}/{name}")
+        assert "holds a name of more than 255 bytes" in line
+    assert run(NAME, f"--workdir={tmp_path}/{'ü' * 200}") == exit_codes.USAGE
+    assert "holds a name of more than 255 bytes" in capsys.readouterr().err
+    (tmp_path / "file").write_text("mine")
+    assert "file is a file" in refused(trained, capsys, f"--output={tmp_path}/file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_too_many_for_one_grid_are_refused(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(generating, "_MOST_PIXELS", 10 * 28 * 28)
+    assert generate(trained, f"--output={tmp_path}/ten.png", "--num_images=10") == 0
+    line = refused(trained, capsys, f"--output={tmp_path}/eleven.png", "--num_images=11")
+    assert "`num_images` (11) are too many for one picture of 7,840 pixels" in line
+    assert not (tmp_path / "eleven.png").exists()
+
+
+def test_many_are_not_held_in_memory(one_device):
+    """Batches are the parts of `draw_samples`; none is made before it is asked for."""
+    import tiny_gan
+
+    gan = tiny_gan.build_gan(one_device)
+    whole = gan_core.run.draw_samples(gan, 150, "generate")
+    batches = gan_core.run.sample_batches(gan, 10**9, "generate")
+    first, second = next(batches), next(batches)
+    np.testing.assert_array_equal(np.concatenate([first, second]), whole[:128])
+
+
+@pytest.mark.parametrize("output", ["grid.png", "folder"])
+def test_a_full_disk_leaves_whole_pictures_and_one_line(
+    output, trained, tmp_path, capsys, monkeypatch
+):
+    """Room for three pictures, and for none as large as a grid."""
+    written = []
+
+    def fill(path, data):
+        written.append(path)
+        is_full = len(written) > 3 or path.name.endswith("grid.png")
+        with path.open("wb") as file:
+            file.write(data[:20] if is_full else data)
+        if is_full:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fill)
+    code = generate(trained, f"--output={tmp_path}/{output}", "--num_images=9")
+    assert code == exit_codes.CANNOT_WRITE
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot write {tmp_path}/{output} (")
+    assert line.endswith("make room")
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(left) == (3 if output == "folder" else 0)
+    for path in left:
+        Image.open(path).load()
