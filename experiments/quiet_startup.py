@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 from absl import logging
+
+from experiments import exit_codes
 
 
 def import_tensorflow_quietly() -> None:
@@ -18,12 +22,37 @@ def import_tensorflow_quietly() -> None:
     TF_CPP_MIN_LOG_LEVEL=0 in the environment brings all back.
     """
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
-    with _without_collector(), _without_notices() if quiet else contextlib.nullcontext():
+    quietly = _without_notices() if quiet else contextlib.nullcontext()
+    with _ended_by_ctrl_c(), _without_collector(), quietly:
         import tensorflow as tf
 
         if quiet:
             tf.get_logger().setLevel("ERROR")
             logging.set_verbosity(logging.ERROR)
+
+
+@contextlib.contextmanager
+def _ended_by_ctrl_c() -> Iterator[None]:
+    """Has Ctrl-C end the process at once, with a word.
+
+    Within the import of a compiled module an exception becomes other ones, in many lines; and
+    nothing is open yet that would have to be closed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    standard_error = os.dup(2)
+
+    def end(*_: object) -> None:
+        os.write(standard_error, b"interrupted\n")
+        os._exit(exit_codes.INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        os.close(standard_error)
 
 
 @contextlib.contextmanager

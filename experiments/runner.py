@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import exit_codes, flags, launcher, preflight
+from experiments import exit_codes, flags, launcher, preflight, standard_streams
 from experiments.experiment import Experiment
 from experiments.quiet_startup import import_tensorflow_quietly
 from gan_core import ArgumentError
@@ -29,6 +29,7 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None
 
     Exit codes are those of `exit_codes`; 130 or 143 when a second signal ends it at once.
     """
+    standard_streams.make_safe()
     # Programs of one's own keep what Python does with warnings; this one speaks to people.
     warnings.showwarning = _print_warning
     warnings.simplefilter("always", RuntimeWarning)

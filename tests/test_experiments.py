@@ -33,7 +33,7 @@ SHARED = {
     "__init__", "__main__", "conditional", "crash_test", "evaluate", "evaluating", "example",
     "exit_codes", "experiment", "extractors", "flag_hints", "flags", "generating", "informing",
     "judging", "launcher", "machine", "networks", "parts", "preflight", "quiet_startup", "runner",
-    "search", "setting_rules", "settings", "timed_runs", "training",
+    "search", "setting_rules", "settings", "standard_streams", "timed_runs", "training",
 }  # fmt: skip
 EXAMPLES = {
     "conditional_mnist", "custom_loop", "cyclegan_digits", "r3gan_svhn", "wgan_gp_svhn",

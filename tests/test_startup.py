@@ -46,6 +46,7 @@ def run_before(tmp_path_factory):
         "latents": "NormalLatents(size=100)",
         "value range": [-1.0, 1.0],
         "settings": flags.parse(["--seed=3"], EXPERIMENT.defaults).as_dict(),
+        "outputs": {"metrics_window": {}, "last_picture": 0},
     }
     (checkpoint / "facts.json").write_text(json.dumps(facts))
     (folder / "run" / "effective.flags").write_text("--seed=3\n")

@@ -27,13 +27,13 @@ with epy.lazy_api_imports(globals()):
         MetricsWindow,
         SampleGrid,
     )
-    from gan_core.run.identity import Identity, differences
+    from gan_core.run.identity import Identity
     from gan_core.run.loop import NotFiniteError, make_step_loop
     from gan_core.run.outcome import Ending, Outcome
     from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
     from gan_core.run.plan import Plan
     from gan_core.run.process_memory import peak_resident_gib, resident_gib
-    from gan_core.run.record import RunRecord
+    from gan_core.run.record import RunRecord, differences
     from gan_core.run.run import Run
     from gan_core.run.run_lock import RunLock
     from gan_core.run.samples import (

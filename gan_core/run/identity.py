@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 from gan_core.run.checkpoint_files import Facts
-from gan_core.run.record import CONTENT, RunRecord
+from gan_core.run.record import RunRecord, differences
 from gan_core.strategies import sum_over_workers
 
 
@@ -86,16 +86,3 @@ def check_workers_agree(
             "and another one another",
             "put it on a shared file system",
         )
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs by name, as `<name>: was <value>, now <value>`.
-
-    Runs of earlier versions did not keep the content of their data; theirs is not compared.
-    """
-    before = {CONTENT: now[CONTENT], **before} if CONTENT in now else before
-    return [
-        f"{name}: was {before.get(name)}, now {value}"
-        for name, value in now.items()
-        if before.get(name) != value
-    ]

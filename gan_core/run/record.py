@@ -87,3 +87,16 @@ class RunRecord:
                 f"must hold the record of a run ({type(error).__name__}: {error})",
                 "go on in the folder of a run, or choose an empty one",
             ) from error
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs by name, as `<name>: was <value>, now <value>`.
+
+    Runs of earlier versions did not keep the content of their data; theirs is not compared.
+    """
+    before = {CONTENT: now[CONTENT], **before} if CONTENT in now else before
+    return [
+        f"{name}: was {before.get(name)}, now {value}"
+        for name, value in now.items()
+        if before.get(name) != value
+    ]
