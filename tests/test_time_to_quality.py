@@ -99,6 +99,8 @@ def test_what_was_measured_is_not_trained_again_until_the_settings_change(tmp_pa
     elsewhere = dataclasses.replace(run, flags=(*given[:2], "--data_dir=there"))
     again = train_and_keep(elsewhere, path)
     assert [each.distance for each in again.judged] == [0.12346, 3.0]
+    assert again.judged[1].values == judged(2, 3.0).values
+    assert path.read_text().count("_of_reals") == len(NAMES)
     assert (again.machine, again.settings) == (first.machine, first.settings)
     assert len(train_and_keep(dataclasses.replace(run, minutes=1.0), path).judged) == 1
     assert trained == [2.0]

@@ -14,6 +14,7 @@ from experiments.time_to_quality.rows import PeerRun
 from experiments.timed_runs import Judged, TimedRun
 
 _DIGITS = 5
+_OF_REALS = "_of_reals"
 _OF_A_PLACE = ("--data_dir=", "--workdir=", "--flagfile=", "--total_minutes=", "--minutes=")
 
 
@@ -61,8 +62,13 @@ def read(run: TimedRun, path: Path) -> Measured | None:
     if not path.exists():
         return None
     values = json.loads(path.read_text(encoding="utf-8"))
-    judged = [Judged(**each) for each in values.pop("judged")]
-    found = Measured(**values, judged=[each for each in judged if each.minutes <= run.minutes])
+    of_reals = values.pop("of_reals")
+    judged = [
+        Judged(**each | {"values": each["values"] | of_reals})
+        for each in values.pop("judged")
+        if each["minutes"] <= run.minutes
+    ]
+    found = Measured(**values, judged=judged)
     is_same = list(found.settings) == settings_of(run) and found.minutes >= run.minutes
     return found if is_same else None
 
@@ -82,10 +88,20 @@ def settings_of(run: TimedRun) -> list[str]:
 
 
 def _as_json(found: Measured) -> str:
+    """A line an evaluation; what real images get, which is the same in all, once."""
     values = dataclasses.asdict(found)
     judged = values.pop("judged")
-    for each in judged:
+    rounded = [
+        {name: float(f"{value:.{_DIGITS}g}") for name, value in each.pop("values").items()}
+        for each in judged
+    ]
+    values["of_reals"] = {
+        name: value for each in rounded[:1] for name, value in each.items() if _OF_REALS in name
+    }
+    lines = []
+    for each, numbers in zip(judged, rounded, strict=True):
         each["minutes"] = round(each["minutes"], _DIGITS)
-        each["values"] = {k: float(f"{v:.{_DIGITS}g}") for k, v in each["values"].items()}
-    lines = ",\n".join(f"  {json.dumps(each)}" for each in judged)
-    return f'{json.dumps(values, indent=1)[:-2]},\n "judged": [\n{lines}\n ]\n}}\n'
+        each["values"] = {name: v for name, v in numbers.items() if _OF_REALS not in name}
+        lines.append(f"  {json.dumps(each)}")
+    rest = ",\n".join(lines)
+    return f'{json.dumps(values, indent=1)[:-2]},\n "judged": [\n{rest}\n ]\n}}\n'
