@@ -18,7 +18,9 @@ def write_durably(path: Path, data: bytes) -> None:
     """
     partial = path.with_name(f".partial_{path.name}")
     try:
-        partial.write_bytes(data)
+        partial.unlink(missing_ok=True)  # a link there would lead to somebody else's file
+        with partial.open("xb") as file:
+            file.write(data)
         publish(partial, path)
     except OSError:
         partial.unlink(missing_ok=True)

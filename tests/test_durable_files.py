@@ -48,3 +48,13 @@ def test_checksum_is_that_of_the_standard(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"ab" * 2**20)
     assert durable_files.checksum(path) == hashlib.sha256(b"ab" * 2**20).hexdigest()
+
+
+def test_a_link_beside_its_place_is_not_followed(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    (tmp_path / ".partial_a.json").symlink_to(mine)
+    durable_files.write_durably(tmp_path / "a.json", b"new")
+    assert (tmp_path / "a.json").read_bytes() == b"new"
+    assert mine.read_text() == "mine"
+    assert not (tmp_path / "a.json").is_symlink()

@@ -192,7 +192,10 @@ class Checkpoints:
         if path.exists():
             return
         for rest in self._folder.glob("partial_*"):
-            shutil.rmtree(rest)
+            if rest.is_dir() and not rest.is_symlink():
+                shutil.rmtree(rest)
+            else:
+                rest.unlink()
         partial.mkdir(parents=True)
         try:
             self._checkpoint.write(str(partial / "variables"))

@@ -225,7 +225,7 @@ def _write_film(samples: Path, path: Path) -> None:
 def _frame(path: Path) -> np.ndarray | None:
     """A grid from its file; None, with a warning, where that is damaged."""
     try:
-        return imageio.imread(path)
+        return imageio.imread(path, plugin="pillow")
     except (OSError, SyntaxError, ValueError) as error:  # Pillow's words for damage
         warnings.warn(
             f"{path} is no whole picture ({error}): the film goes without it",

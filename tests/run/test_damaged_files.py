@@ -83,6 +83,15 @@ def test_what_is_only_named_like_a_checkpoint_is_left_alone(one_device, folder):
     assert (checkpoints / "step_0000002").is_symlink()
 
 
+def test_links_where_it_writes_are_not_followed(one_device, folder, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    for name in (".partial_metrics.jsonl", ".partial_curves.png", "checkpoints/partial_0000016"):
+        (folder / name).symlink_to(mine)
+    goes_on(one_device, folder)
+    assert mine.read_text() == "mine"
+
+
 def test_a_damaged_grid_is_left_out_of_the_film(one_device, folder):
     path = folder / "samples" / "step_0000004.png"
     path.write_bytes(path.read_bytes()[:100])

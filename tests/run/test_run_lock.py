@@ -35,3 +35,25 @@ def test_a_second_process_is_refused_and_one_that_died_leaves_nothing_locked(tmp
     with gan_core.run.RunLock(tmp_path), pytest.raises(ArgumentError, match=remedy):
         gan_core.run.RunLock(tmp_path)
     gan_core.run.RunLock(tmp_path).close()
+
+
+def test_the_lock_holds_without_its_file(tmp_path):
+    with gan_core.run.RunLock(tmp_path):
+        (tmp_path / "run.lock").unlink()
+        for ask in (gan_core.run.RunLock, gan_core.run.RunLock.check_free):
+            with pytest.raises(ArgumentError, match="must not be in use"):
+                ask(tmp_path)
+    gan_core.run.RunLock.check_free(tmp_path)
+    gan_core.run.RunLock(tmp_path).close()
+    gan_core.run.RunLock.check_free(tmp_path / "none")
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    workdir = tmp_path / "run"
+    workdir.mkdir()
+    (workdir / "run.lock").symlink_to(mine)
+    with pytest.raises(ArgumentError, match=r"run\.lock is a link; choose another folder"):
+        gan_core.run.RunLock(workdir)
+    assert mine.read_text() == "mine"
