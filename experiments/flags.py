@@ -68,6 +68,7 @@ def _parse_values(
     arguments: Sequence[str], defaults: Mapping[str, Any], *, only_given: bool = False
 ) -> dict[str, Any] | None:
     """Values by flag, of all flags or only of those that are given; None if help was asked for."""
+    _check_flagfiles(arguments, ())
     values = absl_flags.FlagValues()
     for field in dataclasses.fields(Settings):
         _define(field, defaults.get(field.name, field.default), values)
@@ -192,6 +193,32 @@ def _flagfiles_first(arguments: Sequence[str]) -> list[str]:
         else:
             flags.append(argument)
     return files + flags
+
+
+def _check_flagfiles(arguments: Sequence[str], within: tuple[str, ...]) -> None:
+    """Refuses what absl would stumble over: other encodings, and files that name each other."""
+    pending = False
+    for argument in arguments:
+        match = re.match(r"--?flagfile=(.*)", argument)
+        is_name, pending = pending, argument in ("--flagfile", "-flagfile")
+        if not (match or is_name):
+            continue
+        path = os.path.expanduser(match[1] if match else argument)
+        real = os.path.realpath(path)
+        if real in within:
+            raise ArgumentError("flagfile", path, "must not name itself", "take the line out")
+        try:
+            with open(path, encoding="utf-8") as file:
+                lines = [line.strip() for line in file]
+        except ValueError as error:
+            rule = f"must be UTF-8 text ({error})"
+            raise ArgumentError("flagfile", path, rule, "save it as UTF-8") from error
+        except OSError:
+            continue  # absl says so
+        if lines and lines[0].startswith("\ufeff"):
+            rule = "must not begin with a byte order mark"
+            raise ArgumentError("flagfile", path, rule, "save it as UTF-8 without one")
+        _check_flagfiles(lines, (*within, real))
 
 
 def _as_argument_error(error: absl_flags.Error) -> ArgumentError:

@@ -138,3 +138,7 @@ def _check_value(field: dataclasses.Field, value: Any) -> None:
         raise ArgumentError(
             field.name, value, f"{rule}, and finite", f"the default is {field.default}"
         )
+    at_most = field.metadata["at_most"]
+    if above is not None and value > at_most:
+        rule = f"must be {at_most:,.0f} at most"
+        raise ArgumentError(field.name, value, rule, f"the default is {field.default}")

@@ -24,6 +24,9 @@ BATCH_NORMS = ("per_replica", "synchronized")
 EACH_START, EACH_MACHINE = "each start", "each machine"
 FREELY, IF_ALLOWED, NEVER = "freely", "if allowed", "never"
 
+_MOST = 1e12
+"""No number of steps, images or bytes is larger."""
+
 
 def _flag(
     default: Any,
@@ -31,16 +34,23 @@ def _flag(
     *,
     choices: Collection[str] = (),
     above: float | None = None,
+    at_most: float = _MOST,
     changes: str,
 ) -> Any:
-    """A flag: `choices` lists what may be given; a number must be above `above`.
+    """A flag: `choices` lists what may be given; a number is above `above`, and `at_most` at most.
 
     `changes` says whether a run may go on with another value than it was started with. EACH_START
     is no setting of the run: a later start does not read it from the run's folder. EACH_MACHINE
     may also differ between workers; in all others the workers must agree. FREELY: without a
     question. IF_ALLOWED: with --allow_changes. NEVER: that is another run.
     """
-    metadata = {"help": help_text, "choices": choices, "above": above, "changes": changes}
+    metadata = {
+        "help": help_text,
+        "choices": choices,
+        "above": above,
+        "at_most": at_most,
+        "changes": changes,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -104,6 +114,7 @@ class Settings:
         4.0,
         "Images that take more memory than this are read from --cache_dir instead.",
         above=0,
+        at_most=1e6,
         changes=EACH_MACHINE,
     )
     total_steps: int = _flag(
@@ -120,12 +131,13 @@ class Settings:
         changes=FREELY,
     )
     global_batch_size: int = _flag(
-        128, "Images in one step, over all devices together.", above=0, changes=NEVER
+        128, "Images in one step, over all devices together.", above=0, at_most=1e6, changes=NEVER
     )
     steps_per_call: int = _flag(
         10,
         "Steps run in one call into the graph; must divide the intervals below.",
         above=0,
+        at_most=1e6,
         changes=IF_ALLOWED,
     )
     seed: int = _flag(
@@ -143,12 +155,14 @@ class Settings:
         1,
         "Split the CPU into this many devices, to try --strategy=mirrored without GPUs.",
         above=0,
+        at_most=256,
         changes=IF_ALLOWED,
     )
     workers: int = _flag(
         1,
         "Start so many processes on this machine with --strategy=multi_worker, to try it.",
         above=0,
+        at_most=256,
         changes=EACH_START,
     )
     batch_norm: str = _flag(
@@ -217,6 +231,7 @@ class Settings:
         "Updates of a network whose gradients are averaged and then applied at once: a batch so "
         "many times as large, in the memory of one. Steps count as without.",
         above=0,
+        at_most=1e6,
         changes=NEVER,
     )
     discriminator_updates: int = _flag(
@@ -224,6 +239,7 @@ class Settings:
         "Discriminator updates in a step. 1: both networks are updated from one shared pass. More: "
         "that many, each on a batch of its own, then one of the generator.",
         above=0,
+        at_most=100,
         changes=NEVER,
     )
     networks: str = _flag(
@@ -243,6 +259,7 @@ class Settings:
         "Make both networks conditional on so many classes, the data's labels; each row of the "
         "grids is then a class. 0: labels are not looked at.",
         above=-1,
+        at_most=1e5,
         changes=NEVER,
     )
     loss: str = _flag(
@@ -291,6 +308,7 @@ class Settings:
         1,
         "Discriminator updates from one R1 penalty to the next; so many times as strong.",
         above=0,
+        at_most=1e6,
         changes=NEVER,
     )
     r2_weight: float = _flag(
@@ -334,7 +352,9 @@ class Settings:
         choices=ON_NAN,
         changes=FREELY,
     )
-    maximum_rollbacks: int = _flag(3, "How often a run may go back.", above=0, changes=FREELY)
+    maximum_rollbacks: int = _flag(
+        3, "How often a run may go back.", above=0, at_most=1e6, changes=FREELY
+    )
     evaluate_every_steps: int = _flag(
         0,
         "Steps between two evaluations of the samples: distance to real images, coverage and more. "
@@ -349,7 +369,7 @@ class Settings:
         changes=FREELY,
     )
     evaluation_samples: int = _flag(
-        2000, "How many samples an evaluation judges.", above=1, changes=FREELY
+        2000, "How many samples an evaluation judges.", above=1, at_most=1e7, changes=FREELY
     )
     evaluation_split: str = _flag(
         "auto",
@@ -405,7 +425,7 @@ class Settings:
         500, "Steps between two checkpoints.", above=0, changes=IF_ALLOWED
     )
     keep_checkpoints: int = _flag(
-        3, "How many of the newest checkpoints to keep.", above=0, changes=FREELY
+        3, "How many of the newest checkpoints to keep.", above=0, at_most=1e6, changes=FREELY
     )
     dry_run: bool = _flag(
         False,
@@ -414,7 +434,7 @@ class Settings:
         changes=EACH_START,
     )
     num_images: int = _flag(
-        64, "How many pictures --mode=generate makes.", above=0, changes=EACH_START
+        64, "How many pictures --mode=generate makes.", above=0, at_most=1e8, changes=EACH_START
     )
     checkpoint: str = _flag(
         "",

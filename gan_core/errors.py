@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 
@@ -43,7 +44,8 @@ def check_divides(divisor_name: str, divisor: int, multiple_name: str, multiple:
     """Raises `ArgumentError` unless `divisor` divides `multiple`; names the nearest that do."""
     if multiple % divisor == 0:
         return
-    fitting = [n for n in range(1, multiple + 1) if multiple % n == 0]
+    small = [n for n in range(1, math.isqrt(multiple) + 1) if multiple % n == 0]
+    fitting = {*small, *(multiple // n for n in small)}
     nearest = sorted(sorted(fitting, key=lambda n: max(n / divisor, divisor / n))[:3])
     words = " or ".join(filter(None, [", ".join(map(str, nearest[:-1])), str(nearest[-1])]))
     raise ArgumentError(

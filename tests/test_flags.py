@@ -25,6 +25,47 @@ def test_order_of_precedence(tmp_path):
     assert (two_words.seed, two_words.total_steps) == (1, 7)
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("--seed=3\n".encode("utf-16"), "must be UTF-8 text"),
+        (b"--workdir=/tmp/\xfcx\n", "must be UTF-8 text"),
+        (bytes(range(256)), "must be UTF-8 text"),
+        (b"\xef\xbb\xbf--seed=3\n", "must not begin with a byte order mark"),
+        (b"--flagfile={folder}/some.flags\n", "must not name itself"),
+        (b"--flagfile={folder}/other.flags\n", "must not name itself"),
+        (b"--flagfile\n{folder}/other.flags\n", "must not name itself"),
+    ],
+)
+def test_flagfiles_that_cannot_be_meant(content, words, tmp_path):
+    path = tmp_path / "some.flags"
+    path.write_bytes(content.replace(b"{folder}", str(tmp_path).encode()))
+    (tmp_path / "other.flags").write_text(f"--seed=1\n--flagfile={path}\n")
+    with pytest.raises(ArgumentError, match=words):
+        flags.parse([f"--flagfile={path}"], {})
+
+
+def test_flagfiles_may_name_others_and_one_twice(tmp_path):
+    (tmp_path / "a").write_text("--seed=1\n")
+    (tmp_path / "b").write_text(f"--flagfile={tmp_path}/a\n--beta_1=0.1\n")
+    settings = flags.parse([f"--flagfile={tmp_path}/a", f"--flagfile={tmp_path}/b"], {})
+    assert (settings.seed, settings.beta_1) == (1, 0.1)
+
+
+def test_every_number_has_an_end():
+    for field in dataclasses.fields(Settings):
+        if isinstance(field.default, bool) or not isinstance(field.default, (int, float)):
+            continue
+        for value in ("1e300", "-1e300", "inf", "nan"):
+            with pytest.raises(ArgumentError, match=field.name):
+                flags.parse([f"--{field.name}={value}"], {})
+
+
+def test_a_billion_steps_have_near_divisors():
+    with pytest.raises(ArgumentError, match=r"must divide .*; use 5, 8 or 10"):
+        flags.parse(["--log_every_steps=1000000000", "--steps_per_call=7"], {})
+
+
 def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
     best = tmp_path / "best.flags"
     best.write_text("--dataset=mnist\n--num_classes=10\n--split=test\n--beta_1=0.3\n")
