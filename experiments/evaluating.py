@@ -21,7 +21,6 @@ _IN_TABLE = {
     "kernel_distance": "kernel",
     "precision": "precision",
     "recall": "recall",
-    "density": "density",
     "coverage": "coverage",
     "classes_covered": "classes",
     "confident_share": "read",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -96,8 +97,7 @@ def test_what_a_killed_process_left_is_removed_and_what_others_are_writing_stays
     assert done.returncode == 9
     (left,) = tmp_path.iterdir()
     assert ".partial_" in left.name
-    killed = left.name.split("_")[-2]
-    other = tmp_path / left.name.replace(f"_{killed}_", f"_{os.getppid()}_")
+    other = tmp_path / re.sub(r"(\.partial_.*?_)\d+_", rf"\g<1>{os.getppid()}_", left.name)
     shutil.copytree(left, other)
     read(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
