@@ -21,8 +21,13 @@ class ArgumentError(ValueError):
 
     def __init__(self, argument: str, value: object, rule: str, remedy: str):
         end = "" if remedy.endswith("?") else "."
-        super().__init__(f"`{argument}` ({value}) {rule}; {remedy}{end}")
+        text = f"`{argument}` ({_shortened(str(value))}) {_shortened(rule, 600)}; {remedy}{end}"
+        super().__init__("\\n".join(text.splitlines()))
         self.argument = argument
+
+
+def _shortened(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else f"{text[: length // 2]} ... {text[-length // 2 :]}"
 
 
 def check_positive(argument: str, value: float, remedy: str = "give a larger value") -> None:

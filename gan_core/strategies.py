@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -11,6 +12,10 @@ import tensorflow as tf
 from gan_core.choices import STRATEGIES
 from gan_core.errors import ArgumentError
 
+_TF_CONFIG = (
+    'set it to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": n}} '
+    "with this process's place in the list"
+)
 _NOT_SUPPORTED = ("tpu", "parameter_server", "central_storage")
 
 
@@ -73,27 +78,50 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
 
 def _make_multi_worker() -> tf.distribute.Strategy:
+    text = os.environ.get("TF_CONFIG", "")
+    _check_tf_config(text)
     try:
-        workers = json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]["worker"]
-    except (ValueError, KeyError, TypeError):
-        workers = None
-    if not workers:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except ValueError as error:
+        raise ArgumentError("TF_CONFIG", text, f"cannot be used: {error}", _TF_CONFIG) from error
+
+
+def _check_tf_config(text: str) -> None:
+    """Refuses what names no processes, or not this one among them: TensorFlow would wait for it."""
+    if not text:
         raise ArgumentError(
             "strategy",
             "multi_worker",
             "must find its processes in the environment variable TF_CONFIG",
-            'set it to {"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", '
-            '"index": 0}}, or give --workers=2 to try it on this machine',
+            f"{_TF_CONFIG}, or give --workers=2 to try it on this machine",
         )
+    rule = _broken_rule(text)
+    if rule:
+        raise ArgumentError("TF_CONFIG", text, rule, _TF_CONFIG)
+
+
+def _broken_rule(text: str) -> str | None:
+    """What TF_CONFIG does not keep to; None if all is well."""
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    except ValueError as error:
-        raise ArgumentError(
-            "TF_CONFIG",
-            os.environ["TF_CONFIG"],
-            f"cannot be used: {error}",
-            'give "task": {"type": "worker", "index": n} with this process\'s place in the list',
-        ) from error
+        config = json.loads(text)
+        cluster, task = config["cluster"], config["task"]
+        kind, index = task["type"], task["index"]
+        workers = cluster["worker"]
+        addresses = [address for job in cluster.values() for address in job]
+        count = len(cluster[kind])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return f"must name the cluster's workers and this task ({type(error).__name__}: {error})"
+    if not workers or any(not isinstance(job, list) for job in cluster.values()):
+        return "must list one worker at least"
+    for address in addresses:
+        match = re.fullmatch(r".+:(\d{1,5})", address) if isinstance(address, str) else None
+        if not match or not 0 < int(match[1]) < 2**16:
+            return f"must list addresses as host:port, unlike {json.dumps(address)}"
+    if len(set(addresses)) < len(addresses):
+        return "must list each address once"
+    if type(index) is not int or not 0 <= index < count:
+        return f"must give this task an index from 0 to {count - 1}, not {json.dumps(index)}"
+    return None
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

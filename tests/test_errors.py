@@ -8,6 +8,14 @@ def test_text_has_argument_value_rule_and_remedy():
     assert str(error) == "`seed` (-1) must not be negative; use 0."
 
 
+def test_it_is_one_line_of_which_one_sees_the_end():
+    error = ArgumentError("TF_CONFIG", "a\nb" + "x" * 10_000, "must\rbe " + "y" * 10_000, "use 0")
+    assert len(str(error).splitlines()) == 1
+    assert len(str(error)) < 1000
+    assert str(error).startswith("`TF_CONFIG` (a\\nbxxx")
+    assert str(error).endswith("yyy; use 0.")
+
+
 def test_check_known_lists_what_may_be_given():
     with pytest.raises(ArgumentError) as caught:
         check_known("crop", "left", ("centre", "none"))

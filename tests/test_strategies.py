@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import tensorflow as tf
 
@@ -25,20 +27,41 @@ def test_refuses_an_unknown_strategy():
         gan_core.make_strategy("horovod")
 
 
-@pytest.mark.parametrize("config", [None, "{}", "no json", '{"cluster": {}}'])
-def test_multi_worker_needs_a_list_of_processes(config, monkeypatch):
-    if config is None:
-        monkeypatch.delenv("TF_CONFIG", raising=False)
-    else:
-        monkeypatch.setenv("TF_CONFIG", config)
+def test_multi_worker_needs_a_list_of_processes(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(ArgumentError, match=r"must find its processes in .* TF_CONFIG; set it to "):
         gan_core.make_strategy("multi_worker")
 
 
-def test_a_task_that_is_not_in_the_list_is_named(monkeypatch):
-    config = '{"cluster": {"worker": ["localhost:1"]}, "task": {"type": "worker", "index": "x"}}'
+def tf_config(workers=("localhost:1", "localhost:2"), kind="worker", index=0):
+    cluster, task = {"worker": list(workers)}, {"type": kind, "index": index}
+    return json.dumps({"cluster": cluster, "task": task})
+
+
+@pytest.mark.parametrize(
+    ("config", "rule"),
+    [
+        *((text, "must name the cluster's workers and this task") for text in (
+            "{}", "no json", "[]", "5", '{"cluster": {}}', '{"cluster": {"worker": ["a:1"]}}',
+            '{"cluster": {"worker": 3}, "task": {"type": "worker", "index": 0}}', "[" * 100_000,
+        )),
+        (tf_config(kind="evaluator"), "must name the cluster's workers and this task"),
+        (tf_config(workers=[]), "must list one worker at least"),
+        (tf_config().replace('["localhost:1", "localhost:2"]', '"localhost"'), "must list"),
+        (tf_config(workers=["localhost"]), "must list addresses as host:port"),
+        (tf_config(workers=["localhost:port"]), "must list addresses as host:port"),
+        (tf_config(workers=["localhost:70000"]), "must list addresses as host:port"),
+        (tf_config(workers=["localhost:0"]), "must list addresses as host:port"),
+        (tf_config(workers=[5]), "must list addresses as host:port"),
+        (tf_config(workers=["a:1", "a:1"]), "must list each address once"),
+        *((tf_config(index=index), "must give this task an index from 0 to 1") for index in (
+            -1, 2, "x", None, 1.5, True, [0],
+        )),
+    ],
+)  # fmt: skip
+def test_a_cluster_that_cannot_be_meant_is_refused_before_anybody_waits(config, rule, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", config)
-    with pytest.raises(ArgumentError, match=r"`TF_CONFIG` \(.*\) cannot be used: .*; give "):
+    with pytest.raises(ArgumentError, match=rf"`TF_CONFIG` \(.*\) {rule}.*; set it to "):
         gan_core.make_strategy("multi_worker")
 
 
