@@ -21,7 +21,7 @@ class ArgumentError(ValueError):
 
     def __init__(self, argument: str, value: object, rule: str, remedy: str):
         end = "" if remedy.endswith("?") else "."
-        text = f"`{argument}` ({_shortened(str(value))}) {_shortened(rule, 600)}; {remedy}{end}"
+        text = f"`{argument}` ({_shortened(str(value))}) {_shortened(rule, 4000)}; {remedy}{end}"
         super().__init__("\\n".join(text.splitlines()))
         self.argument = argument
 

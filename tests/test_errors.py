@@ -11,7 +11,7 @@ def test_text_has_argument_value_rule_and_remedy():
 def test_it_is_one_line_of_which_one_sees_the_end():
     error = ArgumentError("TF_CONFIG", "a\nb" + "x" * 10_000, "must\rbe " + "y" * 10_000, "use 0")
     assert len(str(error).splitlines()) == 1
-    assert len(str(error)) < 1000
+    assert len(str(error)) < 5000
     assert str(error).startswith("`TF_CONFIG` (a\\nbxxx")
     assert str(error).endswith("yyy; use 0.")
 
