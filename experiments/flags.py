@@ -6,7 +6,7 @@ import dataclasses
 import os
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +18,23 @@ from gan_core import ArgumentError
 
 EFFECTIVE_FLAGS = "effective.flags"
 _PATHS = {"workdir", "dataset", "data_dir", "cache_dir", "output"}
+BestFlagfile = Callable[[str], Path]
+"""The name of networks -> the flagfile with the best settings for them; it may not be there."""
+
 _FLAGFILE = re.compile(r"--?flagfile\b")
 _OF_THE_DATA = {"split", "crop", "flip", "num_classes", "evaluation_split", "extractor"}
 _DEVICES = {"strategy", "virtual_devices"}
 
 
 def parse(
-    arguments: Sequence[str], defaults: Mapping[str, Any], best: Path | None = None
+    arguments: Sequence[str], defaults: Mapping[str, Any], best: BestFlagfile | None = None
 ) -> Settings | None:
     """Settings from, each over the one before: defaults, the run in the workdir, flagfiles, flags.
 
     Args:
       arguments: The command line after the program's name.
       defaults: The experiment's own defaults, by flag, over those of the flags.
-      best: The flagfile over these where `arguments` name none.
+      best: The flagfile over these where `arguments` name none, by the networks' name.
 
     Returns:
       The settings; None if help was asked for.
@@ -49,17 +52,22 @@ def parse(
 
 
 def with_best(
-    arguments: Sequence[str], defaults: Mapping[str, Any], best: Path | None
+    arguments: Sequence[str], defaults: Mapping[str, Any], best: BestFlagfile | None
 ) -> Mapping[str, Any]:
     """Defaults with those of the best flagfile over them, where `arguments` name no flagfile.
 
     With other data than the flagfile's, what belongs to its data is left out: labels, say.
     """
-    if best is None or not best.exists() or any(map(_FLAGFILE.match, arguments)):
+    if best is None or any(map(_FLAGFILE.match, arguments)):
         return defaults
-    found = {**defaults, **(_parse_values([f"--flagfile={best}"], {}, only_given=True) or {})}
     given = _parse_values(arguments, {}, only_given=True) or {}
-    if given.get("dataset", found.get("dataset")) == found.get("dataset"):
+    path = best(given.get("networks", Settings.networks))
+    if not path.exists():
+        return defaults
+    found = {**defaults, **(_parse_values([f"--flagfile={path}"], {}, only_given=True) or {})}
+    own = found.get("dataset", Settings.dataset)
+    dataset = given.get("dataset", own)
+    if dataset == own or (own == "folder" and os.path.isdir(dataset)):
         return found
     return {name: value for name, value in found.items() if name not in _OF_THE_DATA}
 

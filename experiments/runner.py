@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import exit_codes, flags, launcher, preflight, standard_streams
-from experiments.experiment import Experiment
+from experiments.experiment import ORIGINAL, Experiment
 from experiments.quiet_startup import import_tensorflow_quietly
 from gan_core import ArgumentError
 from gan_core.run import startup_clock
@@ -39,15 +39,19 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None
 def run(experiment: Experiment, arguments: Sequence[str]) -> int:
     """`main` without the exit: returns the exit code."""
     defaults = {"workdir": f"runs/{experiment.name}", **experiment.defaults}
+
+    def best_flagfile(networks: str) -> Path:
+        words = "best" if networks == ORIGINAL else networks
+        return _FLAGFILES / f"{experiment.name}_{words}.flags"
+
     startup_clock.begin()
     try:
-        best = _FLAGFILES / f"{experiment.name}_best.flags"
-        settings = flags.parse(arguments, defaults, best)
+        settings = flags.parse(arguments, defaults, best_flagfile)
         if settings is None:
             print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
             for name, sister in experiment.sisters.items():
                 print(f"With --networks={name}: {sister.about}.\n")
-            print(flags.help_text(flags.with_best([], defaults, best)))
+            print(flags.help_text(flags.with_best([], defaults, best_flagfile)))
             return exit_codes.DONE
         experiment = experiment.with_networks(settings.networks, settings.image_size)
         preflight.check(experiment, settings)

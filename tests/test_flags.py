@@ -67,15 +67,22 @@ def test_a_billion_steps_have_near_divisors():
 
 
 def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
-    best = tmp_path / "best.flags"
-    best.write_text("--dataset=mnist\n--num_classes=10\n--split=test\n--beta_1=0.3\n")
-    defaults = {"dataset": "mnist", "beta_1": 0.2}
+    (tmp_path / "original").write_text(
+        "--dataset=mnist\n--num_classes=10\n--split=test\n--beta_1=0.3\n"
+    )
+    (tmp_path / "leaky").write_text("--networks=leaky\n--dataset=folder\n--flip\n--beta_1=0.4\n")
+    defaults, best = {"dataset": "mnist", "beta_1": 0.2}, tmp_path.joinpath
     found = flags.parse(["--seed=1"], defaults, best)
     assert (found.beta_1, found.num_classes, found.split, found.seed) == (0.3, 10, "test", 1)
     assert flags.parse(["--dataset=mnist"], defaults, best).num_classes == 10
     # What belongs to the data stays with them.
     other = flags.parse(["--dataset", "fashion_mnist"], defaults, best)
     assert (other.beta_1, other.num_classes, other.split) == (0.3, 0, "train")
+    # Other networks have other settings.
+    for dataset, flip in (("folder", True), (str(tmp_path), True), ("mnist", False)):
+        sister = flags.parse(["--networks=leaky", f"--dataset={dataset}"], defaults, best)
+        assert (sister.networks, sister.beta_1, sister.flip) == ("leaky", 0.4, flip)
+    assert flags.parse(["--networks=none"], defaults, best).beta_1 == 0.2
     named = tmp_path / "named.flags"
     named.write_text("--seed=5\n")
     for given in ([f"--flagfile={named}"], ["--flagfile", str(named)]):
@@ -84,7 +91,6 @@ def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
     # A run goes on with what it was started with.
     (tmp_path / "effective.flags").write_text("--beta_1=0.7\n")
     assert flags.parse([f"--workdir={tmp_path}"], defaults, best).beta_1 == 0.7
-    assert flags.parse([], defaults, tmp_path / "none.flags").beta_1 == 0.2
 
 
 def test_the_effective_flagfile_gives_the_same_settings(tmp_path):
