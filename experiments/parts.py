@@ -71,6 +71,9 @@ def read_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_co
     }
     if settings.dataset == "drawn_digits":
         return gan_core.data.drawn_digits(settings.split, **fitting, **storage)
+    is_file = settings.dataset.endswith(gan_core.data.ARRAY_FILE_ENDINGS)
+    if (is_file or settings.dataset == "folder") and settings.split != Settings.split:
+        raise ArgumentError("split", settings.split, "is for datasets with splits", "leave it out")
     if settings.dataset == "folder":
         if not settings.data_dir:
             raise ArgumentError(
@@ -78,7 +81,7 @@ def read_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_co
             )
         folder, bad_images = Path(settings.data_dir), settings.bad_images
         return gan_core.data.folder_images(folder, bad_images=bad_images, **fitting, **storage)
-    if settings.dataset.endswith(gan_core.data.ARRAY_FILE_ENDINGS):
+    if is_file:
         return gan_core.data.array_file_images(Path(settings.dataset), **fitting, **storage)
     split, data_dir = settings.split, settings.data_dir or None
     return gan_core.data.tfds_images(

@@ -13,6 +13,19 @@ from gan_core.data.resizing import ImageShape, fit_array, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
 
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,  # an array that claims more than there is
+    OverflowError,
+    RuntimeError,  # encrypted, or compressed in a way that is not known (NotImplementedError)
+    TypeError,
+    SyntaxError,  # a header that is no Python literal
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 def array_file_images(
     path: Path,
@@ -62,7 +75,7 @@ def _checked(
     if (
         images.ndim != 4
         or images.dtype != np.uint8
-        or not len(images)
+        or not images.size
         or images.shape[-1] not in (1, 3, 4)
     ):
         raise ArgumentError(
@@ -86,6 +99,8 @@ def _checked(
 
 
 def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise ArgumentError("dataset", path, "must be a file", "check the path")
     try:
         loaded = np.load(path, mmap_mode="c", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -98,7 +113,8 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             return loaded["images"], loaded.get("labels")
     except ArgumentError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
+        cause = f"{type(error).__name__}: {error}"
         raise ArgumentError(
-            "dataset", path, f"cannot be read: {error}", "check the file"
+            "dataset", path, f"cannot be read ({cause})", "check the file"
         ) from error

@@ -40,11 +40,11 @@ class ImageSource:
     content: str = ""
 
     def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != np.uint8 or not len(self.images):
+        if self.images.ndim != 4 or self.images.dtype != np.uint8 or not self.images.size:
             raise ArgumentError(
                 "images",
                 f"{self.images.dtype} {list(self.images.shape)}",
-                "must be uint8 [N, H, W, C] with N above 0",
+                "must be uint8 [N, H, W, C], none of them 0",
                 "convert the pictures to levels of 0 to 255",
             )
         if self.labels.shape != (len(self.images),):

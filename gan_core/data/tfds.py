@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from gan_core.data.autotune import without_autotune
 from gan_core.data.cache import cached_images, with_progress
@@ -54,9 +55,21 @@ def tfds_images(
     full_name = f"{builder.name}/{split}"
 
     def read(title: str) -> Iterator[tuple[np.ndarray, int]]:
-        dataset = without_autotune(builder.as_dataset(split=split, shuffle_files=False))
-        for example in with_progress(dataset.as_numpy_iterator(), f"{title} {full_name}", count):
-            yield example[image_key], int(example[label_key]) if label_key else UNKNOWN_LABEL
+        num_read = 0
+        try:
+            dataset = without_autotune(builder.as_dataset(split=split, shuffle_files=False))
+            examples = with_progress(dataset.as_numpy_iterator(), f"{title} {full_name}", count)
+            for example in examples:
+                num_read += 1
+                yield example[image_key], int(example[label_key]) if label_key else UNKNOWN_LABEL
+        except (tf.errors.OpError, OSError) as error:
+            raise damaged(str(error).strip().splitlines()[0]) from error
+        if num_read != count:
+            raise damaged(f"{num_read:,} images of {count:,}")
+
+    def damaged(cause: str) -> ArgumentError:
+        rule = f"holds files of `{full_name}` that cannot be read ({cause})"
+        return ArgumentError("data_dir", builder.data_path, rule, "prepare the set again")
 
     own_shape = builder.info.features[image_key].shape
     if image_shape is None:
@@ -101,8 +114,11 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
         alike = difflib.get_close_matches(name, ["drawn_digits", *tfds.list_builders()])
         remedy = f"did you mean {' or '.join(alike)}?" if alike else "see `tfds.list_builders()`"
         raise ArgumentError("dataset", name, "must be a known dataset", remedy) from error
-    except (ValueError, AssertionError, OSError) as error:
-        raise ArgumentError("dataset", name, f"cannot be opened: {error}", "see TFDS") from error
+    except Exception as error:
+        # Grammar, configurations, files of its own that are damaged: TFDS fails in many types.
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        remedy = "check the name, or prepare the set again"
+        raise ArgumentError("dataset", name, f"cannot be opened ({cause})", remedy) from error
     if builder.is_prepared():
         return builder
     if not _is_online():
@@ -151,7 +167,7 @@ def _image_and_label_features(name: str, features: Any) -> tuple[str, str | None
 def _num_examples(name: str, builder: Any, split: str) -> int:
     try:
         count: int = builder.info.splits[split].num_examples
-    except (KeyError, ValueError) as error:
+    except Exception as error:  # what TFDS cannot read, or not do yet, has many types
         raise ArgumentError(
             "split",
             split,

@@ -1,3 +1,6 @@
+import os
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -75,3 +78,48 @@ def test_a_large_archive_is_read_from_the_cache(tmp_path):
     source = read(tmp_path / "a.npz", tmp_path, memory_limit_bytes=10)
     assert isinstance(source.images, np.memmap)
     np.testing.assert_array_equal(source.images, IMAGES)
+
+
+def npy(shape, content=b"", descr="|u1"):
+    """The bytes of a .npy whose header claims a shape."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+HUGE = "(1000000, 1000, 1000, 3)"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [npy(HUGE), npy("(-1, 6, 6, 3)"), npy("(2, 0, 6, 3)"), npy("(2, 6, 6, 0)"), npy("'x'"),
+     npy("((1,), 2)"), npy("(2, 6, 6, 3)", b"short"), b"\x93NUMPY\x01\x00\xff\xff{", b"\x93NUMPY"],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", [".npy", ".npz"])
+def test_headers_that_cannot_be_meant_are_told(content, ending, tmp_path):
+    path = tmp_path / f"a{ending}"
+    path.write_bytes(content)
+    if ending == ".npz":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("images.npy", content)
+    with pytest.raises(ArgumentError, match=r"`dataset` \(.*\) (cannot be read|must hold uint8)"):
+        read(path, tmp_path)
+
+
+def test_encrypted_archives_and_unknown_compression_are_told(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, images=IMAGES)
+    whole = path.read_bytes()
+    central = whole.index(b"PK\x01\x02")
+    for offsets, value in (((6, central + 8), 1), ((8, central + 10), 99)):
+        changed = bytearray(whole)
+        for offset in offsets:
+            changed[offset] = value
+        path.write_bytes(changed)
+        with pytest.raises(ArgumentError, match="cannot be read"):
+            read(path, tmp_path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.npy")
+    with pytest.raises(ArgumentError, match="must be a file"):
+        read(tmp_path / "a.npy", tmp_path)

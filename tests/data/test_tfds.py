@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -156,3 +158,41 @@ def test_reads_real_sets(real_data_dir, tmp_path, name, split, count, shape):
     assert source.images.shape == (count, *shape)
     assert set(source.labels) <= set(range(-1, 10))
     assert 0.02 < source.images.mean() / 255 < 0.9
+
+
+@pytest.mark.parametrize("damage", ["cut", "cut between two", "flipped", "gone", "empty"])
+def test_damaged_files_are_named_with_the_set(damage, tiny_set, tmp_path):
+    data_dir = shutil.copytree(tiny_set[0], tmp_path / "data")
+    (path,) = data_dir.rglob("*.tfrecord*")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    if damage == "gone":
+        path.unlink()
+    else:
+        first = 8 + 4 + int.from_bytes(content[:8], "little") + 4  # a record and its checksums
+        kept = {"cut": content[:-9], "flipped": content, "empty": b""}
+        path.write_bytes(kept.get(damage, path.read_bytes()[:first]))
+    with pytest.raises(ArgumentError, match=r"cannot be read|cannot be opened|whole|must hold"):
+        read("tiny_set", data_dir, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "no json", "{}", "[]", '{"name": 5}'])
+def test_damaged_facts_of_a_set_are_named(content, tiny_set, tmp_path):
+    data_dir = shutil.copytree(tiny_set[0], tmp_path / "data")
+    (path,) = data_dir.rglob("dataset_info.json")
+    path.write_text(content)
+    with pytest.raises(ArgumentError):
+        read("tiny_set", data_dir, tmp_path)
+
+
+@pytest.mark.parametrize("split", ["train[10:5]", "train[", "train[5:5]", "", "train+", "all[:x]"])
+def test_splits_that_cannot_be_meant_are_refused(split, tiny_set, tmp_path):
+    with pytest.raises(ArgumentError, match="`split`"):
+        read("tiny_set", tiny_set[0], tmp_path, split=split)
+
+
+@pytest.mark.parametrize("name", ["mnist/x=1", "mnist:9.9.9", "a b", "/", "mnist/", ":", "x/y/z"])
+def test_names_that_cannot_be_meant_are_refused(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tfds_source, "_is_online", lambda: False)
+    with pytest.raises(ArgumentError, match=r"`(dataset|data_dir)`"):
+        read(name, tmp_path, tmp_path)
