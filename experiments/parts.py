@@ -24,7 +24,11 @@ def make_strategy(settings: Settings) -> tf.distribute.Strategy:
     """The strategy that `--strategy` and `--virtual_devices` name; the batch divides among it."""
     if settings.virtual_devices > 1:
         gan_core.run.make_virtual_devices(settings.virtual_devices)
-    strategy = gan_core.make_strategy("multi_worker" if settings.workers > 1 else settings.strategy)
+    name = "multi_worker" if settings.workers > 1 else settings.strategy
+    if name == "multi_worker":
+        gan_core.run.check_cluster()
+        gan_core.run.wait_for_workers(settings.worker_timeout_secs)
+    strategy = gan_core.make_strategy(name)
     gan_core.run.per_replica_batch_size(settings.global_batch_size, strategy)
     return strategy
 

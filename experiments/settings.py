@@ -165,6 +165,12 @@ class Settings:
         at_most=256,
         changes=EACH_START,
     )
+    worker_timeout_secs: float = _flag(
+        600.0,
+        "How long a process of several waits at its start for the others to be there.",
+        above=0,
+        changes=EACH_START,
+    )
     batch_norm: str = _flag(
         "per_replica",
         "What batch normalization sees on several replicas. per_replica: its replica's part of the "

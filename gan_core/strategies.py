@@ -78,16 +78,17 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
 
 def _make_multi_worker() -> tf.distribute.Strategy:
-    text = os.environ.get("TF_CONFIG", "")
-    _check_tf_config(text)
+    check_cluster()
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except ValueError as error:
+        text = os.environ["TF_CONFIG"]
         raise ArgumentError("TF_CONFIG", text, f"cannot be used: {error}", _TF_CONFIG) from error
 
 
-def _check_tf_config(text: str) -> None:
-    """Refuses what names no processes, or not this one among them: TensorFlow would wait for it."""
+def check_cluster() -> None:
+    """Raises `ArgumentError` unless TF_CONFIG lists the processes, and this one among them."""
+    text = os.environ.get("TF_CONFIG", "")
     if not text:
         raise ArgumentError(
             "strategy",

@@ -46,6 +46,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.run.startup import startup_clock
     from gan_core.run.status_line import StatusWriter, duration, say
     from gan_core.run.stop_signals import StopSignals
+    from gan_core.run.waiting import wait_for_workers
     from gan_core.run.writers import (
         JsonLinesWriter,
         MultiWriter,
@@ -54,6 +55,7 @@ with epy.lazy_api_imports(globals()):
         Writer,
     )
     from gan_core.strategies import (
+        check_cluster,
         describe_strategy,
         is_chief,
         make_virtual_devices,
@@ -91,6 +93,7 @@ __all__ = [
     "TensorBoardWriter",
     "Writer",
     "best_of",
+    "check_cluster",
     "check_names",
     "check_writable",
     "curves_png",
@@ -122,6 +125,7 @@ __all__ = [
     "step_of",
     "step_paths",
     "sum_over_workers",
+    "wait_for_workers",
     "with_caption",
     "write_durably",
 ]
