@@ -81,7 +81,7 @@ def _line(name: str, values: dict[str, float], ending: str) -> str:
         width = max(8, len(title) + 1)
         value = values.get(key + ending)
         text = title if not values else "-" if value is None else f"{value:.3g}"
-        cells.append(f"{text:>{width}}")
+        cells.append(f" {text:>{width - 1}}")
     return "".join(cells)
 
 
