@@ -216,8 +216,9 @@ def test_trains_on_a_folder_and_on_an_array_file(capsys, tmp_path):
     for number, digit in enumerate(digits):
         Image.fromarray(digit).save(tmp_path / "pictures" / f"{number}.png")
     np.savez(tmp_path / "digits.npz", images=digits)
-    folder = ["--dataset=folder", f"--data_dir={tmp_path}/pictures"]
-    for number, data in enumerate((folder, [f"--dataset={tmp_path}/digits.npz"])):
+    folder = ["--dataset=folder", f"--data_dir={tmp_path}/pictures", "--split=train"]
+    file = [f"--dataset={tmp_path}/digits.npz", "--split=train"]
+    for number, data in enumerate((folder, file)):
         options = ["--crop=random", "--flip", f"--cache_dir={tmp_path}/cache"]
         workdir = tmp_path / f"run{number}"
         assert run("svhn_dcgan", *data, *options, f"--workdir={workdir}") == 0
@@ -355,4 +356,6 @@ def test_plays_by_class_with_a_class_in_each_row(tmp_path, capsys):
     np.save(tmp_path / "unlabelled.npy", images)
     unlabelled = [f"--dataset={tmp_path}/unlabelled.npy", f"--workdir={tmp_path}/third"]
     assert run("fashion_mnist_gan", *unlabelled, "--num_classes=10") == 2
+    assert "`split` (test) is for datasets with splits" in capsys.readouterr().err
+    assert run("fashion_mnist_gan", *unlabelled, "--num_classes=10", "--split=train") == 2
     assert "needs images with labels, but 8 of" in capsys.readouterr().err

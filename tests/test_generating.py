@@ -84,13 +84,16 @@ def test_a_full_disk_leaves_whole_pictures_and_one_line(
 
     def fill(path, data):
         written.append(path)
-        is_full = len(written) > 3 or path.name.endswith("grid.png")
         with path.open("wb") as file:
-            file.write(data[:20] if is_full else data)
-        if is_full:
+            file.write(data if len(written) <= 3 else data[:20])
+        if len(written) > 3:
             raise OSError(28, "No space left on device")
 
+    def refuse(partial, path):
+        raise OSError(28, "No space left on device")
+
     monkeypatch.setattr("pathlib.Path.write_bytes", fill)
+    monkeypatch.setattr("gan_core.durable_files.publish", refuse)
     code = generate(trained, f"--output={tmp_path}/{output}", "--num_images=9")
     assert code == exit_codes.CANNOT_WRITE
     (line,) = capsys.readouterr().err.splitlines()
