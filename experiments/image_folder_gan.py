@@ -37,14 +37,7 @@ EXPERIMENT = Experiment(
     build_generator=build_generator,
     build_discriminator=networks.build_tanh_discriminator,
     latents=gan_core.NormalLatents(100),
-    sisters={
-        "leaky": networks.dcgan(
-            (64, 64, 3),
-            32,
-            "leaky units, which do not saturate as tanh does; any image size",
-            is_resizable=True,
-        )
-    },
+    sisters={"leaky": networks.leaky_networks()},
     defaults={"dataset": "folder", "global_batch_size": 128},
 )
 

@@ -75,6 +75,12 @@ def dcgan(
     )
 
 
+def leaky_networks() -> Networks:
+    """The sister of networks for pictures of 64x64 whose layers end in tanh."""
+    about = "leaky units, which do not saturate as tanh does; any image size"
+    return dcgan((64, 64, 3), 32, about, is_resizable=True)
+
+
 def build_dcgan_generator(
     latent_size: int, image_shape: tuple[int, int, int], num_channels: int
 ) -> keras.Model:

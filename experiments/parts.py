@@ -26,7 +26,6 @@ def make_strategy(settings: Settings) -> tf.distribute.Strategy:
         gan_core.run.make_virtual_devices(settings.virtual_devices)
     name = "multi_worker" if settings.workers > 1 else settings.strategy
     if name == "multi_worker":
-        gan_core.run.check_cluster()
         gan_core.run.wait_for_workers(settings.worker_timeout_secs)
     strategy = gan_core.make_strategy(name)
     gan_core.run.per_replica_batch_size(settings.global_batch_size, strategy)

@@ -29,9 +29,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gan_core
-from experiments import exit_codes
 from experiments.quiet_startup import import_tensorflow_quietly
-from experiments.timed_runs import TimedRun
+from experiments.timed_runs import TimedRun, exit_code_of, markdown_row
 from gan_core import ArgumentError, check_positive
 from gan_core.run import duration, say, write_durably
 
@@ -217,22 +216,18 @@ def _write(search: Search, ranked: Sequence[Result]) -> None:
     """The table, and the best one's settings as a flagfile."""
     names = [name.removeprefix("--") for name, values in search.space.items() if len(values) > 1]
     heading = ["candidate", "round", "minutes", "distance", "each seed", *names]
-    lines = [_row(heading), _row(["---"] * len(heading))]
+    lines = [markdown_row(heading), markdown_row(["---"] * len(heading))]
     for result in ranked:
         values = dict(flag.removeprefix("--").split("=", 1) for flag in result.candidate.flags)
         figures = [result.candidate.number, result.round, f"{result.minutes:g}"]
         each = result.words or ", ".join(f"{distance:.3g}" for distance in result.distances)
         cells = [*figures, f"{result.mean:.3g}", each, *(values[name] for name in names)]
-        lines.append(_row(cells))
+        lines.append(markdown_row(cells))
     write_durably(search.workdir / "search.md", ("\n".join(lines) + "\n").encode("utf-8"))
     best = ranked[0].candidate
     about = f"# Candidate {best.number} of {search.workdir}: distance {ranked[0].mean:.3g}.\n"
     flags = [*(flag for flag in search.flags if "dir=" not in flag), *best.flags]
     write_durably(search.workdir / "best.flags", (about + "\n".join(flags) + "\n").encode("utf-8"))
-
-
-def _row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def read_space(path: Path) -> Space:
@@ -297,20 +292,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     options, flags = parser.parse_known_args(arguments)
     import_tensorflow_quietly()
-    try:
-        workdir = options.workdir or Path("runs") / f"search_{options.experiment}"
+    workdir = options.workdir or Path("runs") / f"search_{options.experiment}"
+
+    def work() -> None:
         values = vars(options) | {"space": read_space(options.space), "workdir": workdir}
         search = Search(flags=tuple(flags), **values)
         _check_same_search(search)
         best = run(search)[0]
-    except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_codes.USAGE
-    except KeyboardInterrupt:
-        say("stopped; run the same command to go on")
-        return exit_codes.STOPPED
-    say(f"the best is {_line(best)}: {workdir}/best.flags; all are in {workdir}/search.md")
-    return exit_codes.DONE
+        say(f"the best is {_line(best)}: {workdir}/best.flags; all are in {workdir}/search.md")
+
+    return exit_code_of(work)
 
 
 if __name__ == "__main__":

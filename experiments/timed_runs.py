@@ -6,12 +6,13 @@ import dataclasses
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import gan_core
 from experiments import exit_codes
+from gan_core import ArgumentError
 
 _STOPPED = (exit_codes.STOPPED, exit_codes.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
 _SECONDS, _OWN = "evaluation/seconds", "evaluation/"
@@ -94,6 +95,24 @@ class TimedRun:
     def best(self) -> Judged | None:
         """The evaluation with the smallest distance; None before the first."""
         return min(self.judged(), key=lambda each: each.distance, default=None)
+
+
+def exit_code_of(work: Callable[[], object]) -> int:
+    """Does the work of a program that trains runs; where that ends early, says why in a line."""
+    try:
+        work()
+    except ArgumentError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return exit_codes.USAGE
+    except KeyboardInterrupt:
+        gan_core.run.say("stopped; run the same command to go on")
+        return exit_codes.STOPPED
+    return exit_codes.DONE
+
+
+def markdown_row(cells: Sequence[object]) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def judged_in(path: Path) -> list[Judged]:

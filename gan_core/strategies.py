@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -78,7 +79,7 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
 
 def _make_multi_worker() -> tf.distribute.Strategy:
-    check_cluster()
+    read_cluster()
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except ValueError as error:
@@ -86,8 +87,12 @@ def _make_multi_worker() -> tf.distribute.Strategy:
         raise ArgumentError("TF_CONFIG", text, f"cannot be used: {error}", _TF_CONFIG) from error
 
 
-def check_cluster() -> None:
-    """Raises `ArgumentError` unless TF_CONFIG lists the processes, and this one among them."""
+def read_cluster() -> dict[str, Any]:
+    """What TF_CONFIG says: `cluster`, addresses by job, and `task`, this process's place in it.
+
+    Raises:
+      ArgumentError: If it does not list the processes, and this one among them.
+    """
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         raise ArgumentError(
@@ -99,6 +104,8 @@ def check_cluster() -> None:
     rule = _broken_rule(text)
     if rule:
         raise ArgumentError("TF_CONFIG", text, rule, _TF_CONFIG)
+    config: dict[str, Any] = json.loads(text)
+    return config
 
 
 def _broken_rule(text: str) -> str | None:

@@ -188,7 +188,20 @@ def _with_keras_layers(network: keras.Sequential) -> keras.Sequential:
 
 def _float_dataset(task: Task, generator: keras.Model) -> tf.data.Dataset:
     images = random_images(task, generator)
-    low, high = task.load().value_range
+    return float_dataset(images, task.load().value_range, task.batch_size)
+
+
+def float_dataset(
+    images: np.ndarray, value_range: gan_core.data.ValueRange, batch_size: int
+) -> tf.data.Dataset:
+    """Batches as the tutorial reads them: floats in memory, shuffled.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      value_range: What 0 and 255 become.
+      batch_size: Images a batch.
+    """
+    low, high = value_range
     scaled = images.astype(np.float32) / 255.0 * (high - low) + low
     dataset = tf.data.Dataset.from_tensor_slices(scaled).shuffle(len(images)).repeat()
-    return dataset.batch(task.batch_size, drop_remainder=True).prefetch(2)
+    return dataset.batch(batch_size, drop_remainder=True).prefetch(2)

@@ -21,12 +21,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments import exit_codes
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.time_to_quality.measured import read, train_and_keep
 from experiments.time_to_quality.report import Curve, curves_png, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.timed_runs import TimedRun
+from experiments.timed_runs import TimedRun, exit_code_of
 from gan_core import ArgumentError, check_known, check_positive
 from gan_core.run import duration, say, write_durably
 
@@ -121,28 +120,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     import_tensorflow_quietly()
     places = Places(options.workdir, options.data_dir, options.pictures)
-    try:
-        chosen = options.tables.split(",")
-        for name in chosen:
-            check_known("tables", name, names)
+
+    def work() -> None:
         check_positive("times", options.times)
-        tables = [
-            dataclasses.replace(table, minutes=options.times * table.minutes)
-            for table in TABLES
-            if table.name in chosen
-        ]
+        tables = _chosen(options.tables.split(","), options.times)
         if any(table.dataset == "folder" for table in tables) and not options.pictures:
             raise ArgumentError(
                 "pictures", "empty", "must name a folder of pictures", "or leave its --tables out"
             )
         measure(tables, places, options.output or options.workdir)
-    except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_codes.USAGE
-    except KeyboardInterrupt:
-        say("stopped; run the same command to go on")
-        return exit_codes.STOPPED
-    return exit_codes.DONE
+
+    return exit_code_of(work)
+
+
+def _chosen(names: Sequence[str], times: float) -> list[Table]:
+    for name in names:
+        check_known("tables", name, [table.name for table in TABLES])
+    return [
+        dataclasses.replace(table, minutes=times * table.minutes)
+        for table in TABLES
+        if table.name in names
+    ]
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from keras import layers
 import gan_core
 from experiments import flags, judging, parts
 from experiments.benchmark.contestants import load_experiment
-from experiments.benchmark.keras_peers import keras_networks, tutorial_step
+from experiments.benchmark.keras_peers import float_dataset, keras_networks, tutorial_step
 from experiments.time_to_quality.rows import OWN_NETWORKS, TUTORIAL_NETWORKS
 
 _SECONDS_BETWEEN = 20.0
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.workdir.mkdir(parents=True, exist_ok=True)
     latents = tf.random.stateless_normal([settings.evaluation_samples, latent_size], [0, 0])
     with (options.workdir / "metrics.jsonl").open("w", encoding="utf-8") as lines:
-        batches = _batches(source, batch_size)
+        batches = iter(float_dataset(source.images, experiment.value_range, batch_size))
         score = lambda: judge.score(_images(generator, latents))  # noqa: E731
         for line in _train(step, batches, options.minutes, score):
             print(line, file=lines, flush=True)
@@ -134,13 +134,6 @@ def _images(generator: keras.Model, latents: tf.Tensor) -> np.ndarray:
     starts = range(0, len(latents), 500)
     images = [generator(latents[start : start + 500]).numpy() for start in starts]
     return gan_core.to_uint8(np.concatenate(images))
-
-
-def _batches(source: gan_core.data.ImageSource, batch_size: int) -> Iterator[tf.Tensor]:
-    """As the tutorial reads them: floats in memory, shuffled, in batches."""
-    images = np.asarray(source.images).astype(np.float32) / 127.5 - 1.0
-    dataset = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images)).repeat()
-    return iter(dataset.batch(batch_size, drop_remainder=True).prefetch(2))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from experiments.time_to_quality.rows import Row, Table
-from experiments.timed_runs import Judged
+from experiments.timed_runs import Judged, markdown_row
 
 _COLUMNS = {
     "frechet_distance": "Fréchet",
@@ -69,11 +69,12 @@ def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> 
       curves: Of all its runs.
       seen: What people see in a row's picture, by the picture's name.
     """
+    heading = ["run", "best at minute", *_COLUMNS.values(), "against the first", "what is seen"]
     lines = [
         f"### {table.name}: {table.minutes:g} minutes of training, {table.data}",
         "",
-        _row(["run", "best at minute", *_COLUMNS.values(), "against the first", "what is seen"]),
-        _row(["---"] * (len(_COLUMNS) + 4)),
+        markdown_row(heading),
+        markdown_row(["---"] * len(heading)),
     ]
     for row in table.rows:
         of_row = [curve for curve in curves if curve.row == row]
@@ -81,7 +82,7 @@ def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> 
     best = list(filter(None, (curve.best(table.measure) for curve in curves)))
     reals = best[0].values if best else {}
     of_reals = [_numbers([reals.get(f"{name}_of_reals")]) for name in _COLUMNS]
-    lines.append(_row(["real images", "", *of_reals, "", ""]))
+    lines.append(markdown_row(["real images", "", *of_reals, "", ""]))
     protocols = ", ".join(sorted({found.protocol for found in best}))
     what = f"the smallest {_COLUMNS[table.measure]} distance of each seed"
     lines.append(f"\nMeasured as `{protocols or '-'}`; {what}, and the other values there.")
@@ -100,14 +101,14 @@ def _row_of(
     found = list(filter(None, (curve.best(table.measure) for curve in of_row)))
     if not found:
         failures = "; ".join(sorted({curve.failure for curve in of_row}))
-        return _row([name, "-", *["-"] * len(_COLUMNS), "", failures])
+        return markdown_row([name, "-", *["-"] * len(_COLUMNS), "", failures])
     minutes = ", ".join(f"{each.minutes:.1f}" for each in found)
     collapses = [curve.minutes_to_collapse(table.measure) for curve in of_row]
     if min(collapses) < math.inf:
         minutes += f"; collapsed at {min(collapses):.1f}"
     values = [_numbers([each.values.get(column) for each in found]) for column in _COLUMNS]
     words = f"[grid]({picture}.png): {seen.get(picture, 'not described yet')}"
-    return _row([name, minutes, *values, _against_first(table, row, found, curves), words])
+    return markdown_row([name, minutes, *values, _against_first(table, row, found, curves), words])
 
 
 def _against_first(table: Table, row: Row, found: Sequence[Judged], curves: Sequence[Curve]) -> str:
@@ -125,10 +126,6 @@ def _against_first(table: Table, row: Row, found: Sequence[Judged], curves: Sequ
 
 def _numbers(values: Sequence[float | None]) -> str:
     return ", ".join("-" if value is None else f"{value:.3g}" for value in values)
-
-
-def _row(cells: Sequence[object]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def curves_png(results: Sequence[tuple[Table, Sequence[Curve]]]) -> bytes:

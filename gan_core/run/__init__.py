@@ -55,7 +55,6 @@ with epy.lazy_api_imports(globals()):
         Writer,
     )
     from gan_core.strategies import (
-        check_cluster,
         describe_strategy,
         is_chief,
         make_virtual_devices,
@@ -93,7 +92,6 @@ __all__ = [
     "TensorBoardWriter",
     "Writer",
     "best_of",
-    "check_cluster",
     "check_names",
     "check_writable",
     "curves_png",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import socket
 import time
 from collections.abc import Callable
 
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.run.status_line import say as print_line
+from gan_core.strategies import read_cluster
 
 _QUIET_SECONDS = 10.0
 _POLL_SECONDS = 0.2
@@ -29,10 +28,11 @@ def wait_for_workers(timeout_seconds: float, say: Callable[[str], None] = print_
       say: Prints a line for people, after ten seconds, on whom it waits for.
 
     Raises:
-      ArgumentError: If the time is up, or another program has this process's port.
+      ArgumentError: If TF_CONFIG cannot be meant, the time is up, or another program has this
+        process's port.
     """
     check_positive("timeout_seconds", timeout_seconds, "use 600")
-    config = json.loads(os.environ["TF_CONFIG"])
+    config = read_cluster()
     own = config["task"]["type"], config["task"]["index"]
     absent = {
         f"{job} {index} ({address})": address

@@ -48,7 +48,8 @@ class Writer:
         """
 
     def close(self) -> None:
-        """Lets go of open files."""
+        """Tries once more to write what could not be written, and lets go of open files."""
+        self.flush()
 
 
 class MultiWriter(Writer):
@@ -133,10 +134,6 @@ class JsonLinesWriter(Writer):
             append_durably(self._path, "".join(self._pending).encode())
             self._pending.clear()
 
-    def close(self) -> None:
-        """Tries once more to write the lines that could not be written."""
-        self.flush()
-
 
 class PictureFilesWriter(Writer):
     """Writes pictures as `<folder>/<name>/step_<step>.png`, whole or not at all."""
@@ -158,10 +155,6 @@ class PictureFilesWriter(Writer):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(path, picture)
             del self._pending[path]
-
-    def close(self) -> None:
-        """Tries once more to write the pictures that could not be written."""
-        self.flush()
 
 
 class TensorBoardWriter(Writer):
@@ -225,10 +218,6 @@ class TensorBoardWriter(Writer):
         if self._pending:
             append_durably(self._path, _records(self._pending))
             self._pending.clear()
-
-    def close(self) -> None:
-        """Tries once more to write the events that could not be written."""
-        self.flush()
 
 
 def _drop_events_after(last_line: int, last_picture: int, path: Path) -> None:

@@ -47,12 +47,8 @@ def test_it_names_who_is_absent_and_gives_up(monkeypatch):
 def test_all_come_whoever_is_first_and_leave_their_ports_free(monkeypatch):
     """In threads, one after the other; who goes on leaves its port to TensorFlow's server."""
     ports = free_ports(3)
-    configs = [cluster(ports, index) for index in range(3)]
-    loads = iter([])
-    monkeypatch.setenv("TF_CONFIG", "")
-    monkeypatch.setattr(waiting.json, "loads", lambda _: next(loads))
-    parsed = [json.JSONDecoder().decode(config) for config in configs]
-    loads = iter(parsed)
+    configs = iter([json.loads(cluster(ports, index)) for index in range(3)])
+    monkeypatch.setattr(waiting, "read_cluster", lambda: next(configs))
     servers, lock, said = [], threading.Lock(), []
 
     def one(number):

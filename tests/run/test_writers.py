@@ -90,13 +90,19 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+def filled(small_disk):
+    """A file that takes all the room there is."""
+    filler = small_disk / "filler"
+    with pytest.raises(OSError, match="No space left"):
+        filler.write_bytes(bytes(2**20))
+    return filler
+
+
 def test_on_a_full_disk_a_line_waits_and_comes_later_whole(small_disk):
     path = small_disk / "metrics.jsonl"
     writer = writers.JsonLinesWriter(path, last_line=0)
     writer.write_scalars(1, {"loss": 0.5})
-    filler = small_disk / "filler"
-    with pytest.raises(OSError, match="No space left"):
-        filler.write_bytes(bytes(2**20))
+    filler = filled(small_disk)
     long = {f"a_long_name_of_a_scalar_{number}": number for number in range(300)}
     with pytest.raises(OSError, match="No space left"):
         writer.write_scalars(2, long)
@@ -110,9 +116,7 @@ def test_on_a_full_disk_a_line_waits_and_comes_later_whole(small_disk):
 
 def test_on_a_full_disk_pictures_come_later(small_disk):
     writer = writers.PictureFilesWriter(small_disk)
-    filler = small_disk / "filler"
-    with pytest.raises(OSError, match="No space left"):
-        filler.write_bytes(bytes(2**20))
+    filler = filled(small_disk)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     with pytest.raises(OSError, match="No space left"):
         writer.write_picture(2, "samples", noise)
@@ -124,9 +128,7 @@ def test_on_a_full_disk_pictures_come_later(small_disk):
 def test_on_a_full_disk_tensorboard_says_so_and_later_events_are_readable(small_disk):
     writer = writers.TensorBoardWriter(small_disk / "tensorboard", last_line=0, last_picture=0)
     writer.write_scalars(1, {"loss": 0.5})
-    filler = small_disk / "filler"
-    with pytest.raises(OSError, match="No space left"):
-        filler.write_bytes(bytes(2**20))
+    filler = filled(small_disk)
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     with pytest.raises(OSError, match="No space left"):
         writer.write_picture(2, "samples", noise)
