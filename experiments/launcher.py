@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from experiments import exit_codes
 
 _GRACE_SECONDS = 60
 _POLL_SECONDS = 0.1
+_KILLED = -9  # SIGKILL, which Windows has no name for
 
 
 def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
@@ -68,7 +68,7 @@ def _wait(workers: list[subprocess.Popen], signals: gan_core.run.StopSignals) ->
         time.sleep(_POLL_SECONDS)
     # Those that still run are ended now: what counts before that is who failed.
     ended = [(index, w.returncode) for index, w in enumerate(workers) if w.poll() is not None]
-    running = [(index, -signal.SIGKILL) for index, w in enumerate(workers) if w.poll() is None]
+    running = [(index, _KILLED) for index, w in enumerate(workers) if w.poll() is None]
     for index, code in [*ended, *running]:
         if code:
             if index or code < 0:  # otherwise the chief has said why

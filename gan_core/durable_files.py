@@ -78,7 +78,10 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def sync(path: Path) -> None:
     """Waits until a file's content, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    on_windows = os.name == "nt"
+    if on_windows and path.is_dir():  # which opens no folders, and keeps names in a journal
+        return
+    descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import psutil
 from tqdm import tqdm
 
 from gan_core.content_hash import content_hash
@@ -159,18 +160,8 @@ def _remove_what_killed_processes_left(cache_dir: Path) -> None:
     host, _ = _this_process().rsplit("_", 1)
     for path in cache_dir.glob(f"*{_PARTIAL}{host}_*"):
         number = path.name.split(f"{_PARTIAL}{host}_")[1].split("_")[0]
-        if number.isdigit() and not _is_alive(int(number)):
+        if number.isdigit() and not psutil.pid_exists(int(number)):
             shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_alive(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # it is another user's
-        return True
-    return True
 
 
 def _reserve(path: Path) -> None:

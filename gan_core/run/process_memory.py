@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
+
+import psutil
 
 _STATUS = Path("/proc/self/status")
 
 
 def resident_gib() -> float:
-    """Memory of this process in GiB: what it holds now on Linux, its peak elsewhere."""
-    return _kernels_figure("VmRSS") or peak_resident_gib()
+    """Memory that this process holds now, in GiB."""
+    return float(psutil.Process().memory_info().rss) / 2**30
 
 
 def peak_resident_gib() -> float:
     """The most memory that this process has held so far, in GiB."""
-    # On Linux `getrusage` counts what the process that started this one held.
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return _kernels_figure("VmHWM") or peak / (2**30 if sys.platform == "darwin" else 2**20)
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 2**30
+    if _STATUS.exists():
+        # On Linux `getrusage` counts what the process that started this one held.
+        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) / 2**20
+    import resource  # of Unix alone
 
-
-def _kernels_figure(name: str) -> float | None:
-    """A figure that Linux keeps of this process, in GiB; None elsewhere."""
-    if not _STATUS.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
-    return int(lines[name].split()[0]) / 2**20 if name in lines else None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # in bytes on macOS

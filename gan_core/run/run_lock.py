@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import platform
 import warnings
 from pathlib import Path
-from typing import TextIO
+
+from etils import epy
 
 from gan_core.errors import ArgumentError
+
+with epy.lazy_imports():  # a third of the time that help takes
+    import filelock
+
+try:
+    import fcntl
+except ImportError:  # Windows, where a file that is locked cannot be removed
+    fcntl = None  # type: ignore[assignment]
 
 
 class RunLock:
     """Holds a folder for this process until it is closed or the process ends, however it ends.
 
-    The operating system keeps the lock (`flock`) and drops it with the process: one left by a
-    process that is gone is simply taken over. The file `run.lock` says who holds it. The folder
+    The operating system keeps the lock on `run.lock` and drops it with the process: one left by a
+    process that is gone is simply taken over. `run.holder` says who holds it. On Unix the folder
     itself is locked besides, so that the lock holds without that file too.
 
     Args:
@@ -30,30 +39,32 @@ class RunLock:
     """
 
     def __init__(self, folder: Path):
+        self._lock = _lock(folder)
+        self._folder: int | None = None
         try:
-            self._file = _open_lock(folder)
-        except OSError as error:
-            raise ArgumentError(
-                "workdir", folder, f"must be writable, but {error}", "choose another folder"
-            ) from error
-        self._folder = os.open(folder, os.O_RDONLY)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _lock_folder(self._folder, fcntl.LOCK_EX)
-        except BlockingIOError:
+            _refuse_link(_path(folder))
+            self._lock.acquire()
+            if fcntl is not None:
+                self._folder = os.open(folder, os.O_RDONLY)
+                _lock_folder(self._folder, fcntl.LOCK_EX)
+        except (filelock.Timeout, BlockingIOError):
             self.close()
             raise _in_use(folder) from None
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:
+            if not _means_no_locks(error):
+                self.close()
+                raise ArgumentError(
+                    "workdir", folder, f"must be writable, but {error}", "choose another folder"
+                ) from error
             warnings.warn(
                 f"{folder} cannot be locked ({error}): see to it that no other run uses it",
                 RuntimeWarning,
                 stacklevel=2,
             )
-        holder = {"host": platform.node(), "process_id": os.getpid()}
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
-            self._file.truncate(0)
-            self._file.write(json.dumps(holder) + "\n")
-            self._file.flush()
+            _refuse_link(_holder(folder))
+            words = {"host": platform.node(), "process_id": os.getpid()}
+            _holder(folder).write_text(json.dumps(words) + "\n", encoding="utf-8")
 
     @staticmethod
     def check_free(folder: Path) -> None:
@@ -62,24 +73,27 @@ class RunLock:
         Raises:
           ArgumentError: If another process holds it; names its host and process id.
         """
-        with contextlib.ExitStack() as stack:
-            descriptors = []
-            for path in (_path(folder), folder):
-                with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
-                    descriptors.append(os.open(path, os.O_RDONLY))
-                    stack.callback(os.close, descriptors[-1])
-            try:
-                for descriptor in descriptors:
-                    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise _in_use(folder) from None
-            except OSError:
-                return  # a file system without locks: whoever trains there is warned then
+        try:
+            if fcntl is not None and folder.is_dir():
+                descriptor = os.open(folder, os.O_RDONLY)
+                try:
+                    _lock_folder(descriptor, fcntl.LOCK_SH)
+                finally:
+                    os.close(descriptor)
+            if _path(folder).is_file() and not _path(folder).is_symlink():
+                with _lock(folder):
+                    pass
+        except (filelock.Timeout, BlockingIOError):
+            raise _in_use(folder) from None
+        except (OSError, NotImplementedError):
+            return  # whoever trains there is told why it cannot be written to, or not locked
 
     def close(self) -> None:
         """Lets go of the folder."""
-        self._file.close()
-        os.close(self._folder)
+        self._lock.release()
+        if self._folder is not None:
+            os.close(self._folder)
+            self._folder = None
 
     def __enter__(self) -> RunLock:
         return self
@@ -92,12 +106,23 @@ def _path(folder: Path) -> Path:
     return folder / "run.lock"
 
 
-def _open_lock(folder: Path) -> TextIO:
-    path = _path(folder)
+def _holder(folder: Path) -> Path:
+    return folder / "run.holder"
+
+
+def _lock(folder: Path) -> filelock.BaseFileLock:
+    return filelock.FileLock(_path(folder), timeout=0, thread_local=False)
+
+
+def _means_no_locks(error: Exception) -> bool:
+    """Whether a file system that locks nothing raises this."""
+    without = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
+    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in without
+
+
+def _refuse_link(path: Path) -> None:
     if path.is_symlink():
         raise OSError(f"{path} is a link")
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-    return os.fdopen(os.open(path, flags, 0o666), "a+", encoding="utf-8")
 
 
 def _lock_folder(descriptor: int, kind: int) -> None:
@@ -112,8 +137,8 @@ def _lock_folder(descriptor: int, kind: int) -> None:
 
 def _in_use(folder: Path) -> ArgumentError:
     try:
-        holder = _path(folder).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # it is gone; the folder's own lock holds
+        holder = _holder(folder).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:  # it is gone; the lock holds
         holder = ""
     holder = holder or "another process"
     return ArgumentError(

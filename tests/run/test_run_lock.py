@@ -57,3 +57,30 @@ def test_a_link_in_its_place_is_not_followed(tmp_path):
     with pytest.raises(ArgumentError, match=r"run\.lock is a link; choose another folder"):
         gan_core.run.RunLock(workdir)
     assert mine.read_text() == "mine"
+
+
+WITHOUT_UNIX = """
+import importlib, pkgutil, sys, psutil
+sys.modules["fcntl"] = sys.modules["resource"] = None  # what Windows has not
+from pathlib import Path
+import gan_core
+for module in pkgutil.walk_packages(gan_core.__path__, "gan_core."):
+    importlib.import_module(module.name)
+folder = Path(sys.argv[1])
+with gan_core.run.RunLock(folder):
+    try:
+        gan_core.run.RunLock(folder)
+    except gan_core.ArgumentError as error:
+        print(error)
+gan_core.run.RunLock.check_free(folder)
+print(gan_core.run.resident_gib() > 0.01)
+"""
+
+
+def test_without_modules_of_unix_all_can_be_imported_and_folders_are_held(tmp_path):
+    program = [sys.executable, "-W", "ignore", "-c", WITHOUT_UNIX, str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    refused, measured = done.stdout.splitlines()
+    assert "must not be in use, but a run holds it" in refused
+    assert measured == "True"
