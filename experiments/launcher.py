@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from typing import IO
 
 import gan_core
 from experiments import exit_codes
@@ -21,8 +24,9 @@ _KILLED = -9  # SIGKILL, which Windows has no name for
 def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
     """Runs `python -m module arguments` as all workers of a cluster; returns the exit code.
 
-    The first worker's output is this program's; the others print errors alone. A signal is passed
-    on to all. When one ends in failure the others have a minute to notice before they are ended.
+    The first worker's output is this program's; what the others print as errors follows at the end,
+    where the first has not failed in the same way. A signal is passed on to all. When one ends in
+    failure the others have a minute to notice before they are ended.
     """
     ports = _free_ports(num_workers)
     addresses = [f"localhost:{port}" for port in ports]
@@ -32,7 +36,10 @@ def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
         for worker in workers:
             worker.kill()
 
-    with gan_core.run.StopSignals(on_second=end_all) as signals:
+    with contextlib.ExitStack() as stack:
+        files = (stack.enter_context(tempfile.TemporaryFile()) for _ in addresses[1:])
+        errors = [None, *files]
+        signals = stack.enter_context(gan_core.run.StopSignals(on_second=end_all))
         try:
             for index in range(num_workers):
                 task = {"type": "worker", "index": index}
@@ -42,18 +49,23 @@ def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
                         [sys.executable, "-m", module, *arguments],
                         env={**os.environ, "TF_CONFIG": config},
                         stdout=None if index == 0 else subprocess.DEVNULL,
+                        stderr=errors[index],
                         # Ctrl-C reaches them through this program, once.
                         start_new_session=True,
                     )
                 )
-            return _wait(workers, signals)
+            return _wait(workers, errors, signals)
         finally:
             end_all()
             for worker in workers:
                 worker.wait()
 
 
-def _wait(workers: list[subprocess.Popen], signals: gan_core.run.StopSignals) -> int:
+def _wait(
+    workers: list[subprocess.Popen],
+    errors: list[IO[bytes] | None],
+    signals: gan_core.run.StopSignals,
+) -> int:
     passed_on = False
     deadline = float("inf")
     while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
@@ -71,10 +83,22 @@ def _wait(workers: list[subprocess.Popen], signals: gan_core.run.StopSignals) ->
     running = [(index, _KILLED) for index, w in enumerate(workers) if w.poll() is None]
     for index, code in [*ended, *running]:
         if code:
-            if index or code < 0:  # otherwise the chief has said why
+            if index or code < 0:  # otherwise the first has said why
                 print(f"worker {index} ended with exit code {code}", file=sys.stderr)
+            _print_errors(ended, errors)
             return code if code > 0 else 128 - code
     return exit_codes.DONE
+
+
+def _print_errors(ended: list[tuple[int, int]], errors: list[IO[bytes] | None]) -> None:
+    """What failed workers said, but for those that failed as the first one did."""
+    codes = dict(ended)
+    for index, code in ended:
+        file = errors[index]
+        if file is not None and code and code != codes.get(0):
+            file.seek(0)
+            for line in file.read().decode("utf-8", errors="replace").splitlines():
+                print(f"worker {index}: {line}", file=sys.stderr)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -129,10 +129,23 @@ def _check_augmentation(settings: Settings) -> None:
         )
 
 
+def _check_text(name: str, value: str) -> None:
+    """Refuses what a line of a flagfile, which each run keeps, could not hold."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ArgumentError(name, value, "must be UTF-8", "rename it") from error
+    if value != value.strip() or re.search(r"[\x00-\x1f\x7f]", value):
+        rule = "must have no spaces around it, and no line breaks or other control characters"
+        raise ArgumentError(name, repr(value), rule, "rename it")
+
+
 def _check_value(field: dataclasses.Field, value: Any) -> None:
     choices, above = field.metadata["choices"], field.metadata["above"]
     if choices:
         check_known(field.name, value, choices)
+    if isinstance(value, str):
+        _check_text(field.name, value)
     if above is not None and not above < value < float("inf"):
         rule = "must not be negative" if above < 0 else f"must be above {above}"
         raise ArgumentError(

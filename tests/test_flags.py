@@ -45,6 +45,13 @@ def test_flagfiles_that_cannot_be_meant(content, words, tmp_path):
         flags.parse([f"--flagfile={path}"], {})
 
 
+@pytest.mark.parametrize("name", ["workdir", "data_dir", "cache_dir", "output"])
+@pytest.mark.parametrize("value", ["/a/\udcff", "/a\n--seed=3", "/a\0", "/a ", "\t/a"])
+def test_names_that_a_flagfile_cannot_hold(name, value):
+    with pytest.raises(ArgumentError, match=rf"`{name}` .*must (be UTF-8|have no spaces around)"):
+        flags.parse([f"--{name}={value}"], {})
+
+
 def test_flagfiles_may_name_others_and_one_twice(tmp_path):
     (tmp_path / "a").write_text("--seed=1\n")
     (tmp_path / "b").write_text(f"--flagfile={tmp_path}/a\n--beta_1=0.1\n")

@@ -176,6 +176,20 @@ def test_the_launcher_passes_a_signal_on(tmp_path):
     assert "saved at step" in printed
 
 
+def test_what_all_workers_stumble_over_is_said_once(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"no picture")
+    where = [f"--dataset={tmp_path}/pictures", f"--workdir={tmp_path}/run"]
+    command = [argument for argument in COMMAND if not argument.startswith("--split")]
+    done = subprocess.run(
+        [*command, "--workers=2", *where],
+        cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "holds a bad picture: it is not a picture" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_chief_judges_for_all(tmp_path):
     """And all end where it says so."""

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from gan_core.data.cache import cached_images, file_state
 from gan_core.data.resizing import ImageShape, fit_array, kept_shape
@@ -110,6 +111,7 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 raise ArgumentError(
                     "dataset", path, f"must hold `images`, but has {', '.join(loaded)}", "rename it"
                 )
+            _check_memory(path)
             return loaded["images"], loaded.get("labels")
     except ArgumentError:
         raise
@@ -118,3 +120,14 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise ArgumentError(
             "dataset", path, f"cannot be read ({cause})", "check the file"
         ) from error
+
+
+def _check_memory(path: Path) -> None:
+    """Refuses an archive that takes more than the free memory: a system ends such a process."""
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(member.file_size for member in archive.infolist()) / 2**30
+    free = psutil.virtual_memory().available / 2**30
+    if unpacked > free:
+        rule = f"unpacks to {unpacked:.1f} GiB, but {free:.1f} GiB of memory are free"
+        remedy = "save the images as .npy, which is read from the disk"
+        raise ArgumentError("dataset", path, rule, remedy)

@@ -64,18 +64,18 @@ def cached_images(
     """
     text = json.dumps(key, sort_keys=True)
     folder = cache_dir / hashlib.sha256(text.encode()).hexdigest()[:24]
-    kept = _read_kept(folder, memory_limit_bytes)
-    if kept is None:
-        try:
+    try:
+        kept = _read_kept(folder, memory_limit_bytes)
+        if kept is None:
             _write(folder, text, shape, examples)
-        except OSError as error:
-            raise ArgumentError(
-                "cache_dir",
-                cache_dir,
-                f"cannot take {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
-                "make room, or choose another",
-            ) from error
-        kept = _read(folder, memory_limit_bytes)
+            kept = _read(folder, memory_limit_bytes)
+    except OSError as error:
+        raise ArgumentError(
+            "cache_dir",
+            cache_dir,
+            f"cannot take {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
+            "make room, or choose another",
+        ) from error
     return kept
 
 

@@ -1,7 +1,9 @@
 import os
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from gan_core import ArgumentError
@@ -117,6 +119,22 @@ def test_encrypted_archives_and_unknown_compression_are_told(tmp_path):
         path.write_bytes(changed)
         with pytest.raises(ArgumentError, match="cannot be read"):
             read(path, tmp_path)
+
+
+def test_an_archive_of_more_than_the_free_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("images.npy", b"")
+    content = bytearray(path.read_bytes())
+    # The central directory's entry says how much comes out: 24 bytes after its signature.
+    where = content.index(b"PK\x01\x02") + 24
+    content[where : where + 4] = (2**32 - 2).to_bytes(4, "little")
+    path.write_bytes(content)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**31))
+    with pytest.raises(
+        ArgumentError, match=r"unpacks to 4\.0 GiB, but 2\.0 GiB of memory are free"
+    ):
+        read(path, tmp_path)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

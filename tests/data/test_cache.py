@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 
+from gan_core import ArgumentError
 from gan_core.content_hash import content_hash
 from gan_core.data.cache import cached_images, file_state
 
@@ -118,3 +119,8 @@ def test_the_state_of_a_file_tells_what_a_set_time_hides(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     assert file_state(tmp_path / "link")
     assert json.dumps(before)
+
+
+def test_a_name_too_long_for_a_folder_is_told(tmp_path):
+    with pytest.raises(ArgumentError, match=r"`cache_dir` .*cannot take .*File name too long"):
+        read(tmp_path / ("x" * 300))
