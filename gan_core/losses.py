@@ -8,6 +8,7 @@ logarithm is finite for any finite logit. Below, `d_real` and `d_fake` are logit
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -160,5 +161,11 @@ def relativistic() -> AdversarialLoss:
 
 
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
-    labels = tf.fill(tf.shape(logits), tf.constant(label, logits.dtype))
-    return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+    """-label log(sigmoid(logits)) - (1 - label) log(1 - sigmoid(logits)).
+
+    TensorFlow's own uses the logits four times, and its gradient adds the four parts in an order
+    that is another one from run to run; here there are two at most.
+    """
+    terms = [(label, -logits), (1.0 - label, logits)]
+    parts = [weight * tf.nn.softplus(logit) for weight, logit in terms if weight]
+    return functools.reduce(tf.add, parts)

@@ -45,15 +45,12 @@ def apply_gradients(
 def _sum_in_order(parts: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
     """((a + b) + c) + ..., in this order in each run and each trace; None where nothing is there.
 
-    TensorFlow's AddN, by which tapes add, starts with whichever term's memory happens to be free,
-    and Grappler's arithmetic optimizer makes an AddN of three terms and more: it is turned off for
-    the process then. Of two terms each order gives the same bits.
+    TensorFlow's AddN, by which tapes add, starts with whichever term's memory happens to be free.
+    Of two terms each order gives the same bits.
     """
     # Of an embedding's gradient TensorFlow keeps the rows that were looked up; Adam's update is
     # defined for all of them.
     there = [tf.convert_to_tensor(part) for part in parts if part is not None]
-    if len(there) > 2:
-        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
     return functools.reduce(tf.add, there) if there else None
 
 

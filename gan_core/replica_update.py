@@ -87,7 +87,8 @@ class ReplicaUpdate:
                     penalties = self._penalties(outputs, draw, penalty_weights)
                 terms[DISCRIMINATOR] = contracts.joined(terms[DISCRIMINATOR], penalties)
             means = {name: self._means(terms[name], name, draw) for name in updated}
-            losses = {name: tf.add_n(list(means[name].values())) for name in updated}
+            # Stacked, for AddN adds in an order that is another one from run to run.
+            losses = {name: tf.reduce_sum(tf.stack([*means[name].values()])) for name in updated}
         observed: Metrics = {}
         if DISCRIMINATOR in updated:
             with doors.on_the_side():

@@ -41,7 +41,7 @@ def alternating(discriminator_updates: int) -> Schedule:
     def schedule(gan: GanStep, batches: Iterator[Batch]) -> Metrics:
         taken = [next(batches) for _ in range(discriminator_updates)]
         updates = [gan.update_discriminator(batch) for batch in taken]
-        means = {name: tf.add_n([u[name] for u in updates]) / len(updates) for name in updates[0]}
+        means = {name: tf.reduce_mean(tf.stack([u[name] for u in updates])) for name in updates[0]}
         return means | gan.update_generator(taken[-1])
 
     return schedule

@@ -100,3 +100,21 @@ def test_all_can_be_chosen_by_name():
     ]
     assert tuple(makers) == gan_core.LOSSES
     assert all(getattr(gan_core, name) is getattr(losses, name) for name in makers)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_gradients_are_added_in_pairs(name):
+    """TensorFlow's AddN takes more than two terms in an order that differs from run to run."""
+    pair = PAIRS[name]
+
+    @tf.function(autograph=False)
+    def gradients(real, fake):
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch([real, fake])
+            found = logits(real, fake)
+            terms = [[*side(found).values()] for side in (pair.discriminator, pair.generator)]
+        return [tape.gradient(side, [real, fake]) for side in terms]
+
+    vector = tf.TensorSpec([3], tf.float32)
+    operations = gradients.get_concrete_function(vector, vector).graph.get_operations()
+    assert all(len(each.inputs) == 2 for each in operations if each.type == "AddN")
