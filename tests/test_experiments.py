@@ -30,7 +30,7 @@ PARAMETERS = {
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
 SHARED = {
-    "__init__", "__main__", "conditional", "crash_test", "evaluate", "evaluating", "example",
+    "__init__", "__main__", "conditional", "evaluate", "evaluating", "example",
     "exit_codes", "experiment", "extractors", "flag_hints", "flags", "generating", "informing",
     "judging", "launcher", "machine", "networks", "parts", "preflight", "quiet_startup", "runner",
     "search", "setting_rules", "settings", "standard_streams", "timed_runs", "training",

@@ -13,7 +13,7 @@ from test_experiments import ROOT, SMALL, metrics
 from test_training import FEATURES, everything, lines_without_timings
 
 import gan_core
-from experiments import crash_test
+from experiments.crash_test.comparing import relative_differences
 from experiments.launcher import _free_ports
 
 # An experiment without batch normalization and dropout.
@@ -76,7 +76,7 @@ def test_two_workers_equal_two_devices_equal_one(tmp_path):
     run(*few, f"--workdir={tmp_path}/one")
     one = everything(tmp_path / "one", 20)
     for other in ("workers", "devices"):
-        differences = crash_test._relative_differences(one, everything(tmp_path / other, 20))
+        differences = relative_differences(one, everything(tmp_path / other, 20))
         assert max(differences.values()) < 1e-5, differences
     assert sorted(path.name for path in (tmp_path / "workers").iterdir()) == sorted(
         path.name for path in (tmp_path / "one").iterdir()

@@ -16,7 +16,8 @@ import tensorflow as tf
 from test_experiments import ROOT, SMALL, experiment_named, metrics
 
 import gan_core
-from experiments import crash_test, runner
+from experiments import runner
+from experiments.crash_test.comparing import TIMINGS
 from gan_core import durable_files
 from gan_core.run.checkpoint_files import find_damage
 
@@ -53,7 +54,7 @@ def start(*arguments, name="fashion_mnist_dcgan"):
 
 def lines_without_timings(workdir):
     return [
-        {name: value for name, value in line.items() if name not in crash_test._TIMINGS}
+        {name: value for name, value in line.items() if name not in TIMINGS}
         for line in metrics(workdir)
     ]
 
@@ -408,41 +409,3 @@ def test_a_real_full_disk_ends_with_its_exit_code(tmp_path):
         assert find_damage(newest) is None
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-@pytest.mark.slow
-def test_killed_five_times_it_ends_as_if_it_never_was(tmp_path):
-    extra = ("--global_batch_size=4", *FEATURES)
-    plan = crash_test.Plan("fashion_mnist_dcgan", extra, total_steps=120, kills=5)
-    crash_test.run_in_peace(plan, tmp_path / "in_peace")
-    counts = crash_test.run_with_kills(plan, tmp_path / "killed")
-    assert sum(counts.values()) == 5
-    found, relative = crash_test.differences(plan, tmp_path / "in_peace", tmp_path / "killed")
-    assert not found
-    assert relative == 0.0
-
-
-@pytest.mark.slow
-def test_with_deterministic_kernels_alone_it_trains_and_goes_on_bit_for_bit(tmp_path):
-    """Killed on its way; TensorFlow's clock is refused there."""
-    extra = ("--global_batch_size=4", "--deterministic", *FEATURES)
-    plan = crash_test.Plan("fashion_mnist_dcgan", extra, total_steps=40, kills=1)
-    crash_test.run_in_peace(plan, tmp_path / "in_peace")
-    crash_test.run_with_kills(plan, tmp_path / "killed")
-    found, relative = crash_test.differences(plan, tmp_path / "in_peace", tmp_path / "killed")
-    assert not found
-    assert relative == 0.0
-    assert not any("data_wait" in line for line in metrics(tmp_path / "killed"))
-
-
-@pytest.mark.slow
-def test_the_crash_test_sees_a_difference(tmp_path):
-    plan = crash_test.Plan("fashion_mnist_gan", ("--global_batch_size=4",), total_steps=4, kills=1)
-    crash_test.run_in_peace(plan, tmp_path / "a")
-    seed = (*plan.extra_flags, "--seed=1")
-    other = crash_test.Plan("fashion_mnist_gan", seed, total_steps=4, kills=1)
-    crash_test.run_in_peace(other, tmp_path / "b")
-    (tmp_path / "b" / "metrics.jsonl").write_text("")
-    found, relative = crash_test.differences(plan, tmp_path / "a", tmp_path / "b")
-    assert relative > 1e-3
-    assert "b/metrics.jsonl does not have each step once" in found
