@@ -9,7 +9,7 @@ from experiments.settings import MODES, Settings
 
 _FOLDER = Path(__file__).parent
 _PROGRAMS = {
-    "crash_test": "crash_test.py",
+    "crash_test": "crash_test/__main__.py",
     "benchmark": "benchmark/__main__.py",
     "evaluate": "evaluate.py",
     "search": "search.py",

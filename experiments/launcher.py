@@ -24,8 +24,8 @@ _KILLED = -9  # SIGKILL, which Windows has no name for
 def launch(module: str, arguments: Sequence[str], num_workers: int) -> int:
     """Runs `python -m module arguments` as all workers of a cluster; returns the exit code.
 
-    The first worker's output is this program's; what the others print as errors follows at the end,
-    where the first has not failed in the same way. A signal is passed on to all. When one ends in
+    The first worker's output is this program's; what the others print as errors follows where the
+    run failed, unless the first has told it. A signal is passed on to all. When one ends in
     failure the others have a minute to notice before they are ended.
     """
     ports = _free_ports(num_workers)
@@ -85,17 +85,16 @@ def _wait(
         if code:
             if index or code < 0:  # otherwise the first has said why
                 print(f"worker {index} ended with exit code {code}", file=sys.stderr)
-            _print_errors(ended, errors)
+            _print_errors(workers, errors)
             return code if code > 0 else 128 - code
     return exit_codes.DONE
 
 
-def _print_errors(ended: list[tuple[int, int]], errors: list[IO[bytes] | None]) -> None:
-    """What failed workers said, but for those that failed as the first one did."""
-    codes = dict(ended)
-    for index, code in ended:
-        file = errors[index]
-        if file is not None and code and code != codes.get(0):
+def _print_errors(workers: list[subprocess.Popen], errors: list[IO[bytes] | None]) -> None:
+    """What workers said, but for those that could not begin for what the first has told."""
+    for index, (worker, file) in enumerate(zip(workers, errors, strict=True)):
+        has_said_it = worker.returncode == workers[0].returncode == exit_codes.USAGE
+        if file is not None and not has_said_it:
             file.seek(0)
             for line in file.read().decode("utf-8", errors="replace").splitlines():
                 print(f"worker {index}: {line}", file=sys.stderr)

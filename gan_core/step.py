@@ -60,6 +60,8 @@ class GanStep(tf.Module):
     ):
         """Checks the parts against each other and creates the optimizers' variables.
 
+        It turns Grappler's arithmetic optimizer off for the process: sums keep their order.
+
         Args:
           generator: From latents, or whatever the game gives it, to images: a built Keras model, or
             a `tf.Module` with `__call__(inputs, **conditions)`, both with `training` if they like.
@@ -250,9 +252,10 @@ class GanStep(tf.Module):
 
 
 def _keep_the_order_of_sums() -> None:
-    """Has each trace of an update add in the order of the program: runs go on to the bit.
+    """Has what this process traces from now on add in the order of the program.
 
-    Grappler's arithmetic optimizer joins the terms of a sum in an order that depends on what else
-    was traced before in the process, and a start from a checkpoint traces other things.
+    Without it runs would not go on to the bit: Grappler's arithmetic optimizer joins the terms of a
+    sum in an order that depends on what else was traced before in the process, and a start from a
+    checkpoint traces other things.
     """
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})

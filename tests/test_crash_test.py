@@ -9,7 +9,7 @@ import pytest
 
 from experiments.crash_test import faults
 from experiments.crash_test.comparing import differences
-from experiments.crash_test.kills import MOMENTS, remove, run_in_peace, run_with_kills
+from experiments.crash_test.kills import remove, run_in_peace, run_with_kills
 from experiments.crash_test.plan import Plan
 from experiments.crash_test.refusals import num_refusable, run_with_refusals
 from experiments.crash_test.starts import Start
@@ -35,10 +35,8 @@ def tiny(tmp_path_factory):
 def test_killed_at_all_moments_it_ends_as_if_it_never_was(devices, tmp_path):
     plan = Plan(extra_flags=FEATURES, virtual_devices=devices, seed=random.randrange(1000))
     peace = run_in_peace(plan, tmp_path / "in_peace")
-    counts, lost = run_with_kills(plan, peace, tmp_path, 8)
+    _, lost = run_with_kills(plan, peace, tmp_path, 8)
     assert not lost, plan
-    assert counts.total() >= 8
-    assert set(counts) <= {*MOMENTS, "generate"}
 
 
 @pytest.mark.slow
@@ -56,9 +54,8 @@ def test_stopped_by_a_signal_it_ends_as_if_it_never_was(tmp_path):
 def test_each_write_may_be_refused_once(tiny):
     plan, peace, folder = tiny
     numbers = random.sample(range(1, num_refusable(peace) + 1), 12)
-    counts, lost = run_with_refusals(plan, peace, folder, numbers)
+    _, lost = run_with_refusals(plan, peace, folder, numbers)
     assert not lost, numbers
-    assert counts.total() == 12
 
 
 @pytest.mark.slow
@@ -92,7 +89,9 @@ def test_a_write_is_where_it_is_killed_or_refused(tiny):
 def test_what_the_disk_refuses_last_is_written_at_the_end(name, tiny):
     plan, peace, folder = tiny
     below = f"^{re.escape(str(folder / 'late'))}.*{re.escape(name)}"
-    times = peace.count(re.escape(name))
+    times = sum(
+        name in write for write in peace.writes if write.split(" ", 1)[0] in faults.MAY_BE_REFUSED
+    )
     workdir = folder / "late"
     found = []
     for at in range(max(1, times - 4), times + 1):

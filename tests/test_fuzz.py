@@ -45,12 +45,14 @@ def cases(count):
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory):
-    return tmp_path_factory.mktemp("fuzz")
+    folder = tmp_path_factory.mktemp("fuzz")
+    Start(EXPERIMENT, ["--help"], folder / "first").end()  # which waits for the fork server
+    return folder
 
 
 @pytest.fixture(scope="module")
 def trained(scratch):
-    """A small run, and its command line."""
+    """A small run."""
     folder = scratch / "trained"
     arguments = [*tiny(folder), "--total_steps=4"]
     start = Start(EXPERIMENT, arguments, folder)
@@ -81,7 +83,7 @@ def answer(arguments, workdir, may_write):
     assert code in (0, 2), (code, printed)
     if code == 2:
         lines = [line for line in printed.splitlines() if not line.startswith("warning: ")]
-        assert re.match("error: `|error: ", lines[-1]), printed
+        assert lines[-1].startswith("error: "), printed
         assert sum(line.startswith("error: ") for line in lines) == 1, printed
     for write in start.writes:
         _, path = write.split(" ", 1)
@@ -113,9 +115,7 @@ text = some.one_of(
 
 @some.composite
 def flag(draw):
-    field = draw(
-        some.sampled_from([f for f in dataclasses.fields(Settings) if f.name not in NOT_TRIED])
-    )
+    field = draw(some.sampled_from(FIELDS))
     known = [some.sampled_from([*field.metadata["choices"]])] if field.metadata["choices"] else []
     if isinstance(field.default, bool):
         known.append(some.sampled_from(["true", "false", "0", "yes"]))
@@ -181,7 +181,7 @@ def damage(path, kind, seed):
 
 
 damages = some.sampled_from(
-    ["flip", "flip", "cut", "noise", "longer", "zeros", "gone", "folder", "link"]
+    ["flip", "flip", "cut", "noise", "longer", "zeros", "gone", "folder", "link", "pipe"]
 )
 
 

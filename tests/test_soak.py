@@ -59,10 +59,11 @@ def test_memory_files_and_threads_do_not_grow(tmp_path):
     assert late < 1.02 * early, (early, late)
     files, threads = zip(*seen, strict=True)
     half = len(files) // 2
-    assert max(files[half:]) <= max(files[:half])
-    assert max(threads[half:]) <= max(threads[:half])
+    for counts in (files, threads):
+        assert statistics.median(counts[half:]) <= statistics.median(counts[:half])
+        assert max(counts[half:]) <= max(counts[:half]) + 2  # a look may fall into a write
     assert sum("evaluation/best" in line for line in lines) == STEPS // OTHERS_EVERY
-    early_grids = {0, 1, 2, 5, 10, 20, 50, 100, 200}
+    early_grids = {0, 10, 25, 50, 100}
     grids = {gan_core.run.step_of(p) for p in gan_core.run.step_paths(workdir / "samples", ".png")}
     assert grids - early_grids == set(range(OTHERS_EVERY, STEPS + 1, OTHERS_EVERY))
     # A line has each value once: it is no longer at the end than at the beginning.

@@ -16,7 +16,7 @@ from experiments.quiet_startup import import_tensorflow_quietly
 from gan_core.run.startup import StartupClock
 
 ROOT = Path(__file__).parent.parent
-MAY_BE_IMPORTED = {"absl", "etils", "experiments", "filelock", "gan_core"}
+MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
 """Packages beside Python's own, until it is clear that there is something to train."""
 
 ANSWERS = """

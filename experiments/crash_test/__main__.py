@@ -1,14 +1,14 @@
 """Proof that faults lose nothing: runs are killed and refused the disk, and end as if undisturbed.
 
-    python -m experiments.crash_test --experiment=svhn_dcgan --kills=200 --refusals=200
+    python -m experiments.crash_test --experiment=svhn_dcgan --kills=200
 
 trains a small run in peace, and others that are killed again and again until each has ended: while
 they import, decode images, save, judge, between the last checkpoint and the end, at any write and
-at any moment, and while they draw pictures. Further runs are refused one write each by the disk:
-the first, the second, and so on. What each leaves is compared with the run in peace: weights,
-optimizers and counters, each line of the metrics, the events for TensorBoard, samples and pictures.
-All of it is done on each of `--virtual_devices`; `1-2-1` stands for starts on one, two and one in
-turn, whose sums differ in their last bits. It needs Linux.
+at any moment, and while they draw pictures. What each leaves is compared with the run in peace:
+weights, optimizers and counters, each line of the metrics, the events for TensorBoard, samples and
+pictures. That is done on each of `--virtual_devices`; `1-2-1` stands for starts on one, two and one
+in turn, whose sums differ in their last bits. On the first of them further runs are refused one
+write each by the disk: the first, the second, and so on. It needs Linux.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _define_flags() -> None:
     default = Plan()
     flags.DEFINE_string("experiment", default.experiment, "Which experiment to train.")
     flags.DEFINE_integer("kills", 200, "How often to kill, in all.", lower_bound=0)
-    flags.DEFINE_integer("refusals", 200, "How many writes are refused, all at most.", 0)
+    flags.DEFINE_integer("refusals", 1000, "How many writes are refused, all at most.", 0)
     flags.DEFINE_enum("signal", default.signal_name, ["KILL", "TERM"], "Sent at any moment.")
     flags.DEFINE_list("virtual_devices", ["1", "2", "1-2-1"], "Numbers of devices.")
     flags.DEFINE_integer("total_steps", default.total_steps, "Of each run, a multiple of 8.", 8)
@@ -42,7 +42,11 @@ def _define_flags() -> None:
     )
     flags.DEFINE_integer("seed", default.seed, "Seed of the moments.")
     flags.DEFINE_multi_string("extra_flag", [], "A flag for the experiment; may be repeated.")
-    flags.DEFINE_string("workdir", "", "Where runs that lost something are kept; nowhere if empty.")
+    flags.DEFINE_string(
+        "workdir",
+        "",
+        "Where runs that lost something are kept; nowhere if empty.",
+    )
 
 
 def _plans() -> Iterator[tuple[str, Plan]]:

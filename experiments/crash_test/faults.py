@@ -23,6 +23,8 @@ REFUSE, KILL = "refuse", "kill"
 MAY_BE_REFUSED = {"open", "os.mkdir", "os.rename", "os.fsync", "checkpoint"}
 """What a full disk refuses; it never refuses to remove something."""
 _AND_THESE_CHANGE_A_FOLDER = {"os.remove", "os.rmdir", "os.truncate"}
+_WITH_FOLDER = {"os.mkdir", "os.remove", "os.rmdir", "os.rename"}
+"""Whose last argument is the folder that a name is in, as a descriptor; -1 where it is not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +52,8 @@ def install(fault: Fault, folders: Sequence[Path], log: Path) -> None:
 
     A write is what changes a folder or waits for the disk: a file opened to be written, renamed or
     removed, a folder made, an fsync, the variables of a checkpoint. Python tells of most as audit
-    events, and what refuses an event refuses the operation; nothing in the program is replaced.
-    It cannot be taken out of a process again.
+    events, and what refuses an event refuses the operation; fsync and the writing of checkpoints,
+    of which it tells nothing, are wrapped. It cannot be taken out of a process again.
 
     Args:
       fault: What is to happen.
@@ -123,6 +125,8 @@ def _written_paths(event: str, arguments: tuple) -> Iterator[str]:
     path = arguments[1] if event == "os.rename" else arguments[0]
     if isinstance(path, int):
         return
+    if event in _WITH_FOLDER and isinstance(arguments[-1], int) and arguments[-1] >= 0:
+        path = os.path.join(os.readlink(f"/proc/self/fd/{arguments[-1]}"), os.fsdecode(path))
     if event == "open":
         _, mode, flags = arguments
         for_writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC

@@ -24,7 +24,7 @@ from experiments.crash_test.starts import Start, cache_of, timed
 _IMPORT_SECONDS = 4.0
 _CACHE, _CHECKPOINTS, _ANYWHERE = r"\.cache/", "/checkpoints/", ""
 MOMENTS = ("import", "any moment", "any write", "cache", "checkpoint", "evaluation", "end")
-"""When a run is killed: see `_Campaign._kill`."""
+"""When a run is killed: see `_Campaign._fault`."""
 GENERATE = "generate"
 
 
@@ -36,7 +36,7 @@ class Peace:
       workdir: Its folder.
       seconds: How long it took.
       writes: What it wrote, each `event path`.
-      writes_of_generate: The same of its pictures.
+      writes_of_generate: What drawing pictures with it wrote.
     """
 
     workdir: Path
@@ -65,6 +65,7 @@ def run_in_peace(plan: Plan, workdir: Path) -> Peace:
     Raises:
       RuntimeError: If it fails.
     """
+    remove(workdir)
     start = Start(plan.experiment, plan.train(workdir), workdir)
     code, seconds = timed(start)
     _check(start, code, {exit_codes.DONE})
@@ -122,6 +123,7 @@ class _Campaign:
 
     def run(self, workdir: Path, bar: tqdm) -> list[str]:
         """One run, killed until it ends; what it lost."""
+        remove(workdir)
         start = 0
         while not self._start(workdir, start, bar):
             start += 1
@@ -169,6 +171,8 @@ class _Campaign:
         ) as process:
             time.sleep(self._choose.uniform(0, _IMPORT_SECONDS))
             process.kill()
+        if process.returncode not in {exit_codes.DONE, *_KILLED}:
+            raise RuntimeError(f"a start failed by itself, exit code {process.returncode}")
         return process.returncode
 
     def _kill_generate(self, workdir: Path, bar: tqdm) -> list[str]:

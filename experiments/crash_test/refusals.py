@@ -52,9 +52,12 @@ def num_refusable(peace: Peace) -> int:
 
 
 def _refuse(plan: Plan, peace: Peace, workdir: Path, number: int, counts: Counter) -> list[str]:
+    remove(workdir)
     fault = Fault(action=REFUSE, at=number)
     start = Start(plan.experiment, plan.train(workdir), workdir, fault)
     code = start.end()
+    if len(start.writes) < number:
+        return [f"it wrote only {len(start.writes)} times, so nothing was refused"]
     counts[f"exit code {code}"] += 1
     if code not in {exit_codes.DONE, *_TOLD}:
         return [f"exit code {code}: {start.printed}"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
@@ -49,19 +50,26 @@ class Start:
         self._log = folder.with_name(f"{folder.name}.log")
         self._writes = folder.with_name(f"{folder.name}.writes")
         watched = [folder, cache_of(folder)] if watched is None else watched
+        for path in (self._log, self._writes):
+            path.write_bytes(b"")  # a process may be gone before it makes them
         what = (experiment, list(arguments), fault, watched, self._log, self._writes)
         self._process = context.Process(target=_run, args=what, daemon=True)
         self._process.start()
 
     def end(self, after_seconds: float | None = None, signal_number: int = 0) -> int:
-        """Waits for the end, or sends a signal then; the exit code, of a signal minus its number.
+        """Waits for the end, or ends it then; the exit code, of a signal minus its number.
+
+        Args:
+          after_seconds: When `signal_number`, SIGKILL or SIGTERM, is sent; never if None.
+          signal_number: Which one.
 
         Raises:
           TimeoutError: If it takes longer than five minutes.
         """
         self._process.join(_PATIENCE_SECONDS if after_seconds is None else after_seconds)
         if self._process.exitcode is None and signal_number:
-            os.kill(self._process.pid, signal_number)
+            kills = signal_number == signal.SIGKILL
+            (self._process.kill if kills else self._process.terminate)()
             self._process.join(_PATIENCE_SECONDS)
         code = self._process.exitcode
         if code is None:
@@ -99,7 +107,7 @@ def _run(
     for standard in (1, 2):
         os.dup2(descriptor, standard)
     sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
-    tqdm.set_lock(threading.RLock())  # its own would be missed of a process that is killed
+    tqdm.set_lock(threading.RLock())  # a killed process would leave tqdm's own behind
     module = importlib.import_module(f"experiments.{experiment}")
     os.chdir(log.parent)  # names that are not absolute are of no place of the user's
     faults.install(fault, watched, writes)

@@ -14,6 +14,7 @@ from gan_core.data.resizing import ImageShape, fit_array, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
 
+_MEMBERS = ("images.npy", "labels.npy")
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -123,9 +124,10 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _check_memory(path: Path) -> None:
-    """Refuses an archive that takes more than the free memory: a system ends such a process."""
+    """Refuses images that take more than the free memory: the system would end the process."""
     with zipfile.ZipFile(path) as archive:
-        unpacked = sum(member.file_size for member in archive.infolist()) / 2**30
+        read = [one for one in archive.infolist() if one.filename in _MEMBERS]
+    unpacked = sum(member.file_size for member in read) / 2**30
     free = psutil.virtual_memory().available / 2**30
     if unpacked > free:
         rule = f"unpacks to {unpacked:.1f} GiB, but {free:.1f} GiB of memory are free"

@@ -19,10 +19,11 @@ def peak_resident_gib() -> float:
     """The most memory that this process has held so far, in GiB."""
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / 2**30
-    if _STATUS.exists():
-        # On Linux `getrusage` counts what the process that started this one held.
-        lines = dict(line.split(":", 1) for line in _STATUS.read_text().splitlines())
+    status = _STATUS.read_text() if _STATUS.exists() else ""
+    lines = dict(line.split(":", 1) for line in status.splitlines())
+    if "VmHWM" in lines:  # `getrusage` counts what the process that started this one held
         return int(lines["VmHWM"].split()[0]) / 2**20
     import resource  # of Unix alone
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30  # in bytes on macOS
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if sys.platform == "darwin" else 2**20)

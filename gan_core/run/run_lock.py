@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import platform
@@ -12,14 +11,15 @@ from pathlib import Path
 
 from etils import epy
 
+from gan_core.durable_files import write_durably
 from gan_core.errors import ArgumentError
 
-with epy.lazy_imports():  # a third of the time that help takes
+with epy.lazy_imports():
     import filelock
 
 try:
     import fcntl
-except ImportError:  # Windows, where a file that is locked cannot be removed
+except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
 
@@ -27,8 +27,9 @@ class RunLock:
     """Holds a folder for this process until it is closed or the process ends, however it ends.
 
     The operating system keeps the lock on `run.lock` and drops it with the process: one left by a
-    process that is gone is simply taken over. `run.holder` says who holds it. On Unix the folder
-    itself is locked besides, so that the lock holds without that file too.
+    process that is gone is simply taken over. `run.holder` says who holds it. On Unix (`flock`) the
+    folder itself is locked besides, so that the lock holds without that file too; elsewhere
+    `filelock` locks the file alone.
 
     Args:
       folder: The run's folder, which exists.
@@ -39,32 +40,20 @@ class RunLock:
     """
 
     def __init__(self, folder: Path):
-        self._lock = _lock(folder)
-        self._folder: int | None = None
+        self._held = contextlib.ExitStack()
         try:
-            _refuse_link(_path(folder))
-            self._lock.acquire()
-            if fcntl is not None:
-                self._folder = os.open(folder, os.O_RDONLY)
-                _lock_folder(self._folder, fcntl.LOCK_EX)
-        except (filelock.Timeout, BlockingIOError):
+            _hold(folder, self._held)
+        except BlockingIOError:
             self.close()
             raise _in_use(folder) from None
-        except (OSError, NotImplementedError) as error:
-            if not _means_no_locks(error):
-                self.close()
-                raise ArgumentError(
-                    "workdir", folder, f"must be writable, but {error}", "choose another folder"
-                ) from error
-            warnings.warn(
-                f"{folder} cannot be locked ({error}): see to it that no other run uses it",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+        except OSError as error:
+            self.close()
+            raise ArgumentError(
+                "workdir", folder, f"must be writable, but {error}", "choose another folder"
+            ) from error
+        words = json.dumps({"host": platform.node(), "process_id": os.getpid()}) + "\n"
         with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
-            _refuse_link(_holder(folder))
-            words = {"host": platform.node(), "process_id": os.getpid()}
-            _holder(folder).write_text(json.dumps(words) + "\n", encoding="utf-8")
+            write_durably(_holder(folder), words.encode())
 
     @staticmethod
     def check_free(folder: Path) -> None:
@@ -74,26 +63,15 @@ class RunLock:
           ArgumentError: If another process holds it; names its host and process id.
         """
         try:
-            if fcntl is not None and folder.is_dir():
-                descriptor = os.open(folder, os.O_RDONLY)
-                try:
-                    _lock_folder(descriptor, fcntl.LOCK_SH)
-                finally:
-                    os.close(descriptor)
-            if _path(folder).is_file() and not _path(folder).is_symlink():
-                with _lock(folder):
-                    pass
-        except (filelock.Timeout, BlockingIOError):
+            _ask(folder)
+        except BlockingIOError:
             raise _in_use(folder) from None
-        except (OSError, NotImplementedError):
-            return  # whoever trains there is told why it cannot be written to, or not locked
+        except OSError:
+            return  # whoever trains there is told that it cannot be written to, or not locked
 
     def close(self) -> None:
         """Lets go of the folder."""
-        self._lock.release()
-        if self._folder is not None:
-            os.close(self._folder)
-            self._folder = None
+        self._held.close()
 
     def __enter__(self) -> RunLock:
         return self
@@ -110,19 +88,58 @@ def _holder(folder: Path) -> Path:
     return folder / "run.holder"
 
 
-def _lock(folder: Path) -> filelock.BaseFileLock:
-    return filelock.FileLock(_path(folder), timeout=0, thread_local=False)
+def _hold(folder: Path, held: contextlib.ExitStack) -> None:
+    """Locks a folder until `held` is closed.
 
-
-def _means_no_locks(error: Exception) -> bool:
-    """Whether a file system that locks nothing raises this."""
-    without = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP}
-    return isinstance(error, NotImplementedError) or getattr(error, "errno", None) in without
-
-
-def _refuse_link(path: Path) -> None:
+    Raises:
+      BlockingIOError: If another process holds it.
+      OSError: If there can be no lock file.
+    """
+    path = _path(folder)
     if path.is_symlink():
         raise OSError(f"{path} is a link")
+    if fcntl is None:
+        _hold_elsewhere(path, held)
+        return
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    held.callback(os.close, file)
+    descriptor = os.open(folder, os.O_RDONLY)
+    held.callback(os.close, descriptor)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        warnings.warn(
+            f"{folder} cannot be locked ({error}): see to it that no other run uses it",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    _lock_folder(descriptor, fcntl.LOCK_EX)
+
+
+def _ask(folder: Path) -> None:
+    """Raises `BlockingIOError` if another process holds the folder."""
+    path = _path(folder)
+    with contextlib.ExitStack() as held:
+        if fcntl is None:
+            if path.is_file():
+                _hold_elsewhere(path, held)
+            return
+        descriptors = []
+        for place in (path, folder):
+            with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+                descriptors.append(os.open(place, os.O_RDONLY | os.O_NONBLOCK))
+                held.callback(os.close, descriptors[-1])
+        for descriptor in descriptors:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+
+
+def _hold_elsewhere(path: Path, held: contextlib.ExitStack) -> None:
+    try:
+        held.enter_context(filelock.FileLock(path, timeout=0, thread_local=False))
+    except filelock.Timeout as error:
+        raise BlockingIOError(str(error)) from error
 
 
 def _lock_folder(descriptor: int, kind: int) -> None:
@@ -136,10 +153,10 @@ def _lock_folder(descriptor: int, kind: int) -> None:
 
 
 def _in_use(folder: Path) -> ArgumentError:
-    try:
-        holder = _holder(folder).read_text(encoding="utf-8", errors="replace").strip()
-    except OSError:  # it is gone; the lock holds
-        holder = ""
+    holder = ""
+    with contextlib.suppress(OSError):  # it is gone; the lock holds
+        if _holder(folder).is_file():
+            holder = _holder(folder).read_text(encoding="utf-8", errors="replace").strip()
     holder = holder or "another process"
     return ArgumentError(
         "workdir",

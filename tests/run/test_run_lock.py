@@ -1,3 +1,6 @@
+import errno
+import fcntl
+import os
 import platform
 import re
 import subprocess
@@ -84,3 +87,25 @@ def test_without_modules_of_unix_all_can_be_imported_and_folders_are_held(tmp_pa
     refused, measured = done.stdout.splitlines()
     assert "must not be in use, but a run holds it" in refused
     assert measured == "True"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_where_nothing_can_be_locked_it_warns(number, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.warns(RuntimeWarning, match="see to it that no other run uses it"):
+        gan_core.run.RunLock(tmp_path).close()
+    gan_core.run.RunLock.check_free(tmp_path)
+
+
+def test_a_pipe_as_the_holder_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "run.holder")
+    with gan_core.run.RunLock(tmp_path):
+        with pytest.raises(ArgumentError, match=f'"process_id": {os.getpid()}'):
+            gan_core.run.RunLock(tmp_path)
+        (tmp_path / "run.holder").unlink()
+        os.mkfifo(tmp_path / "run.holder")
+        with pytest.raises(ArgumentError, match="a run holds it: another process"):
+            gan_core.run.RunLock(tmp_path)
