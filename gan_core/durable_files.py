@@ -67,6 +67,8 @@ def read_json_object(path: Path) -> dict[str, Any]:
       OSError: If it cannot be read.
       ValueError: If it holds anything else.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise OSError(f"{path} is no file")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:

@@ -238,7 +238,7 @@ def test_files_of_pictures(scratch, pictures, which, kind, seed, bad_images, is_
     dataset = given_files
     if is_array:
         arrays = [scratch / name for name in ("images.npy", "images.npz", "packed.npz")]
-        files = [shutil.copy(path, given_files) for path in arrays]
+        files = [Path(shutil.copy(path, given_files)) for path in arrays]
         dataset = files[which % len(files)]
     damage(files[which % len(files)], kind, seed)
     split = ("--dataset=drawn_digits", "--split=test")

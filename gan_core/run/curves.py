@@ -40,7 +40,9 @@ def has_foreign_lines(path: Path) -> bool:
 
 
 def _lines_of(path: Path) -> list[str]:
-    return path.read_bytes().decode("utf-8", "replace").split("\n") if path.exists() else []
+    if not path.is_file():  # a pipe would be waited for
+        return []
+    return path.read_bytes().decode("utf-8", "replace").split("\n")
 
 
 def _parsed(text: str) -> dict[str, float] | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 
 import pytest
@@ -148,3 +149,18 @@ def test_an_object_is_read_or_refused(content, tmp_path):
         read_json_object(tmp_path / "none.json")
     path.write_text('{"a": 1}')
     assert read_json_object(path) == {"a": 1}
+
+
+def test_pipes_in_place_of_files_are_not_waited_for(one_device, folder):
+    for name in ("metrics.jsonl", "finished.json", "reals.png", "training.gif", "curves.png"):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+    newest = step_paths(folder / "checkpoints")[-1]
+    for name in ("manifest.json", "facts.json"):
+        (newest / name).unlink()
+        os.mkfifo(newest / name)
+    with pytest.warns(RuntimeWarning, match="is damaged"):
+        outcome = make_run(one_device, folder, plan=LONGER)[1].train()
+    assert outcome.ending is gan_core.run.Ending.DONE
+    assert lines(folder)[-1]["step"] == 16
+    assert (folder / "training.gif").is_file()
