@@ -18,6 +18,7 @@ TIMINGS = {
     "evaluation/seconds",
 }  # fmt: skip
 """Values of a line of the metrics that no two runs have in common."""
+_NO_OUTPUT = {"run.lock", "run.holder"}
 _COMPARED_BY_CONTENT = {"checkpoints", "tensorboard"}
 
 
@@ -96,7 +97,8 @@ def _file_differences(plan: Plan, peaceful: Path, disturbed: Path) -> list[str]:
         {
             str(path.relative_to(run))
             for path in run.rglob("*")
-            if path.is_file() and path.relative_to(run).parts[0] not in _COMPARED_BY_CONTENT
+            if path.is_file()
+            and path.relative_to(run).parts[0] not in _COMPARED_BY_CONTENT | _NO_OUTPUT
         }
         for run in (peaceful, disturbed)
     ]
