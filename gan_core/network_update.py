@@ -43,14 +43,17 @@ def apply_gradients(
 
 
 def _sum_in_order(parts: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
-    """((a + b) + c) + ..., in this order in each run and each trace; None where nothing is there.
+    """The sum, with the same bits in each run and each trace; None where nothing is there.
 
-    TensorFlow's AddN, by which tapes add, starts with whichever term's memory happens to be free.
-    Of two terms each order gives the same bits.
+    TensorFlow's AddN, by which tapes add and which Grappler makes of a chain of additions, starts
+    with whichever term's memory happens to be free. Of two terms each order gives the same bits;
+    more are stacked, which costs a copy and keeps their order.
     """
     # Of an embedding's gradient TensorFlow keeps the rows that were looked up; Adam's update is
     # defined for all of them.
     there = [tf.convert_to_tensor(part) for part in parts if part is not None]
+    if len(there) > 2:
+        return tf.reduce_sum(tf.stack(there), axis=0)
     return functools.reduce(tf.add, there) if there else None
 
 

@@ -60,8 +60,6 @@ class GanStep(tf.Module):
     ):
         """Checks the parts against each other and creates the optimizers' variables.
 
-        It turns Grappler's arithmetic optimizer off for the process: sums keep their order.
-
         Args:
           generator: From latents, or whatever the game gives it, to images: a built Keras model, or
             a `tf.Module` with `__call__(inputs, **conditions)`, both with `training` if they like.
@@ -86,7 +84,6 @@ class GanStep(tf.Module):
             the replicas, or if several replicas shall be compiled.
         """
         super().__init__(name="gan")
-        _keep_the_order_of_sums()
         contracts.check_networks(generator, discriminator, latents, value_range)
         self.strategy = tf.distribute.get_strategy()
         contracts.check_optimizers(generator_optimizer, discriminator_optimizer, self.strategy)
@@ -249,13 +246,3 @@ class GanStep(tf.Module):
     def _on_replicas(self, updated: tuple[str, ...], *arguments: Any) -> Metrics:
         rates = changing_learning_rates({name: self._optimizers[name] for name in updated})
         return rates | self._updates["+".join(updated)](*arguments)
-
-
-def _keep_the_order_of_sums() -> None:
-    """Has what this process traces from now on add in the order of the program.
-
-    Without it runs would not go on to the bit: Grappler's arithmetic optimizer joins the terms of a
-    sum in an order that depends on what else was traced before in the process, and a start from a
-    checkpoint traces other things.
-    """
-    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
