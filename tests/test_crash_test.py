@@ -11,7 +11,7 @@ from experiments.crash_test import faults
 from experiments.crash_test.comparing import differences
 from experiments.crash_test.kills import remove, run_in_peace, run_with_kills
 from experiments.crash_test.plan import Plan
-from experiments.crash_test.refusals import num_refusable, run_with_refusals
+from experiments.crash_test.refusals import refusable, run_with_refusals
 from experiments.crash_test.starts import Start
 
 FEATURES = (
@@ -55,7 +55,7 @@ def test_stopped_by_a_signal_it_ends_as_if_it_never_was(tmp_path):
 @pytest.mark.slow
 def test_each_write_may_be_refused_once(tiny):
     plan, peace, folder = tiny
-    numbers = random.sample(range(1, num_refusable(peace) + 1), 12)
+    numbers = random.sample(range(1, len(refusable(peace)) + 1), 12)
     _, lost = run_with_refusals(plan, peace, folder, numbers)
     assert not lost, numbers
 
@@ -91,9 +91,7 @@ def test_a_write_is_where_it_is_killed_or_refused(tiny):
 def test_what_the_disk_refuses_last_is_written_at_the_end(name, tiny):
     plan, peace, folder = tiny
     below = f"^{re.escape(str(folder / 'late'))}.*{re.escape(name)}"
-    times = sum(
-        name in write for write in peace.writes if write.split(" ", 1)[0] in faults.MAY_BE_REFUSED
-    )
+    times = sum(name in write for write in refusable(peace))
     workdir = folder / "late"
     found = []
     for at in range(max(1, times - 4), times + 1):

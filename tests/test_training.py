@@ -17,7 +17,7 @@ from test_experiments import ROOT, SMALL, experiment_named, metrics
 
 import gan_core
 from experiments import runner
-from experiments.crash_test.comparing import TIMINGS
+from experiments.crash_test.comparing import TIMINGS, state
 from gan_core import durable_files
 from gan_core.run.checkpoint_files import find_damage
 
@@ -36,10 +36,7 @@ def run(*arguments, name="fashion_mnist_dcgan"):
 
 
 def everything(workdir, step):
-    variables = workdir / "checkpoints" / f"step_{step:07d}" / "variables"
-    reader = tf.train.load_checkpoint(str(variables))
-    names = reader.get_variable_to_shape_map()
-    return {n: reader.get_tensor(n) for n in names if not n.startswith("_CHECKPOINTABLE")}
+    return state(workdir / "checkpoints" / f"step_{step:07d}" / "variables")
 
 
 def start(*arguments, name="fashion_mnist_dcgan"):

@@ -25,7 +25,7 @@ from absl import app, flags
 import gan_core
 from experiments.crash_test.kills import run_in_peace, run_with_kills
 from experiments.crash_test.plan import Plan
-from experiments.crash_test.refusals import num_refusable, run_with_refusals
+from experiments.crash_test.refusals import refusable, run_with_refusals
 
 
 def _define_flags() -> None:
@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
             print(f"killed: {json.dumps(counts)}", flush=True)
             found += [f"devices {devices}, {words}" for words in lost]
             if number == 0 and chosen.refusals:
-                refusals = min(chosen.refusals, num_refusable(peace))
+                refusals = min(chosen.refusals, len(refusable(peace)))
                 counts, lost = run_with_refusals(plan, peace, folder, range(1, refusals + 1))
                 print(f"refused: {json.dumps(counts)}", flush=True)
                 found += [f"devices {devices}, {words}" for words in lost]

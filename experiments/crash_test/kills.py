@@ -19,13 +19,14 @@ from experiments import exit_codes
 from experiments.crash_test.comparing import differences
 from experiments.crash_test.faults import Fault
 from experiments.crash_test.plan import Plan
-from experiments.crash_test.starts import Start, cache_of, timed
+from experiments.crash_test.starts import NO_FAULT, Start, cache_of, timed
 
 _IMPORT_SECONDS = 4.0
 _CACHE, _CHECKPOINTS, _ANYWHERE = r"\.cache/", "/checkpoints/", ""
 MOMENTS = ("import", "any moment", "any write", "cache", "checkpoint", "evaluation", "end")
 """When a run is killed: see `_Campaign._fault`."""
 GENERATE = "generate"
+_KILLED = {-signal.SIGKILL, -signal.SIGTERM}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ class _Campaign:
             return Fault(at=self._choose.randint(1, at_most), after=f"{last}$")
         below = {"any write": _ANYWHERE, "cache": _CACHE, "checkpoint": _CHECKPOINTS}.get(moment)
         if below is None:
-            return Fault()
+            return NO_FAULT
         return Fault(at=self._choose.randint(1, max(1, self._peace.count(below))), below=below)
 
     def _kill_import(self, arguments: list[str]) -> int:
@@ -196,15 +197,12 @@ class _Campaign:
         return picture.read_bytes() == self._peace.picture.read_bytes()
 
 
-_KILLED = {-signal.SIGKILL, -signal.SIGTERM}
-
-
-def _generate(plan: Plan, workdir: Path, fault: Fault | None = None) -> Start:
+def _generate(plan: Plan, workdir: Path, fault: Fault = NO_FAULT) -> Start:
     """A start that draws pictures, ended."""
     folder = picture_of(workdir).parent
     arguments = plan.generate(workdir, picture_of(workdir))
-    start = Start(plan.experiment, arguments, folder, fault or Fault())
-    _check(start, start.end(), {exit_codes.DONE, *(_KILLED if fault else ())})
+    start = Start(plan.experiment, arguments, folder, fault)
+    _check(start, start.end(), {exit_codes.DONE, *(_KILLED if fault.at else ())})
     return start
 
 

@@ -46,9 +46,9 @@ def run_with_refusals(
     return counts, found
 
 
-def num_refusable(peace: Peace) -> int:
-    """How many writes of a run a disk may refuse."""
-    return sum(write.split(" ", 1)[0] in MAY_BE_REFUSED for write in peace.writes)
+def refusable(peace: Peace) -> list[str]:
+    """The writes of a run that a disk may refuse, each `event path`."""
+    return [write for write in peace.writes if write.split(" ", 1)[0] in MAY_BE_REFUSED]
 
 
 def _refuse(plan: Plan, peace: Peace, workdir: Path, number: int, counts: Counter) -> list[str]:

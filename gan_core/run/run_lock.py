@@ -105,17 +105,14 @@ def _hold(folder: Path, held: contextlib.ExitStack) -> None:
     held.callback(os.close, file)
     descriptor = os.open(folder, os.O_RDONLY)
     held.callback(os.close, descriptor)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise
-    except OSError as error:
+    refusal = _flock(file)
+    if refusal:
         warnings.warn(
-            f"{folder} cannot be locked ({error}): see to it that no other run uses it",
+            f"{folder} cannot be locked ({refusal}): see to it that no other run uses it",
             RuntimeWarning,
             stacklevel=3,
         )
-    _lock_folder(descriptor, fcntl.LOCK_EX)
+    _flock(descriptor)  # where the file system can: network ones lock nothing but files
 
 
 def _ask(folder: Path) -> None:
@@ -142,14 +139,19 @@ def _hold_elsewhere(path: Path, held: contextlib.ExitStack) -> None:
         raise BlockingIOError(str(error)) from error
 
 
-def _lock_folder(descriptor: int, kind: int) -> None:
-    """Locks a folder, where the file system can: network ones lock nothing but files."""
+def _flock(descriptor: int) -> OSError | None:
+    """Locks for this process alone; what a file system says that cannot.
+
+    Raises:
+      BlockingIOError: If another process holds it.
+    """
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise
-    except OSError:
-        return
+    except OSError as error:
+        return error
+    return None
 
 
 def _in_use(folder: Path) -> ArgumentError:
