@@ -20,9 +20,9 @@ ROOT = Path(__file__).parent.parent
 NAMES = ("frechet_distance", "kernel_distance", "coverage")
 
 
-def judged(minutes, distance):
+def judged(minutes, distance, coverage=0.5):
     values = dict.fromkeys(NAMES, distance) | {f"{name}_of_reals": 0.1 for name in NAMES}
-    return Judged(minutes, 1, values, "classifier_5000_abc")
+    return Judged(minutes, 1, values | {"coverage": coverage}, "classifier_5000_abc")
 
 
 def test_the_minutes_of_an_evaluation_leave_evaluations_out(tmp_path):
@@ -69,10 +69,12 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     ]
     assert curves[0].minutes_to("frechet_distance", 4.5) == 1
     assert curves[1].minutes_to("frechet_distance", 1.0) == float("inf")
-    assert curves[0].minutes_to_collapse("frechet_distance") == float("inf")
+    assert curves[0].minutes_to_collapse() == float("inf")
     bad = [judged(3, 3.1), judged(4, 3.1), judged(5, 2.9), *(judged(m, 3.1) for m in (6, 7, 8))]
     gone = Curve(best, 0, [judged(1, 9.0), judged(2, 1.0), *bad, judged(9, 1.0)])
-    assert gone.minutes_to_collapse("frechet_distance") == 8
+    assert gone.minutes_to_collapse() == 8
+    narrow = Curve(best, 0, [judged(1, 1.0), *(judged(m, 1.0, 0.1) for m in (2, 3, 4))])
+    assert narrow.minutes_to_collapse() == 4
     seen = {"fashion_mnist_dcgan_no_dropout": "coats"}
     lines = markdown(table, curves, seen).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:2] == "| "]

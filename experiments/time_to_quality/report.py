@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
+import gan_core
 from experiments.time_to_quality.rows import Row, Table
 from experiments.timed_runs import Judged, markdown_row
 
@@ -47,17 +48,21 @@ class Curve:
         reached = (each.minutes for each in self.judged if each.values[measure] <= distance)
         return next(reached, math.inf)
 
-    def minutes_to_collapse(self, measure: str) -> float:
-        """Until three judgements in a row were three times as bad as the best; infinite if never.
+    def minutes_to_collapse(self) -> float:
+        """Until a run would say that its samples have collapsed; infinite if never.
 
-        As a run itself tells it: see `gan_core.run.Evaluation`.
+        See `gan_core.run.Evaluation`: by the Fréchet distance and the coverage.
         """
-        best, in_a_row = math.inf, 0
+        record, rule = gan_core.run.EvaluationRecord(), gan_core.run.Evaluation
         for each in self.judged:
-            in_a_row = in_a_row + 1 if each.values[measure] > 3 * best else 0
-            if in_a_row == 3:
+            record = record.after(
+                each.step,
+                each.distance,
+                each.values["coverage"],
+                collapse_factor=rule.collapse_factor,
+            )
+            if record.much_worse == rule.collapse_evaluations:
                 return each.minutes
-            best = min(best, each.values[measure])
         return math.inf
 
 
@@ -103,7 +108,7 @@ def _row_of(
         failures = "; ".join(sorted({curve.failure for curve in of_row}))
         return markdown_row([name, "-", *["-"] * len(_COLUMNS), "", failures])
     minutes = ", ".join(f"{each.minutes:.1f}" for each in found)
-    collapses = [curve.minutes_to_collapse(table.measure) for curve in of_row]
+    collapses = [curve.minutes_to_collapse() for curve in of_row]
     if min(collapses) < math.inf:
         minutes += f"; collapsed at {min(collapses):.1f}"
     values = [_numbers([each.values.get(column) for each in found]) for column in _COLUMNS]
@@ -149,7 +154,8 @@ def curves_png(results: Sequence[tuple[Table, Sequence[Curve]]]) -> bytes:
         panel.set_ylabel(f"{_COLUMNS[table.measure]} distance")
         panel.grid(which="both", alpha=0.3)
         if panel.get_legend_handles_labels()[0]:
-            panel.legend()
+            below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14)}
+            panel.legend(**below, ncols=3, fontsize="small")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()

@@ -17,6 +17,7 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.run.checkpoints import Checkpoints
     from gan_core.run.curves import curves_png, read_metrics
+    from gan_core.run.evaluation_record import EvaluationRecord
     from gan_core.run.evaluator import Evaluation
     from gan_core.run.folders import check_names, check_writable, make_folder, nearest_existing
     from gan_core.run.hooks import (
@@ -70,6 +71,7 @@ __all__ = [
     "CurvesPicture",
     "Ending",
     "Evaluation",
+    "EvaluationRecord",
     "Every",
     "Facts",
     "Hook",
