@@ -1,9 +1,11 @@
-"""Any experiment's two networks made conditional on a class: `--num_classes`."""
+"""Any experiment's two networks made conditional on a class: `--num_classes`.
+
+Sets may have labels for a part of their images only: the others, -1, are played for without one.
+"""
 
 from __future__ import annotations
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 from keras.config import floatx
@@ -23,6 +25,15 @@ class ConditionalGame(gan_core.Game):
         return gan_core.Outputs(players, draw, labels=draw.batch.labels)
 
 
+class ClassVectors(layers.Embedding):
+    """A learned vector of each class; of an unknown one, -1, a vector of zeros."""
+
+    def call(self, labels: tf.Tensor) -> tf.Tensor:
+        """Labels, int64 [B] -> vectors [B, D]."""
+        is_known = keras.ops.cast(labels >= 0, self.compute_dtype)
+        return super().call(keras.ops.maximum(labels, 0)) * is_known[:, None]
+
+
 def build_networks(
     experiment: Experiment, num_classes: int
 ) -> tuple[keras.Model, keras.Model, keras.Model, keras.Model]:
@@ -37,7 +48,7 @@ def build_networks(
     latent_size = experiment.latents.size
     inner_generator = experiment.build_generator(latent_size + _EMBEDDING_SIZE)
     latents, labels = keras.Input((latent_size,)), keras.Input((), name="labels", dtype="int64")
-    of_the_class = layers.Embedding(num_classes, _EMBEDDING_SIZE, dtype=floatx())(labels)
+    of_the_class = ClassVectors(num_classes, _EMBEDDING_SIZE, dtype=floatx())(labels)
     images = inner_generator(layers.Concatenate(dtype=floatx())([latents, of_the_class]))
     generator = keras.Model([latents, labels], images, name="generator")
 
@@ -48,7 +59,7 @@ def build_networks(
             "num_classes", num_classes, f"does not go with {experiment.name}", "leave it out"
         )
     labels = keras.Input((), name="labels", dtype="int64")
-    of_the_class = layers.Embedding(num_classes, last.input.shape[-1], dtype=floatx())(labels)
+    of_the_class = ClassVectors(num_classes, last.input.shape[-1], dtype=floatx())(labels)
     product = layers.Dot(1, dtype=floatx())([last.input, of_the_class])
     logits = layers.Add(dtype=floatx())([inner_discriminator.outputs[0], product])
     inputs = [inner_discriminator.inputs[0], labels]
@@ -57,14 +68,21 @@ def build_networks(
 
 
 def check_labels(source: gan_core.data.ImageSource, num_classes: int) -> None:
-    """Raises `ArgumentError` unless each image has a class from 0 to `num_classes` - 1."""
+    """Raises `ArgumentError` unless labels are classes or unknown, and one at least is known."""
     lowest, highest = int(source.labels.min()), int(source.labels.max())
-    if lowest < 0:
-        unknown = int(np.sum(source.labels < 0))
+    unknown = gan_core.data.UNKNOWN_LABEL
+    if lowest < unknown:
         raise ArgumentError(
             "num_classes",
             num_classes,
-            f"needs images with labels, but {unknown:,} of {source.name} have none",
+            f"needs labels from 0, or {unknown} for unknown ones, but {source.name} has {lowest}",
+            "mend the labels, or leave it out",
+        )
+    if highest < 0:
+        raise ArgumentError(
+            "num_classes",
+            num_classes,
+            f"needs images with labels, but none of {source.name} has one",
             "give data with labels, or leave it out",
         )
     if highest >= num_classes:

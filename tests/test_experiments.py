@@ -9,11 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import flags, runner
+from experiments import conditional, flags, runner
 from gan_core.data.digits import draw_digits
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
@@ -358,4 +359,39 @@ def test_plays_by_class_with_a_class_in_each_row(tmp_path, capsys):
     assert run("fashion_mnist_gan", *unlabelled, "--num_classes=10") == 2
     assert "`split` (test) is for datasets with splits" in capsys.readouterr().err
     assert run("fashion_mnist_gan", *unlabelled, "--num_classes=10", "--split=train") == 2
-    assert "needs images with labels, but 8 of" in capsys.readouterr().err
+    assert "needs images with labels, but none of" in capsys.readouterr().err
+    np.savez(tmp_path / "odd.npz", images=images, labels=np.array([-2, *range(7)]))
+    odd = [f"--dataset={tmp_path}/odd.npz", "--split=train", f"--workdir={tmp_path}/fourth"]
+    assert run("fashion_mnist_gan", *odd, "--num_classes=10") == 2
+    assert "or -1 for unknown ones, but odd.npz has -2; mend the labels" in capsys.readouterr().err
+
+
+def test_images_of_unknown_class_are_played_for_as_without_classes(tmp_path):
+    keras.utils.set_random_seed(0)
+    experiment = experiment_named("fashion_mnist_gan")
+    generator, discriminator, _, inner_discriminator = conditional.build_networks(experiment, 3)
+    images, labels = np.random.default_rng(0).random([3, 28, 28, 1]), np.array([-1, 0, 2])
+    logits, inner = discriminator([images, labels]), inner_discriminator(images)
+    np.testing.assert_array_equal(logits[0], inner[0])
+    assert np.all(np.abs(logits[1:] - inner[1:]) > 1e-6)
+    (of_the_class,) = [w for w in generator.trainable_weights if w.shape == (3, 32)]
+    latents = np.ones([3, 30], np.float32)
+    before = generator([latents, labels])
+    of_the_class.assign_add(np.ones([3, 32], np.float32))
+    after = generator([latents, labels])
+    np.testing.assert_array_equal(before[0], after[0])
+    assert np.all(np.max(np.abs(before - after), axis=(1, 2, 3))[1:] > 1e-6)
+
+
+def test_trains_and_judges_by_class_where_a_part_has_labels(tmp_path):
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, [64, 28, 28, 1], np.uint8)
+    np.savez(tmp_path / "some.npz", images=images, labels=np.where(draw.random(64) < 0.5, -1, 1))
+    data = [f"--dataset={tmp_path}/some.npz", "--split=train", f"--workdir={tmp_path}/run"]
+    judged = [
+        "--evaluate_every_steps=2",
+        "--evaluation_samples=64",
+        "--extractor=random_convolutions",
+    ]
+    assert run("fashion_mnist_gan", *data, *judged, "--num_classes=2") == 0
+    assert any("frechet_distance@" in name for name in metrics(tmp_path / "run")[-1])
