@@ -10,7 +10,7 @@ from experiments.benchmark import contestants, report, starts, turns
 from experiments.benchmark.arithmetic import gradient_bytes, step_flops
 from experiments.benchmark.contestants import Task
 from experiments.benchmark.dcgan import dcgan
-from experiments.benchmark.keras_peers import keras_networks
+from experiments.benchmark.keras_peers import keras_networks, tutorial_step
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
 
@@ -49,6 +49,29 @@ def test_peers_train_the_same_network_with_kerass_own_layers():
     for network in networks:
         assert not any(type(layer).__module__.startswith("gan_core") for layer in network.layers)
         assert any(isinstance(layer, layers.BatchNormalization) for layer in network.layers)
+
+
+def test_a_step_of_the_tutorials_loop_by_hand():
+    generator = keras.Sequential([keras.Input((5,)), layers.Dense(1, kernel_initializer="zeros")])
+    discriminator = keras.Sequential([keras.Input((1,)), layers.Dense(1)])
+    real, fake, slope, rate = 0.8, -0.3, 0.7, 0.25
+    generator.set_weights([np.zeros([5, 1]), np.array([fake])])
+    discriminator.set_weights([np.array([[slope]]), np.zeros(1)])
+    optimizers = [keras.optimizers.SGD(rate) for _ in range(2)]
+    step = tutorial_step(generator, discriminator, *optimizers, [4, 5])
+    loss = step(tf.fill([4, 1], real))
+
+    def sigmoid(x):
+        return 1 / (1 + np.exp(-x))
+
+    np.testing.assert_allclose(loss, np.log1p(np.exp(-slope * fake)), rtol=1e-6)
+    of_slope = -real * sigmoid(-slope * real) + fake * sigmoid(slope * fake)
+    of_bias = -sigmoid(-slope * real) + sigmoid(slope * fake)
+    of_fake = -slope * sigmoid(-slope * fake)
+    new_slope, new_bias = discriminator.get_weights()
+    np.testing.assert_allclose(new_slope[0, 0], slope - rate * of_slope, rtol=1e-6)
+    np.testing.assert_allclose(new_bias[0], -rate * of_bias, rtol=1e-6)
+    np.testing.assert_allclose(generator.get_weights()[1][0], fake - rate * of_fake, rtol=1e-6)
 
 
 def test_networks_in_pytorch_have_the_same_sizes():
