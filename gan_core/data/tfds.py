@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -165,6 +166,8 @@ def _image_and_label_features(name: str, features: Any) -> tuple[str, str | None
 
 
 def _num_examples(name: str, builder: Any, split: str) -> int:
+    import tensorflow_datasets as tfds
+
     try:
         count: int = builder.info.splits[split].num_examples
     except Exception as error:  # what TFDS cannot read, or not do yet, has many types
@@ -174,6 +177,14 @@ def _num_examples(name: str, builder: Any, split: str) -> int:
             f"must be a split of `{name}`",
             f"use one of {', '.join(builder.info.splits)}",
         ) from error
+    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits)
+    if any((part.from_ or 0) > (math.inf if part.to is None else part.to) for part in parts):
+        raise ArgumentError(
+            "split",
+            split,
+            "has a part that ends before it begins",
+            "write the smaller number first",
+        )
     if not count:
         raise ArgumentError("split", split, f"of `{name}` must hold images", "choose a larger one")
     return count

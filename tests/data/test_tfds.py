@@ -185,7 +185,13 @@ def test_damaged_facts_of_a_set_are_named(content, tiny_set, tmp_path):
         read("tiny_set", data_dir, tmp_path)
 
 
-@pytest.mark.parametrize("split", ["train[10:5]", "train[", "train[5:5]", "", "train+", "all[:x]"])
+@pytest.mark.parametrize(
+    "split",
+    [
+        *("train[10:5]", "train[", "train[5:5]", "", "train+", "all[:x]", "train[4:2]"),
+        *("train[-1:-3]", "train[80%:20%]", "train+train[3:1]"),
+    ],
+)
 def test_splits_that_cannot_be_meant_are_refused(split, tiny_set, tmp_path):
     with pytest.raises(ArgumentError, match="`split`"):
         read("tiny_set", tiny_set[0], tmp_path, split=split)
