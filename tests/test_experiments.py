@@ -366,7 +366,7 @@ def test_plays_by_class_with_a_class_in_each_row(tmp_path, capsys):
     assert "or -1 for unknown ones, but odd.npz has -2; mend the labels" in capsys.readouterr().err
 
 
-def test_images_of_unknown_class_are_played_for_as_without_classes(tmp_path):
+def test_images_of_unknown_class_are_played_for_as_without_classes():
     keras.utils.set_random_seed(0)
     experiment = experiment_named("fashion_mnist_gan")
     generator, discriminator, _, inner_discriminator = conditional.build_networks(experiment, 3)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -177,8 +176,10 @@ def _num_examples(name: str, builder: Any, split: str) -> int:
             f"must be a split of `{name}`",
             f"use one of {', '.join(builder.info.splits)}",
         ) from error
-    parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits)
-    if any((part.from_ or 0) > (math.inf if part.to is None else part.to) for part in parts):
+    parts = []
+    if split not in builder.info.splits:  # a whole split's name may be none that can be parsed
+        parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits)
+    if any(part.to is not None and (part.from_ or 0) > part.to for part in parts):
         raise ArgumentError(
             "split",
             split,
