@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import imageio.v3 as imageio
+import numpy as np
 import pytest
 
 from experiments import time_to_quality
 from experiments.time_to_quality import __main__ as program
 from experiments.time_to_quality.measured import settings_of, train_and_keep
-from experiments.time_to_quality.report import Curve, curves_png, markdown
+from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places
 from experiments.timed_runs import Judged, TimedRun, judged_in
 
@@ -146,3 +147,13 @@ def test_peers_are_judged_as_runs_are(peer, tmp_path):
     assert {each.protocol for each in found} == {found[0].protocol}
     assert found[0].protocol.startswith("random_convolutions_100_")
     assert imageio.imread(tmp_path / "samples.png").shape[0] >= 8 * 28
+
+
+def test_a_large_picture_is_halved_by_means():
+    image = np.zeros((5, 6, 3), np.uint8)
+    image[:2, :2] = [[[0, 10, 255]] * 2, [[4, 20, 255]] * 2]
+    small = halved(image)
+    assert small.shape == (2, 3, 3)
+    assert small[0, 0].tolist() == [2, 15, 255]
+    assert not small[1:].any()
+    assert not small[:, 1:].any()

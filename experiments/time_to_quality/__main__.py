@@ -21,15 +21,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import imageio.v3 as imageio
+
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.time_to_quality.measured import read, train_and_keep
-from experiments.time_to_quality.report import Curve, curves_png, markdown
+from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
 from experiments.timed_runs import TimedRun, exit_code_of
 from gan_core import ArgumentError, check_known, check_positive
 from gan_core.run import duration, say, write_durably
 
 _SEEN = "seen.txt"
+_WIDEST = 1024
+"""Pixels across a picture of samples; larger ones are halved."""
 
 
 def measure(tables: Sequence[Table], places: Places, output: Path) -> None:
@@ -71,6 +75,11 @@ def _draw(row: Row, run: TimedRun, path: Path) -> None:
     program = [sys.executable, "-m", f"experiments.{row.experiment}", "--mode=generate"]
     flags = [f"--workdir={run.workdir}", f"--output={path}"]
     subprocess.run([*program, *flags], check=True, stdout=subprocess.DEVNULL)
+    image = imageio.imread(path)
+    if image.shape[1] > _WIDEST:
+        while image.shape[1] > _WIDEST:
+            image = halved(image)
+        write_durably(path, imageio.imwrite("<bytes>", image, extension=".png"))
 
 
 def _write(tables: Sequence[Table], places: Places, output: Path) -> None:

@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 
 import gan_core
@@ -159,3 +160,11 @@ def curves_png(results: Sequence[tuple[Table, Sequence[Curve]]]) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
+
+
+def halved(image: np.ndarray) -> np.ndarray:
+    """[H, W, C] uint8 -> [H // 2, W // 2, C] uint8: the mean of each two by two pixels."""
+    height, width, channels = image.shape[0] // 2, image.shape[1] // 2, image.shape[2]
+    even = image[: 2 * height, : 2 * width].astype(np.float32)
+    means = even.reshape(height, 2, width, 2, channels).mean(axis=(1, 3))
+    return np.round(means).astype(np.uint8)
