@@ -59,7 +59,10 @@ def build_networks(
             "num_classes", num_classes, f"does not go with {experiment.name}", "leave it out"
         )
     labels = keras.Input((), name="labels", dtype="int64")
-    of_the_class = ClassVectors(num_classes, last.input.shape[-1], dtype=floatx())(labels)
+    # Keras's range for vectors, 0.05 whatever their size, would drown the logit of large pictures.
+    of_the_class = ClassVectors(
+        num_classes, last.input.shape[-1], "glorot_uniform", dtype=floatx()
+    )(labels)
     product = layers.Dot(1, dtype=floatx())([last.input, of_the_class])
     logits = layers.Add(dtype=floatx())([inner_discriminator.outputs[0], product])
     inputs = [inner_discriminator.inputs[0], labels]

@@ -383,6 +383,19 @@ def test_images_of_unknown_class_are_played_for_as_without_classes():
     assert np.all(np.max(np.abs(before - after), axis=(1, 2, 3))[1:] > 1e-6)
 
 
+@pytest.mark.parametrize("name", ["rock_paper_scissors_dcgan", "dog_gan"])
+def test_a_class_is_worth_as_much_as_the_image_at_the_start(name):
+    """Larger, it drowns the rest of the logit: of 524,288 features, 14 times as large."""
+    keras.utils.set_random_seed(0)
+    _, discriminator, _, _ = conditional.build_networks(experiment_named(name), 3)
+    images = np.random.default_rng(0).normal(size=[24, *discriminator.inputs[0].shape[1:]])
+    without = np.asarray(discriminator([images, np.full(24, -1)]))
+    by_class = [np.asarray(discriminator([images, np.full(24, c)])) - without for c in range(3)]
+    # One draw of weights for each: the root mean square over images is near the weights' own size.
+    of_the_class = np.sqrt(np.mean(np.square(by_class)))
+    assert 1 / 3 < of_the_class / np.sqrt(np.mean(np.square(without))) < 3
+
+
 def test_trains_and_judges_by_class_where_a_part_has_labels(tmp_path):
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, [64, 28, 28, 1], np.uint8)
