@@ -104,7 +104,7 @@ def _row_of(
     seen: Mapping[str, str],
 ) -> str:
     picture = table.picture_of(row)
-    name = f"`{row.flagfile}`" if row.flagfile else f"peer: {row.name}"
+    name = f"`{' '.join([row.flagfile, *row.flags])}`" if row.flagfile else f"peer: {row.name}"
     found = list(filter(None, (curve.best(table.measure) for curve in of_row)))
     if not found:
         failures = "; ".join(sorted({curve.failure for curve in of_row}))
