@@ -255,7 +255,8 @@ def _make_optimizer(
         "gradient_accumulation_steps": steps if steps > 1 else None,
     }
     if settings.optimizer == "adam":
-        optimizer = gan_core.Adam(rate, beta_1=settings.beta_1, **gradients)
+        betas = {"beta_1": settings.beta_1, "beta_2": settings.beta_2}
+        optimizer = gan_core.Adam(rate, **betas, **gradients)
     else:
         optimizer = gan_core.RMSprop(rate, **gradients)
     if settings.precision == "mixed_float16":

@@ -18,8 +18,9 @@ def check(settings: Settings) -> None:
     """Raises `ArgumentError` if a value is out of its range, or two do not fit each other."""
     for field in dataclasses.fields(settings):
         _check_value(field, getattr(settings, field.name))
-    if settings.beta_1 >= 1:
-        raise ArgumentError("beta_1", settings.beta_1, "must be below 1", "use 0.5")
+    for name, usual in (("beta_1", 0.5), ("beta_2", 0.999)):
+        if getattr(settings, name) >= 1:
+            raise ArgumentError(name, getattr(settings, name), "must be below 1", f"use {usual}")
     if settings.seed >= 2**31:
         raise ArgumentError("seed", settings.seed, "must be below 2**31", "use a smaller number")
     if settings.loss != "non_saturating" and (settings.real_label, settings.fake_label) != (1, 0):

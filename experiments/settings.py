@@ -205,6 +205,13 @@ class Settings:
         above=-1e-9,
         changes=NEVER,
     )
+    beta_2: float = _flag(
+        0.999,
+        "Adam's decay of the second moment, below 1: the smaller, the sooner large early gradients "
+        "are forgotten; rmsprop does not use it.",
+        above=-1e-9,
+        changes=NEVER,
+    )
     learning_rate_schedule: str = _flag(
         "constant",
         "How both learning rates change over the steps: they stay, or fall to a share of "

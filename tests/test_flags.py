@@ -158,6 +158,7 @@ def test_each_setting_has_a_help_text():
         ),
         ("--beta_1=1", r"`beta_1` \(1.0\) must be below 1"),
         ("--beta_1=-0.1", r"`beta_1` \(-0.1\) must not be negative"),
+        ("--beta_2=1", r"`beta_2` \(1.0\) must be below 1; use 0.999"),
         (
             "--learning_rate_decay_steps=9",
             r"`learning_rate_decay_steps` \(9\) needs learning rates that change; give --learning",

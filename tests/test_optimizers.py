@@ -24,7 +24,7 @@ OF_BOTH = [
     {"gradient_accumulation_steps": 2, "weight_decay": 0.1, "global_clipnorm": 0.5},
     {"learning_rate": keras.optimizers.schedules.CosineDecay(0.01, 40)},
 ]
-OF_ADAM = [{}, {"beta_1": 0.5}, {"epsilon": 1e-3}, {"amsgrad": True}]
+OF_ADAM = [{}, {"beta_1": 0.5}, {"beta_2": 0.9}, {"epsilon": 1e-3}, {"amsgrad": True}]
 
 
 @pytest.mark.parametrize(
