@@ -14,7 +14,7 @@ from experiments import time_to_quality
 from experiments.time_to_quality import __main__ as program
 from experiments.time_to_quality.measured import settings_of, train_and_keep
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
-from experiments.time_to_quality.rows import TABLES, Places
+from experiments.time_to_quality.rows import TABLES, Places, Row, Table
 from experiments.timed_runs import Judged, TimedRun, judged_in
 
 ROOT = Path(__file__).parent.parent
@@ -64,8 +64,8 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     original = dataclasses.replace(original, flags=("--beta_1=0",))
     table = dataclasses.replace(TABLES[0], rows=(best, original, *peers))
     curves = [
-        Curve(best, 0, [judged(1, 4.0), judged(2, 1.0), judged(3, 1.5)]),
-        Curve(best, 1, [judged(1, 5.0), judged(2, 2.0)]),
+        Curve(best, 0, [judged(1, 4.0), judged(2, 1.0), judged(3, 1.5)], "", "2026-11-26, b"),
+        Curve(best, 1, [judged(1, 5.0), judged(2, 2.0)], "", "2026-11-27, a"),
         Curve(original, 0, [judged(1, 9.0), judged(2, 5.0)]),
         Curve(table.rows[2], 0, [], "error: no"),
     ]
@@ -80,7 +80,9 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     seen = {"fashion_mnist_dcgan_no_dropout": "coats"}
     lines = markdown(table, curves, seen).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:2] == "| "]
-    assert rows[2][:3] == ["`fashion_mnist_dcgan_no_dropout.flags`", "2.0, 2.0", "1, 2"]
+    assert rows[2][0] == "`fashion_mnist_dcgan_no_dropout.flags`"
+    assert rows[2][1:4] == ["2026-11-26, b; 2026-11-27, a", "2.0, 2.0", "1, 2"]
+    assert len({len(row) for row in rows}) == 1
     assert rows[2][-1] == "[grid](fashion_mnist_dcgan_no_dropout.png): coats"
     assert rows[3][0] == "`fashion_mnist_dcgan_best.flags --beta_1=0`"
     assert rows[3][-2] == "2.5 times the first row's worst seed, which it passes after 1 minutes"
@@ -121,6 +123,22 @@ def test_a_failure_is_kept_and_tried_again(tmp_path, monkeypatch):
     run = TimedRun("svhn_dcgan", (), tmp_path / "run", 2.0)
     assert train_and_keep(run, tmp_path / "some.json").failure == "error: no"
     assert train_and_keep(run, tmp_path / "some.json").failure == ""
+
+
+def test_the_tables_say_when_and_on_which_machine_each_row_was_measured(tmp_path):
+    row = Row("best", "svhn_dcgan", "svhn_dcgan_best.flags", 2)
+    table, places = Table("some", 1, (row,), "drawn_digits"), Places(tmp_path / "runs")
+    for seed, machine in enumerate(["Xeon", "EPYC"]):
+        settings = settings_of(row.run(table, seed, places))
+        values = {"settings": settings, "minutes": 1, "machine": machine, "date": "2026-11-26"}
+        line = {"minutes": 1, "step": 1, "protocol": "p", "values": dict.fromkeys(NAMES, 0.5)}
+        path = tmp_path / f"measured/some/best_seed_{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values | {"of_reals": {}, "judged": [line]}))
+    program.measure([table], places, tmp_path)
+    text = (tmp_path / "time_to_quality.md").read_text()
+    assert "a: EPYC\n\nb: Xeon" in text
+    assert "| `svhn_dcgan_best.flags` | 2026-11-26, b; 2026-11-26, a | 1.0, 1.0 |" in text
 
 
 def test_what_is_not_known_is_told(capsys):

@@ -16,15 +16,16 @@ import argparse
 import dataclasses
 import math
 import shutil
+import string
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
 
 from experiments.quiet_startup import import_tensorflow_quietly
-from experiments.time_to_quality.measured import read, train_and_keep
+from experiments.time_to_quality.measured import Measured, read, train_and_keep
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
 from experiments.timed_runs import TimedRun, exit_code_of
@@ -83,25 +84,31 @@ def _draw(row: Row, run: TimedRun, path: Path) -> None:
 
 
 def _write(tables: Sequence[Table], places: Places, output: Path) -> None:
-    results, machines = [], set()
+    known = {
+        (table, row, seed): read(row.run(table, seed, places), _path(output, table, row, seed))
+        for table in tables
+        for row in table.rows
+        for seed in range(row.seeds)
+    }
+    machines = sorted({found.machine for found in known.values() if found})
+    letters = dict(zip(machines, string.ascii_lowercase, strict=False))
+    results = []
     for table in tables:
-        curves = []
-        for row in table.rows:
-            for seed in range(row.seeds):
-                run = row.run(table, seed, places)
-                found = read(run, _path(output, table, row, seed))
-                if found is None:
-                    curves.append(Curve(row, seed, [], "not measured yet"))
-                    continue
-                curves.append(Curve(row, seed, found.judged, found.failure))
-                machines.add(f"{found.machine}; {found.date}")
-        results.append((table, curves))
+        of_table = [(*run, found) for (of, *run), found in known.items() if of == table]
+        results.append((table, [_curve(*each, letters) for each in of_table]))
     command = " ".join(["python -m experiments.time_to_quality", *sys.argv[1:]])
-    heading = "\n\n".join([f"`{command}`", *sorted(machines)])
+    heading = "\n\n".join([f"`{command}`", *(f"{letters[each]}: {each}" for each in machines)])
     seen = _read_seen(output / _SEEN)
     parts = [heading, *(markdown(table, curves, seen) for table, curves in results)]
     write_durably(output / "time_to_quality.md", ("\n\n".join(parts) + "\n").encode("utf-8"))
     write_durably(output / "time_to_quality.png", curves_png(results))
+
+
+def _curve(row: Row, seed: int, found: Measured | None, letters: Mapping[str, str]) -> Curve:
+    if found is None:
+        return Curve(row, seed, [], "not measured yet")
+    measured = f"{found.date}, {letters[found.machine]}"
+    return Curve(row, seed, found.judged, found.failure, measured)
 
 
 def _read_seen(path: Path) -> dict[str, str]:

@@ -34,12 +34,14 @@ class Curve:
       seed: With which seed.
       judged: Oldest first.
       failure: Why it ended early; empty where it did not.
+      measured: On which day and which of the machines.
     """
 
     row: Row
     seed: int
     judged: Sequence[Judged]
     failure: str = ""
+    measured: str = ""
 
     def best(self, measure: str) -> Judged | None:
         """The evaluation with the smallest distance; None where there was none."""
@@ -76,7 +78,8 @@ def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> 
       curves: Of all its runs.
       seen: What people see in a row's picture, by the picture's name.
     """
-    heading = ["run", "best at minute", *_COLUMNS.values(), "against the first", "what is seen"]
+    heading = ["run", "measured", "best at minute", *_COLUMNS.values()]
+    heading += ["against the first", "what is seen"]
     lines = [
         f"### {table.name}: {table.minutes:g} minutes of training, {table.data}",
         "",
@@ -89,7 +92,7 @@ def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> 
     best = list(filter(None, (curve.best(table.measure) for curve in curves)))
     reals = best[0].values if best else {}
     of_reals = [_numbers([reals.get(f"{name}_of_reals")]) for name in _COLUMNS]
-    lines.append(markdown_row(["real images", "", *of_reals, "", ""]))
+    lines.append(markdown_row(["real images", "", "", *of_reals, "", ""]))
     protocols = ", ".join(sorted({found.protocol for found in best}))
     what = f"the smallest {_COLUMNS[table.measure]} distance of each seed"
     lines.append(f"\nMeasured as `{protocols or '-'}`; {what}, and the other values there.")
@@ -108,14 +111,16 @@ def _row_of(
     found = list(filter(None, (curve.best(table.measure) for curve in of_row)))
     if not found:
         failures = "; ".join(sorted({curve.failure for curve in of_row}))
-        return markdown_row([name, "-", *["-"] * len(_COLUMNS), "", failures])
+        return markdown_row([name, "-", "-", *["-"] * len(_COLUMNS), "", failures])
+    measured = "; ".join(dict.fromkeys(curve.measured for curve in of_row if curve.judged))
     minutes = ", ".join(f"{each.minutes:.1f}" for each in found)
     collapses = [curve.minutes_to_collapse() for curve in of_row]
     if min(collapses) < math.inf:
         minutes += f"; collapsed at {min(collapses):.1f}"
     values = [_numbers([each.values.get(column) for each in found]) for column in _COLUMNS]
     words = f"[grid]({picture}.png): {seen.get(picture, 'not described yet')}"
-    return markdown_row([name, minutes, *values, _against_first(table, row, found, curves), words])
+    compared = _against_first(table, row, found, curves)
+    return markdown_row([name, measured, minutes, *values, compared, words])
 
 
 def _against_first(table: Table, row: Row, found: Sequence[Judged], curves: Sequence[Curve]) -> str:

@@ -150,12 +150,14 @@ def _rows(
 
     `flags` has, of a row's name, the flags over its flagfile's.
     """
+    flags = flags or {}
     names = [f"{experiment}_{networks}", f"{experiment}_best", experiment]
     if not networks:
         del names[0]
+    assert set(flags) <= set(names), f"flags of rows that are not there: {set(flags) - set(names)}"
     counts = [seeds] + [1] * len(names)
     return tuple(
-        Row(name, experiment, f"{name}.flags", count, (flags or {}).get(name, ()))
+        Row(name, experiment, f"{name}.flags", count, flags.get(name, ()))
         for name, count in zip(names, counts, strict=False)
     )
 
