@@ -64,9 +64,9 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     original = dataclasses.replace(original, flags=("--beta_1=0",))
     table = dataclasses.replace(TABLES[0], rows=(best, original, *peers))
     curves = [
-        Curve(best, 0, [judged(1, 4.0), judged(2, 1.0), judged(3, 1.5)], "", "2026-11-26, b"),
-        Curve(best, 1, [judged(1, 5.0), judged(2, 2.0)], "", "2026-11-27, a"),
-        Curve(original, 0, [judged(1, 9.0), judged(2, 5.0)]),
+        Curve(best, 0, [judged(1, 4.0), judged(2, 1.0), judged(3, 1.5)], "", "2026-11-26", "b"),
+        Curve(best, 1, [judged(1, 5.0), judged(2, 2.0)], "", "2026-11-27", "b"),
+        Curve(original, 0, [judged(1, 9.0), judged(2, 5.0)], "", "2026-11-26", "b"),
         Curve(table.rows[2], 0, [], "error: no"),
     ]
     assert curves[0].minutes_to("frechet_distance", 4.5) == 1
@@ -81,11 +81,13 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     lines = markdown(table, curves, seen).splitlines()
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line[:2] == "| "]
     assert rows[2][0] == "`fashion_mnist_dcgan_no_dropout.flags`"
-    assert rows[2][1:4] == ["2026-11-26, b; 2026-11-27, a", "2.0, 2.0", "1, 2"]
+    assert rows[2][1:4] == ["2026-11-26, b; 2026-11-27, b", "2.0, 2.0", "1, 2"]
     assert len({len(row) for row in rows}) == 1
     assert rows[2][-1] == "[grid](fashion_mnist_dcgan_no_dropout.png): coats"
     assert rows[3][0] == "`fashion_mnist_dcgan_best.flags --beta_1=0`"
     assert rows[3][-2] == "2.5 times the first row's worst seed, which it passes after 1 minutes"
+    elsewhere = [*curves[:2], dataclasses.replace(curves[2], machine="a")]
+    assert "| measured on another machine |" in markdown(table, elsewhere, seen).splitlines()[5]
     assert rows[4][-1] == "error: no"
     assert rows[7][0] == "real images"
     assert imageio.imread(curves_png([(table, curves), (TABLES[1], [])])).shape[1] == 1300

@@ -107,8 +107,9 @@ def _write(tables: Sequence[Table], places: Places, output: Path) -> None:
 def _curve(row: Row, seed: int, found: Measured | None, letters: Mapping[str, str]) -> Curve:
     if found is None:
         return Curve(row, seed, [], "not measured yet")
-    measured = f"{found.date}, {letters[found.machine]}"
-    return Curve(row, seed, found.judged, found.failure, measured)
+    return Curve(
+        row, seed, found.judged, found.failure, date=found.date, machine=letters[found.machine]
+    )
 
 
 def _read_seen(path: Path) -> dict[str, str]:

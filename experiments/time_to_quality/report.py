@@ -34,14 +34,16 @@ class Curve:
       seed: With which seed.
       judged: Oldest first.
       failure: Why it ended early; empty where it did not.
-      measured: On which day and which of the machines.
+      date: When it was measured; empty where it was not.
+      machine: Which of the machines.
     """
 
     row: Row
     seed: int
     judged: Sequence[Judged]
     failure: str = ""
-    measured: str = ""
+    date: str = ""
+    machine: str = ""
 
     def best(self, measure: str) -> Judged | None:
         """The evaluation with the smallest distance; None where there was none."""
@@ -112,7 +114,8 @@ def _row_of(
     if not found:
         failures = "; ".join(sorted({curve.failure for curve in of_row}))
         return markdown_row([name, "-", "-", *["-"] * len(_COLUMNS), "", failures])
-    measured = "; ".join(dict.fromkeys(curve.measured for curve in of_row if curve.judged))
+    when = [f"{curve.date}, {curve.machine}" for curve in of_row if curve.judged]
+    measured = "; ".join(dict.fromkeys(when))
     minutes = ", ".join(f"{each.minutes:.1f}" for each in found)
     collapses = [curve.minutes_to_collapse() for curve in of_row]
     if min(collapses) < math.inf:
@@ -120,6 +123,8 @@ def _row_of(
     values = [_numbers([each.values.get(column) for each in found]) for column in _COLUMNS]
     words = f"[grid]({picture}.png): {seen.get(picture, 'not described yet')}"
     compared = _against_first(table, row, found, curves)
+    if len({curve.machine for curve in curves if curve.row in (row, table.rows[0])}) > 1:
+        compared = "measured on another machine"
     return markdown_row([name, measured, minutes, *values, compared, words])
 
 
