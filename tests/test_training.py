@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny_gan
 from test_experiments import ROOT, SMALL, experiment_named, metrics
 
 import gan_core
@@ -336,6 +337,24 @@ def test_not_finite_rolls_back_to_the_start_and_only_so_often(
     captured = capsys.readouterr()
     assert "rollback 2 of 2: goes on from step 0" in captured.out
     assert "rollback 3" not in captured.out
+
+
+def test_seconds_of_evaluations_between_two_lines_add_up():
+    lines = []
+
+    class Kept(gan_core.run.Writer):
+        def write_scalars(self, step, scalars):
+            lines.append((step, dict(scalars)))
+
+    window = gan_core.run.MetricsWindow(tiny_gan.build_gan(tf.distribute.get_strategy()), Kept())
+    for step in (1, 2, 4):
+        window.note({"evaluation/seconds": 2.0 * step, "evaluation/step": step}, 2.0 * step)
+        window.add(step, {"loss": tf.constant(1.0)})
+        if step != 1:
+            window.write(step, {})
+    (_, first), (_, second) = lines
+    assert (first["evaluation/seconds"], first["evaluation/step"]) == (6.0, 2)
+    assert (second["evaluation/seconds"], second["evaluation/step"]) == (8.0, 4)
 
 
 def fill_the_disk_after(monkeypatch, step, *, until=None):

@@ -148,8 +148,13 @@ class MetricsWindow:
         self._notes = dict(record.notes)
 
     def note(self, values: Mapping[str, float], pause_seconds: float = 0.0) -> None:
-        """Adds values to the next line; the rates leave out `pause_seconds` from here back."""
-        self._notes |= values
+        """Adds values to the next line; the rates leave out `pause_seconds` from here back.
+
+        Of several values of one name the last is written; of seconds their sum.
+        """
+        earlier = {name: v for name, v in self._notes.items() if name.endswith("/seconds")}
+        sums = {name: v + values[name] for name, v in earlier.items() if name in values}
+        self._notes |= {**values, **sums}
         if self._rate_start:
             start, step, images_seen = self._rate_start
             self._rate_start = (start + pause_seconds, step, images_seen)
