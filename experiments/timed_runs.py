@@ -15,6 +15,11 @@ from experiments import exit_codes
 from gan_core import ArgumentError
 
 _STOPPED = (exit_codes.STOPPED, exit_codes.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
+_ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)]))
+WITHOUT_END = "--total_steps=1000000000"
+"""For runs that end after so many minutes."""
+_OF_A_PLACE = "--data_dir="
+_FLAGFILE = "--flagfile="
 _SECONDS, _OWN = "evaluation/seconds", "evaluation/"
 
 
@@ -37,7 +42,7 @@ class Judged:
     @property
     def distance(self) -> float:
         """The Fréchet distance, or FID where that is its name."""
-        return self.values.get("frechet_distance") or self.values["fid"]
+        return self.values["fid" if "fid" in self.values else "frechet_distance"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +60,18 @@ class TimedRun:
     flags: tuple[str, ...]
     workdir: Path
     minutes: float
+
+    @property
+    def settings(self) -> list[str]:
+        """All its flags, those of its flagfile too, without those that name a place."""
+        found = [self.experiment]
+        for flag in self.flags:
+            if flag.startswith(_FLAGFILE):
+                text = Path(flag.removeprefix(_FLAGFILE)).read_text(encoding="utf-8")
+                found += [line for line in text.splitlines() if line.startswith("--")]
+            elif not flag.startswith(_OF_A_PLACE):
+                found.append(flag)
+        return found
 
     def command(self) -> list[str]:
         """What trains it, or goes on."""
@@ -75,17 +92,19 @@ class TimedRun:
         """Trains it where that is not done; returns why it failed, empty where it did not.
 
         Raises:
-          KeyboardInterrupt: If the process was stopped by a signal, and saved.
+          ArgumentError: If it is being trained by another process.
+          KeyboardInterrupt: If a signal asked for a stop; what was done is saved.
         """
+        gan_core.run.RunLock.check_free(self.workdir)
         if self.minutes_done() >= self.minutes:
             return ""
         self.workdir.mkdir(parents=True, exist_ok=True)
         with (self.workdir / "output.txt").open("a", encoding="utf-8") as output:
-            code, errors = _run(self.command(), output)
+            code, errors, is_asked_to_stop = _run(self.command(), output)
             output.write(errors)
-        if code in _STOPPED:
+        if is_asked_to_stop or code in _STOPPED:
             raise KeyboardInterrupt
-        return "" if code == exit_codes.DONE else _last_line(errors, code)
+        return "" if code == exit_codes.DONE else last_line(errors, code)
 
     def judged(self) -> list[Judged]:
         """The evaluations within its minutes, oldest first."""
@@ -124,7 +143,8 @@ def judged_in(path: Path) -> list[Judged]:
         if _SECONDS not in line:
             continue
         evaluating += line[_SECONDS]
-        found.append(_judged(line, line["seconds"] - evaluating))
+        # To the microsecond: what ended with the minutes shall not come after them by rounding.
+        found.append(_judged(line, round(line["seconds"] - evaluating, 6)))
     return found
 
 
@@ -135,30 +155,36 @@ def _judged(line: Mapping[str, Any], seconds: float) -> Judged:
     return Judged(seconds / 60, int(line["evaluation/step"]), values, protocol)
 
 
-def _run(command: Sequence[str], output: TextIO) -> tuple[int, str]:
+def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
     """Runs a program to its end, and passes on the signals that ask for a stop.
 
     The program is in a session of its own: a terminal's Ctrl-C would reach it twice, and the second
     would end it at once.
 
     Returns:
-      Its exit code, and what it wrote to standard error.
+      Its exit code, what it wrote to standard error, and whether a signal asked for a stop: it may
+      have come too late for the exit code to tell.
     """
+    asked: list[int] = []
     with subprocess.Popen(
         command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
-        before = {
-            number: signal.signal(number, lambda number, _: process.send_signal(number))
-            for number in (signal.SIGINT, signal.SIGTERM)
-        }
+
+        def pass_on(number: int, frame: object) -> None:
+            del frame
+            asked.append(number)
+            process.send_signal(number if number == signal.SIGINT else signal.SIGTERM)
+
+        before = {number: signal.signal(number, pass_on) for number in _ASK_FOR_A_STOP}
         try:
             _, errors = process.communicate()
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-    return process.returncode, errors
+    return process.returncode, errors, bool(asked)
 
 
-def _last_line(errors: str, code: int) -> str:
+def last_line(errors: str, code: int) -> str:
+    """The last of a program's words, or its exit code where it had none."""
     lines = [line for line in errors.splitlines() if line.strip()]
     return lines[-1] if lines else f"exit code {code}"

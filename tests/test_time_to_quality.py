@@ -2,8 +2,12 @@
 
 import dataclasses
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -12,10 +16,11 @@ import pytest
 
 from experiments import time_to_quality
 from experiments.time_to_quality import __main__ as program
-from experiments.time_to_quality.measured import settings_of, train_and_keep
+from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
 from experiments.timed_runs import Judged, TimedRun, judged_in
+from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
 NAMES = ("frechet_distance", "kernel_distance", "coverage")
@@ -89,6 +94,15 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     elsewhere = [*curves[:2], dataclasses.replace(curves[2], machine="a")]
     assert "| measured on another machine |" in markdown(table, elsewhere, seen).splitlines()[5]
     assert rows[4][-1] == "error: no"
+    unlike = dataclasses.replace(curves[2].judged[1], protocol="classifier_5000_def")
+    otherwise = [*curves[:2], dataclasses.replace(curves[2], judged=[unlike]), curves[3]]
+    assert "| measured in another way |" in markdown(table, otherwise, seen).splitlines()[5]
+    none_yet = Curve(original, 1, [], "not measured yet")
+    line = markdown(table, [*curves, none_yet], seen).splitlines()[5]
+    assert line.endswith("; seed 1: not measured yet |")
+    assert "| 2.5 times the first row's worst seed" in line
+    zero = [*curves[:2], Curve(original, 0, [judged(1, 0.0)], "", "2026-11-26", "b")]
+    assert "| not told apart from 0 |" in markdown(table, zero, seen).splitlines()[5]
     assert rows[7][0] == "real images"
     assert imageio.imread(curves_png([(table, curves), (TABLES[1], [])])).shape[1] == 1300
 
@@ -98,40 +112,105 @@ def test_what_was_measured_is_not_trained_again_until_the_settings_change(tmp_pa
     flagfile.write_text("# about\n--beta_1=0.5\n")
     given = (f"--flagfile={flagfile}", "--seed=1", "--data_dir=here")
     run = TimedRun("svhn_dcgan", given, tmp_path / "run", 2.0)
-    assert settings_of(run) == ["svhn_dcgan", "--beta_1=0.5", "--seed=1"]
-    trained = []
-    monkeypatch.setattr(TimedRun, "train", lambda run: trained.append(run.minutes) or "")
+    assert run.settings == ["svhn_dcgan", "--beta_1=0.5", "--seed=1"]
+    monkeypatch.setattr(TimedRun, "train", lambda run: "")
     monkeypatch.setattr(TimedRun, "judged", lambda run: [judged(1, 0.123456789), judged(2, 3.0)])
     path = tmp_path / "measured/some.json"
-    first = train_and_keep(run, path)
+    assert read(run, path) is None
+    first = train(run)
+    keep(first, path)
     assert [each.distance for each in first.judged] == [0.123456789, 3.0]
-    elsewhere = dataclasses.replace(run, flags=(*given[:2], "--data_dir=there"))
-    again = train_and_keep(elsewhere, path)
+    again = read(dataclasses.replace(run, flags=(*given[:2], "--data_dir=there")), path)
     assert [each.distance for each in again.judged] == [0.12346, 3.0]
     assert again.judged[1].values == judged(2, 3.0).values
     assert path.read_text().count("_of_reals") == len(NAMES)
     assert (again.machine, again.settings) == (first.machine, first.settings)
-    assert len(train_and_keep(dataclasses.replace(run, minutes=1.0), path).judged) == 1
-    assert trained == [2.0]
-    train_and_keep(dataclasses.replace(run, minutes=4.0), path)
+    assert len(read(dataclasses.replace(run, minutes=1.0), path).judged) == 1
+    assert read(dataclasses.replace(run, minutes=4.0), path) is None
     flagfile.write_text("--beta_1=0.6\n")
-    train_and_keep(run, path)
-    assert trained == [2.0, 4.0, 2.0]
+    assert read(run, path) is None
 
 
-def test_a_failure_is_kept_and_tried_again(tmp_path, monkeypatch):
-    answers = ["error: no", ""]
-    monkeypatch.setattr(TimedRun, "train", lambda run: answers.pop(0))
-    run = TimedRun("svhn_dcgan", (), tmp_path / "run", 2.0)
-    assert train_and_keep(run, tmp_path / "some.json").failure == "error: no"
-    assert train_and_keep(run, tmp_path / "some.json").failure == ""
+def test_other_settings_are_trained_in_another_folder(tmp_path):
+    """A finished folder would otherwise be taken for one of the new settings."""
+    table, places = TABLES[0], Places(tmp_path)
+    peer = next(row for row in table.rows if row.peer)
+    for row, other in ((table.rows[0], {"flags": ("--beta_1=0.1",)}), (peer, {"peer": "others"})):
+        run = row.run(table, 0, places)
+        assert run == row.run(table, 0, places)
+        changed = dataclasses.replace(row, **other).run(table, 0, places)
+        assert changed.workdir != run.workdir
+        longer = row.run(dataclasses.replace(table, minutes=16), 0, places)
+        assert longer.workdir == run.workdir
+        assert "--evaluation_samples=5000" in run.settings
+        # A peer of eight minutes is none of sixteen.
+        run.workdir.mkdir(parents=True)
+        (run.workdir / "done").write_text("8")
+        assert longer.minutes_done() == (8 if row.peer else 0)
+
+
+def test_a_failure_is_kept_and_tried_again_but_replaces_nothing(tmp_path):
+    run, path = TimedRun("svhn_dcgan", (), tmp_path / "run", 2.0), tmp_path / "some.json"
+    found = Measured(run.settings, 2.0, "here", "2026-11-26", [judged(1, 3.0)])
+    failed = dataclasses.replace(found, minutes=4.0, judged=[], failure="error: no")
+    keep(failed, path)
+    assert read(run, path).failure == "error: no"
+    for each in (found, failed):
+        keep(each, path)
+        assert read(run, path).failure == ""
+        assert [one.distance for one in read(run, path).judged] == [3.0]
+
+
+def test_a_grid_that_cannot_be_drawn_is_a_failure_which_is_tried_again(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(TimedRun, "train", lambda run: trained.append(run.workdir.name) or "")
+    monkeypatch.setattr(TimedRun, "judged", lambda run: [judged(1, 0.5)])
+    row = Row("best", "svhn_dcgan", "svhn_dcgan_best.flags")
+    table = Table("some", 1, (row,), "drawn_digits")
+    for _ in range(2):
+        program.measure([table], Places(tmp_path / "runs"), tmp_path)
+        assert "no grid: error: `workdir`" in (tmp_path / "time_to_quality.md").read_text()
+    assert len(trained) == 2
+
+
+def test_what_another_process_trains_is_not_trained_beside_it(tmp_path):
+    script = (
+        "import sys, pathlib, gan_core\n"
+        "lock = gan_core.run.RunLock(pathlib.Path(sys.argv[1]))\n"
+        "print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ArgumentError, match="must not be in use"):
+            TimedRun("svhn_dcgan", (), tmp_path, 1.0).train()
+        holder.stdin.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_is_heard_though_the_run_has_ended_well(tmp_path, monkeypatch, number):
+    """The signal comes when the run no longer looks for one: the next must not begin."""
+    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    script += "signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(1.5)"
+    monkeypatch.setattr(TimedRun, "command", lambda run: [sys.executable, "-c", script])
+    started = tmp_path / "run/output.txt"
+
+    def stop():
+        while not (started.exists() and started.read_text()):
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    threading.Thread(target=stop).start()
+    with pytest.raises(KeyboardInterrupt):
+        TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0).train()
 
 
 def test_the_tables_say_when_and_on_which_machine_each_row_was_measured(tmp_path):
     row = Row("best", "svhn_dcgan", "svhn_dcgan_best.flags", 2)
     table, places = Table("some", 1, (row,), "drawn_digits"), Places(tmp_path / "runs")
     for seed, machine in enumerate(["Xeon", "EPYC"]):
-        settings = settings_of(row.run(table, seed, places))
+        settings = row.run(table, seed, places).settings
         values = {"settings": settings, "minutes": 1, "machine": machine, "date": "2026-11-26"}
         line = {"minutes": 1, "step": 1, "protocol": "p", "values": dict.fromkeys(NAMES, 0.5)}
         path = tmp_path / f"measured/some/best_seed_{seed}.json"
@@ -163,6 +242,8 @@ def test_peers_are_judged_as_runs_are(peer, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     found = judged_in(tmp_path / "metrics.jsonl")
     assert len(found) >= 2
+    assert found[-1].minutes == 0.4
+    assert (tmp_path / "done").read_text() == "0.4"
     steps = [each.step for each in found]
     assert steps == sorted(set(steps))
     assert len({each.distance for each in found}) == len(found)

@@ -25,10 +25,10 @@ from pathlib import Path
 import imageio.v3 as imageio
 
 from experiments.quiet_startup import import_tensorflow_quietly
-from experiments.time_to_quality.measured import Measured, read, train_and_keep
+from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.timed_runs import TimedRun, exit_code_of
+from experiments.timed_runs import TimedRun, exit_code_of, last_line
 from gan_core import ArgumentError, check_known, check_positive
 from gan_core.run import duration, say, write_durably
 
@@ -48,14 +48,20 @@ def measure(tables: Sequence[Table], places: Places, output: Path) -> None:
     left = {number: _minutes_left(output, *run) for number, run in enumerate(runs)}
     say(f"{len(runs)} runs, {duration(60 * sum(left.values()))} of training left, and judging")
     for number, (table, row, seed, run) in enumerate(runs):
-        found = train_and_keep(run, _path(output, table, row, seed))
-        is_new = left.pop(number) > 0
-        best = min((each.distance for each in found.judged), default=math.inf)
+        path = _path(output, table, row, seed)
+        found = read(run, path)
+        if not found or found.failure:
+            found = train(run)
+            # The picture first: with what is kept nothing is drawn again.
+            if seed == 0 and not found.failure:
+                picture = output / f"{table.picture_of(row)}.png"
+                found = dataclasses.replace(found, failure=_draw(row, run, picture))
+            keep(found, path)
+        del left[number]
+        best = min((each.values[table.measure] for each in found.judged), default=math.inf)
         words = found.failure or f"distance {best:.3g}"
         in_time = f"{duration(60 * sum(left.values()))} left"
         say(f"{table.name}, {row.name}, seed {seed}: {words}; {in_time}")
-        if is_new and seed == 0 and not found.failure:
-            _draw(row, run, output / f"{table.picture_of(row)}.png")
         _write(tables, places, output)
 
 
@@ -68,19 +74,25 @@ def _path(output: Path, table: Table, row: Row, seed: int) -> Path:
     return output / "measured" / table.name / f"{row.name}_seed_{seed}.json"
 
 
-def _draw(row: Row, run: TimedRun, path: Path) -> None:
-    """The samples of the best checkpoint as a grid; a peer's are those of its end."""
+def _draw(row: Row, run: TimedRun, path: Path) -> str:
+    """Writes a grid of samples; returns why it could not, empty where it could.
+
+    They are of the checkpoint with the smallest Fréchet distance; a peer's of its end.
+    """
     if row.peer:
         shutil.copyfile(run.workdir / "samples.png", path)
-        return
+        return ""
     program = [sys.executable, "-m", f"experiments.{row.experiment}", "--mode=generate"]
     flags = [f"--workdir={run.workdir}", f"--output={path}"]
-    subprocess.run([*program, *flags], check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run([*program, *flags], capture_output=True, text=True)
+    if done.returncode:
+        return f"no grid: {last_line(done.stderr, done.returncode)}"
     image = imageio.imread(path)
     if image.shape[1] > _WIDEST:
         while image.shape[1] > _WIDEST:
             image = halved(image)
         write_durably(path, imageio.imwrite("<bytes>", image, extension=".png"))
+    return ""
 
 
 def _write(tables: Sequence[Table], places: Places, output: Path) -> None:

@@ -10,12 +10,10 @@ from pathlib import Path
 
 import gan_core
 from experiments.machine import describe_machine
-from experiments.time_to_quality.rows import PeerRun
 from experiments.timed_runs import Judged, TimedRun
 
 _DIGITS = 5
 _OF_REALS = "_of_reals"
-_OF_A_PLACE = ("--data_dir=", "--workdir=", "--flagfile=", "--total_minutes=", "--minutes=")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,26 +37,26 @@ class Measured:
     failure: str = ""
 
 
-def train_and_keep(run: TimedRun, path: Path) -> Measured:
-    """Trains a run, goes on with it, or reads what is known of it already.
-
-    What was measured with other settings, or for fewer minutes, is measured anew.
-    """
-    known = read(run, path)
-    if known and not known.failure:
-        return known
+def train(run: TimedRun) -> Measured:
+    """Trains a run, or goes on with it."""
     failure = run.train()
     today = str(datetime.date.today())
-    found = Measured(
-        settings_of(run), run.minutes, describe_machine(), today, run.judged(), failure
-    )
+    return Measured(run.settings, run.minutes, describe_machine(), today, run.judged(), failure)
+
+
+def keep(found: Measured, path: Path) -> None:
+    """Writes what was measured; a failure does not take the place of what was measured before."""
     gan_core.run.make_folder("output", path.parent)
+    if found.failure and path.exists() and not json.loads(path.read_text("utf-8"))["failure"]:
+        return
     gan_core.run.write_durably(path, _as_json(found).encode("utf-8"))
-    return found
 
 
 def read(run: TimedRun, path: Path) -> Measured | None:
-    """What is known of a run; None if it is not measured yet with these settings so long."""
+    """What is known of a run; None if it is not measured yet with these settings so long.
+
+    Of the data only the name is compared; the protocol of the values tells whether they differ.
+    """
     if not path.exists():
         return None
     values = json.loads(path.read_text(encoding="utf-8"))
@@ -69,22 +67,8 @@ def read(run: TimedRun, path: Path) -> Measured | None:
         if each["minutes"] <= run.minutes
     ]
     found = Measured(**values, judged=judged)
-    is_same = list(found.settings) == settings_of(run) and found.minutes >= run.minutes
+    is_same = list(found.settings) == run.settings and found.minutes >= run.minutes
     return found if is_same else None
-
-
-def settings_of(run: TimedRun) -> list[str]:
-    """All flags of a run, those of its flagfile too, without those that name a place."""
-    flags = [run.experiment]
-    if isinstance(run, PeerRun):
-        flags += [run.peer, f"--seed={run.seed}"]
-    for flag in run.flags:
-        if flag.startswith("--flagfile="):
-            lines = Path(flag.removeprefix("--flagfile=")).read_text(encoding="utf-8").splitlines()
-            flags += [line for line in lines if line.startswith("--")]
-        elif not flag.startswith(_OF_A_PLACE):
-            flags.append(flag)
-    return flags
 
 
 def _as_json(found: Measured) -> str:

@@ -1,4 +1,4 @@
-"""What a user would write instead of the engine, trained on real images and judged as a run is.
+"""What a user would write instead of the engine, on real images; judged as runs are, each 20 s.
 
     python -m experiments.time_to_quality.peers --experiment=fashion_mnist_dcgan --minutes=8
 
@@ -25,7 +25,7 @@ import gan_core
 from experiments import flags, judging, parts
 from experiments.benchmark.contestants import load_experiment
 from experiments.benchmark.keras_peers import float_dataset, keras_networks, tutorial_step
-from experiments.time_to_quality.rows import OWN_NETWORKS, TUTORIAL_NETWORKS
+from experiments.time_to_quality.rows import DONE, OWN_NETWORKS, TUTORIAL_NETWORKS
 
 _SECONDS_BETWEEN = 20.0
 _STEPS_A_LOOK = 10
@@ -75,6 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workdir", type=Path, required=True)
     options, others = parser.parse_known_args(arguments)
+    options.workdir.mkdir(parents=True, exist_ok=True)
+    with gan_core.run.RunLock(options.workdir):
+        _run(options, others)
+
+
+def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
+    (options.workdir / DONE).unlink(missing_ok=True)
     experiment = load_experiment(options.experiment)
     settings = flags.parse(others, experiment.defaults)
     assert settings
@@ -91,7 +98,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     judge = judging.make_judge(settings, source, image_shape)
     judge.prepare()
     step = tutorial_step(*networks, *optimizers, [batch_size, latent_size])
-    options.workdir.mkdir(parents=True, exist_ok=True)
     latents = tf.random.stateless_normal([settings.evaluation_samples, latent_size], [0, 0])
     with (options.workdir / "metrics.jsonl").open("w", encoding="utf-8") as lines:
         batches = iter(float_dataset(source.images, experiment.value_range, batch_size))
@@ -100,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(line, file=lines, flush=True)
     picture = gan_core.run.grid(_images(generator, latents[:64]))
     (options.workdir / "samples.png").write_bytes(gan_core.run.png_bytes(picture, options.peer))
-    (options.workdir / "done").touch()
+    gan_core.run.write_durably(options.workdir / DONE, f"{options.minutes:g}".encode())
 
 
 def _train(
@@ -109,7 +115,10 @@ def _train(
     minutes: float,
     judge: Callable[[], dict[str, float]],
 ) -> Iterator[str]:
-    """Lines like those of a run's metrics; the last when the time is up."""
+    """Lines like those of a run's metrics; the last when the time is up.
+
+    The few steps that the last takes beyond the minutes count as within them, for the peer.
+    """
     start, evaluating, count, next_look = time.monotonic(), 0.0, 0, _SECONDS_BETWEEN / 2
     is_over = False
     while not is_over:
@@ -126,7 +135,8 @@ def _train(
         values = {f"evaluation/{name}": value for name, value in judge().items()}
         end = time.monotonic()
         evaluating += end - begin
-        own = {"step": count, "seconds": end - start, "evaluation/seconds": end - begin}
+        training = min(seconds, 60 * minutes)
+        own = {"step": count, "seconds": training + evaluating, "evaluation/seconds": end - begin}
         yield json.dumps(own | {"evaluation/step": count} | values)
 
 

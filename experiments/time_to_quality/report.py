@@ -122,9 +122,9 @@ def _row_of(
         minutes += f"; collapsed at {min(collapses):.1f}"
     values = [_numbers([each.values.get(column) for each in found]) for column in _COLUMNS]
     words = f"[grid]({picture}.png): {seen.get(picture, 'not described yet')}"
+    missing = [f"seed {curve.seed}: {curve.failure}" for curve in of_row if curve.failure]
+    words = "; ".join([words, *missing])
     compared = _against_first(table, row, found, curves)
-    if len({curve.machine for curve in curves if curve.row in (row, table.rows[0])}) > 1:
-        compared = "measured on another machine"
     return markdown_row([name, measured, minutes, *values, compared, words])
 
 
@@ -134,8 +134,16 @@ def _against_first(table: Table, row: Row, found: Sequence[Judged], curves: Sequ
     best = list(filter(None, (curve.best(table.measure) for curve in first)))
     if row == table.rows[0] or not best:
         return ""
+    both = [curve for curve in curves if curve.row in (row, table.rows[0]) and curve.judged]
+    if len({curve.machine for curve in both}) > 1:
+        return "measured on another machine"
+    if len({each.protocol for each in (*found, *best)}) > 1:
+        return "measured in another way"
     distance = min(each.values[table.measure] for each in found)
-    times = distance / max(each.values[table.measure] for each in best)
+    worst = max(each.values[table.measure] for each in best)
+    if min(distance, worst) <= 0:
+        return "not told apart from 0"
+    times = distance / worst
     passed = max(curve.minutes_to(table.measure, distance) for curve in first)
     when = f", which it passes after {passed:.2g} minutes" if passed < math.inf else ""
     return f"{times:.1f} times the first row's worst seed{when}"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from experiments.timed_runs import TimedRun
+from experiments.timed_runs import WITHOUT_END, TimedRun
 
 _JUDGED = ("--evaluation_samples=5000", "--evaluation_time_share=0.3")
-_WITHOUT_END = "--total_steps=1000000000"
-_SELDOM_JUDGED = ("--log_every_steps=50", "--evaluate_every_steps=50")
+_JUDGED_OFTEN = ("--log_every_steps=50", "--evaluate_every_steps=50")
 """For the flagfiles of the original settings: those of folders judge nothing."""
 _KEEPS_SHAPES = (
     "--generator_learning_rate=3e-4",
@@ -20,6 +20,8 @@ _KEEPS_SHAPES = (
 )
 """Where every image has a label: with the flagfile alone, each digit ends with one shape."""
 FRECHET, KERNEL = "frechet_distance", "kernel_distance"
+DONE = "done"
+"""The file of a peer that has ended: for how many minutes it was trained."""
 OWN_NETWORKS, TUTORIAL_NETWORKS = "own networks", "tutorial's networks"
 
 
@@ -45,18 +47,21 @@ class Row:
 
     def run(self, table: Table, seed: int, places: Places) -> TimedRun:
         """Its run with one seed."""
+        run = self._run(table, seed, places)
+        # Other settings are another run: a folder of older ones is left as it is.
+        digest = hashlib.sha256("\n".join(run.settings).encode()).hexdigest()[:6]
+        return dataclasses.replace(run, workdir=Path(f"{run.workdir}_{digest}"))
+
+    def _run(self, table: Table, seed: int, places: Places) -> TimedRun:
         folder = places.workdir / table.name / f"{self.name}_seed_{seed}"
         data = table.data_flags(places)
         if self.peer:
-            return PeerRun(self.experiment, data, folder, table.minutes, self.peer, seed)
-        flags = [f"--flagfile={Path('experiments/flagfiles') / self.flagfile}", f"--seed={seed}"]
-        original = _SELDOM_JUDGED if self.flagfile == f"{self.experiment}.flags" else ()
-        return TimedRun(
-            self.experiment,
-            (*flags, *_JUDGED, _WITHOUT_END, *original, *data, *self.flags),
-            folder,
-            table.minutes,
-        )
+            flags = (*_JUDGED, *data)
+            return PeerRun(self.experiment, flags, folder, table.minutes, self.peer, seed)
+        own = (f"--flagfile={Path('experiments/flagfiles') / self.flagfile}", f"--seed={seed}")
+        often = _JUDGED_OFTEN if self.flagfile == f"{self.experiment}.flags" else ()
+        flags = (*own, *_JUDGED, WITHOUT_END, *often, *data, *self.flags)
+        return TimedRun(self.experiment, flags, folder, table.minutes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,18 +76,25 @@ class PeerRun(TimedRun):
     peer: str = ""
     seed: int = 0
 
+    @property
+    def settings(self) -> list[str]:
+        """As of a run, with which peer it is."""
+        experiment, *flags = super().settings
+        return [experiment, self.peer, f"--seed={self.seed}", *flags]
+
     def command(self) -> list[str]:
         """What trains it, from the start."""
         program = [sys.executable, "-m", "experiments.time_to_quality.peers"]
         return [
             *program,
             *(f"--experiment={self.experiment}", f"--peer={self.peer}", f"--seed={self.seed}"),
-            *(f"--minutes={self.minutes:g}", f"--workdir={self.workdir}", *_JUDGED, *self.flags),
+            *(f"--minutes={self.minutes:g}", f"--workdir={self.workdir}", *self.flags),
         ]
 
     def minutes_done(self) -> float:
         """All or nothing: a peer saves no checkpoints."""
-        return self.minutes if (self.workdir / "done").exists() else 0.0
+        done = self.workdir / DONE
+        return float(done.read_text(encoding="utf-8")) if done.exists() else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
