@@ -12,7 +12,8 @@ The first candidate takes the first value of each line, the others are drawn at 
 trained for --minutes; one in --keep_one_in, the better ones, goes on for so many times as long, and
 so on, --rounds times; the last are trained with --seeds seeds (Jamieson & Talwalkar 2016). What
 counts is the smallest Fréchet distance to the data within the time, its mean over the seeds. Flags
-that this program does not know go to the runs. Stopped, the same command goes on.
+that this program does not know go to the runs, over what an experiment starts with where no
+flagfile is named. Stopped, the same command goes on.
 """
 
 from __future__ import annotations
@@ -29,13 +30,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gan_core
+from experiments.flags import EFFECTIVE_FLAGS
 from experiments.quiet_startup import import_tensorflow_quietly
-from experiments.timed_runs import TimedRun, exit_code_of, markdown_row
+from experiments.settings import EACH_START, Settings
+from experiments.timed_runs import WITHOUT_END, TimedRun, exit_code_of, markdown_row
 from gan_core import ArgumentError, check_positive
 from gan_core.run import duration, say, write_durably
 
 _OF_RUNS = (
-    "--total_steps=1000000000",
+    WITHOUT_END,
     "--log_every_steps=50",
     "--evaluate_every_steps=50",
     "--evaluation_time_share=0.2",
@@ -47,6 +50,10 @@ _OF_RUNS = (
 
 _SPACE = Path(__file__).parent / "flagfiles" / "folder.space"
 _MOST_CANDIDATES = 10_000
+_OF_EACH_RUN = {"seed", "data_dir", "cache_dir"} | {
+    field.name for field in dataclasses.fields(Settings) if field.metadata["changes"] == EACH_START
+}
+"""Flags that do not belong to the best settings."""
 
 Space = dict[str, list[str]]
 """Values by flag, in the order of the file."""
@@ -101,6 +108,12 @@ class Search:
             check_positive(name, getattr(self, name))
         if self.keep_one_in < 2:
             raise ArgumentError("keep_one_in", self.keep_one_in, "must be 2 or more", "use 3")
+        given = {flag.split("=")[0] for flag in self.flags}
+        for name in self.space:
+            if name == "--seed" or name in given:
+                where = "--seeds and --seed" if name == "--seed" else "the command line"
+                rule = f"must not name what {where} gives already"
+                raise ArgumentError("space", name, rule, "leave one of them out")
 
     def draw(self) -> list[Candidate]:
         """The candidates: the first values, then others, all different."""
@@ -173,7 +186,11 @@ class Result:
 
 
 def run(search: Search) -> list[Result]:
-    """Searches; the results, the best first: those of later rounds before those of earlier ones."""
+    """Searches; the results, the best first: later rounds before earlier ones, failures last.
+
+    Raises:
+      ArgumentError: If all candidates have failed.
+    """
     results: dict[int, Result] = {}
     left, minutes_left = search.draw(), search.total_minutes()
     say(f"{len(left)} candidates, {duration(60 * minutes_left)} of training in all")
@@ -187,6 +204,9 @@ def run(search: Search) -> list[Result]:
             _write(search, ranked)
             say(f"{_line(results[candidate.number])}; {duration(60 * minutes_left)} left")
         before = minutes
+        if all(math.isinf(each.mean) for each in results.values()):
+            rule = f"must train for {minutes:g} minutes with some settings, but all failed"
+            raise ArgumentError("experiment", search.experiment, rule, f"see: {results[0].words}")
         left = [each.candidate for each in _ranked(results) if each.round == number]
     return _ranked(results)
 
@@ -198,13 +218,18 @@ def _train(search: Search, candidate: Candidate, number: int, minutes: float, se
         result.words = result.words or run.train()
         best = None if result.words else run.best()
         if not (result.words or best):
-            result.words = "not judged in its minutes: give a smaller --evaluate_every_steps"
+            result.words = "not judged in its minutes: give more --minutes, or a smaller "
+            result.words += "--evaluate_every_steps and --log_every_steps"
         result.distances.append(best.distance if best else math.inf)
     return result
 
 
 def _ranked(results: dict[int, Result]) -> list[Result]:
-    return sorted(results.values(), key=lambda each: (-each.round, each.mean))
+    return sorted(results.values(), key=_rank)
+
+
+def _rank(result: Result) -> tuple[bool, int, float]:
+    return math.isinf(result.mean), -result.round, result.mean
 
 
 def _line(result: Result) -> str:
@@ -213,7 +238,7 @@ def _line(result: Result) -> str:
 
 
 def _write(search: Search, ranked: Sequence[Result]) -> None:
-    """The table, and the best one's settings as a flagfile."""
+    """The table, and as a flagfile all settings that the best one was trained with."""
     names = [name.removeprefix("--") for name, values in search.space.items() if len(values) > 1]
     heading = ["candidate", "round", "minutes", "distance", "each seed", *names]
     lines = [markdown_row(heading), markdown_row(["---"] * len(heading))]
@@ -224,10 +249,19 @@ def _write(search: Search, ranked: Sequence[Result]) -> None:
         cells = [*figures, f"{result.mean:.3g}", each, *(values[name] for name in names)]
         lines.append(markdown_row(cells))
     write_durably(search.workdir / "search.md", ("\n".join(lines) + "\n").encode("utf-8"))
-    best = ranked[0].candidate
-    about = f"# Candidate {best.number} of {search.workdir}: distance {ranked[0].mean:.3g}.\n"
-    flags = [*(flag for flag in search.flags if "dir=" not in flag), *best.flags]
-    write_durably(search.workdir / "best.flags", (about + "\n".join(flags) + "\n").encode("utf-8"))
+    best = ranked[0]
+    if math.isinf(best.mean):
+        return
+    number, seeds = best.candidate.number, len(best.distances)
+    about = f"# Candidate {number} of {search.workdir}: distance {best.mean:.3g}, {seeds} seeds.\n"
+    effective = search.run_of(best.candidate, 0, best.minutes).workdir / EFFECTIVE_FLAGS
+    lines = effective.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = [line for line in lines if _name_of(line) not in _OF_EACH_RUN]
+    write_durably(search.workdir / "best.flags", (about + "".join(lines)).encode("utf-8"))
+
+
+def _name_of(line: str) -> str:
+    return line.removeprefix("--").split("=")[0]
 
 
 def read_space(path: Path) -> Space:
@@ -279,7 +313,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("experiment", help="whose networks, svhn_dcgan, say")
+    parser.add_argument("experiment", help="whose networks, image_folder_gan, say")
     parser.add_argument("--space", type=Path, default=_SPACE, help="file of flags and their values")
     parser.add_argument(
         "--workdir", type=Path, help="folder of the search; runs/search_<experiment>"

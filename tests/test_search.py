@@ -16,7 +16,11 @@ from experiments.timed_runs import Judged, TimedRun
 from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
-SPACE = {"--beta_1": ["0.5", "0.0", "0.9"], "--loss": ["hinge", "relativistic"], "--seed": ["7"]}
+SPACE = {
+    "--beta_1": ["0.5", "0.0", "0.9"],
+    "--loss": ["hinge", "relativistic"],
+    "--flip": ["false"],
+}
 
 
 def make(tmp_path, **given):
@@ -50,13 +54,13 @@ def test_a_space_is_a_line_a_flag(tmp_path):
 
 def test_what_is_tried_by_default_can_be_meant(tmp_path):
     defaults = {"--dataset": ["folder"], "--data_dir": ["somewhere"]}
-    for candidate in make(tmp_path, space=defaults | read_space(search._SPACE)).draw():
+    for candidate in make(tmp_path, space=defaults | read_space(search._SPACE), flags=()).draw():
         assert flags.parse(candidate.flags, {})
 
 
 def test_candidates_are_all_different_and_begin_with_the_first_values(tmp_path):
     found = make(tmp_path).draw()
-    assert found[0].flags == ("--beta_1=0.5", "--loss=hinge", "--seed=7")
+    assert found[0].flags == ("--beta_1=0.5", "--loss=hinge", "--flip=false")
     assert len({candidate.flags for candidate in found}) == len(found) == 6
     assert found == make(tmp_path).draw()
     assert make(tmp_path, seed=1).draw()[1:] != found[1:]
@@ -75,6 +79,9 @@ def test_the_time_of_all_rounds(tmp_path):
     for name, value in (("keep_one_in", 1), ("minutes", 0), ("candidates", 0), ("seeds", 0)):
         with pytest.raises(ArgumentError, match=name):
             make(tmp_path, **{name: value})
+    for space, where in (({"--seed": ["7"]}, "--seeds and"), ({"--dataset": ["x"]}, "the command")):
+        with pytest.raises(ArgumentError, match=f"must not name what {where}"):
+            make(tmp_path, space=space)
 
 
 @pytest.fixture
@@ -84,6 +91,9 @@ def scripted(monkeypatch):
 
     def train(run):
         trained.append((run.workdir.parent.name, run.workdir.name, run.minutes))
+        run.workdir.mkdir(parents=True, exist_ok=True)
+        text = flags.parse(run.command()[3:], {}).as_flagfile()
+        (run.workdir / flags.EFFECTIVE_FLAGS).write_text(text)
         return "error: no" if "--loss=relativistic" in run.flags else ""
 
     def best(run):
@@ -110,6 +120,29 @@ def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
     assert "| inf | error: no |" in table[-1]
     settings = flags.parse([f"--flagfile={tmp_path}/best.flags"], {})
     assert (settings.beta_1, settings.loss, settings.data_dir) == (0.0, "hinge", "")
+    # All that it was trained with, whatever the experiment starts with.
+    assert (settings.total_minutes, settings.total_steps, settings.seed) == (4, 10**9, 0)
+    assert (settings.evaluate_every_steps, settings.workdir) == (50, "")
+
+
+def test_a_failure_of_a_later_round_is_not_the_best(tmp_path, scripted, monkeypatch):
+    train = TimedRun.train
+    monkeypatch.setattr(
+        TimedRun, "train", lambda run: "error: NaN" if run.workdir.name == "seed_1" else train(run)
+    )
+    space = {"--beta_1": ["0.5", "0.0", "0.9", "0.2"]}
+    search.run(make(tmp_path, space=space, keep_one_in=4, rounds=2))
+    lines = (tmp_path / "search.md").read_text().splitlines()
+    assert lines[2].startswith("| 2 | 1 | 1 | 1.2 | 1.2 | 0.2 |")
+    assert lines[-1].startswith("| 1 | 2 | 4 | inf | error: NaN |")
+    assert flags.parse([f"--flagfile={tmp_path}/best.flags"], {}).beta_1 == 0.2
+
+
+def test_a_search_in_which_nothing_can_train_ends_with_the_reason(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(TimedRun, "train", lambda run: "error: `networks` (leaky) is not known")
+    assert search.main(["svhn_dcgan", f"--workdir={tmp_path}"]) == exit_codes.USAGE
+    assert "but all failed; see: error: `networks` (leaky)" in capsys.readouterr().err
+    assert not (tmp_path / "best.flags").exists()
 
 
 def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys, scripted):
