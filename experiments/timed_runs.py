@@ -175,7 +175,9 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
             asked.append(number)
             process.send_signal(number if number == signal.SIGINT else signal.SIGTERM)
 
-        before = {number: signal.signal(number, pass_on) for number in _ASK_FOR_A_STOP}
+        # What `nohup` or a shell has this program ignore stays ignored.
+        heard = [each for each in _ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]
+        before = {number: signal.signal(number, pass_on) for number in heard}
         try:
             _, errors = process.communicate()
         finally:
