@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gan_core
+from experiments import standard_streams
 from experiments.flags import EFFECTIVE_FLAGS
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.settings import EACH_START, Settings
@@ -54,6 +55,7 @@ _OF_EACH_RUN = {"seed", "data_dir", "cache_dir"} | {
     field.name for field in dataclasses.fields(Settings) if field.metadata["changes"] == EACH_START
 }
 """Flags that do not belong to the best settings."""
+_OF_THE_SEARCH = {"workdir", "total_minutes", "seed"}
 
 Space = dict[str, list[str]]
 """Values by flag, in the order of the file."""
@@ -108,12 +110,15 @@ class Search:
             check_positive(name, getattr(self, name))
         if self.keep_one_in < 2:
             raise ArgumentError("keep_one_in", self.keep_one_in, "must be 2 or more", "use 3")
-        given = {flag.split("=")[0] for flag in self.flags}
-        for name in self.space:
-            if name == "--seed" or name in given:
-                where = "--seeds and --seed" if name == "--seed" else "the command line"
-                rule = f"must not name what {where} gives already"
-                raise ArgumentError("space", name, rule, "leave one of them out")
+        given = {_name_of(flag) for flag in self.flags}
+        for argument, names in (("space", set(map(_name_of, self.space))), ("flags", given)):
+            for name in sorted(names & _OF_THE_SEARCH):
+                rule = "is chosen by the search"
+                raise ArgumentError(argument, f"--{name}", rule, "leave it out")
+        given |= {name.removeprefix("no") for name in given}
+        for name in sorted(given & set(map(_name_of, self.space))):
+            rule = "must not name what the command line gives"
+            raise ArgumentError("space", f"--{name}", rule, "leave one of them out")
 
     def draw(self) -> list[Candidate]:
         """The candidates: the first values, then others, all different."""
@@ -205,9 +210,14 @@ def run(search: Search) -> list[Result]:
             say(f"{_line(results[candidate.number])}; {duration(60 * minutes_left)} left")
         before = minutes
         if all(math.isinf(each.mean) for each in results.values()):
-            rule = f"must train for {minutes:g} minutes with some settings, but all failed"
+            time = duration(60 * minutes)
+            rule = f"must train for {time} with some of the settings, but all failed"
             raise ArgumentError("experiment", search.experiment, rule, f"see: {results[0].words}")
-        left = [each.candidate for each in _ranked(results) if each.round == number]
+        left = [
+            each.candidate
+            for each in _ranked(results)
+            if each.round == number and not math.isinf(each.mean)
+        ]
     return _ranked(results)
 
 
@@ -253,15 +263,19 @@ def _write(search: Search, ranked: Sequence[Result]) -> None:
     if math.isinf(best.mean):
         return
     number, seeds = best.candidate.number, len(best.distances)
-    about = f"# Candidate {number} of {search.workdir}: distance {best.mean:.3g}, {seeds} seeds.\n"
+    about = f"# Candidate {number} of {search.workdir}: distance {best.mean:.3g}, seeds: {seeds}."
     effective = search.run_of(best.candidate, 0, best.minutes).workdir / EFFECTIVE_FLAGS
-    lines = effective.read_text(encoding="utf-8").splitlines(keepends=True)
-    lines = [line for line in lines if _name_of(line) not in _OF_EACH_RUN]
-    write_durably(search.workdir / "best.flags", (about + "".join(lines)).encode("utf-8"))
+    # As they were given: a run writes down what came of an `auto`, on this machine, and its minutes
+    # so far.
+    own = [*best.candidate.flags, f"--total_minutes={best.minutes:g}"]
+    without = _OF_EACH_RUN | set(map(_name_of, own))
+    others = effective.read_text(encoding="utf-8").splitlines()
+    lines = [about, *(line for line in others if _name_of(line) not in without), *own]
+    write_durably(search.workdir / "best.flags", ("\n".join(lines) + "\n").encode("utf-8"))
 
 
-def _name_of(line: str) -> str:
-    return line.removeprefix("--").split("=")[0]
+def _name_of(flag: str) -> str:
+    return flag.removeprefix("--").split("=")[0]
 
 
 def read_space(path: Path) -> Space:
@@ -325,6 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=2, help="of those in the last round")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     options, flags = parser.parse_known_args(arguments)
+    standard_streams.make_safe()
     import_tensorflow_quietly()
     workdir = options.workdir or Path("runs") / f"search_{options.experiment}"
 
@@ -332,7 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         values = vars(options) | {"space": read_space(options.space), "workdir": workdir}
         search = Search(flags=tuple(flags), **values)
         _check_same_search(search)
-        best = run(search)[0]
+        with gan_core.run.RunLock(workdir):
+            best = run(search)[0]
         say(f"the best is {_line(best)}: {workdir}/best.flags; all are in {workdir}/search.md")
 
     return exit_code_of(work)

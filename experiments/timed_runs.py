@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -108,12 +108,16 @@ class TimedRun:
 
     def judged(self) -> list[Judged]:
         """The evaluations within its minutes, oldest first."""
-        found = judged_in(self.workdir / "metrics.jsonl")
-        return [each for each in found if each.minutes <= self.minutes]
+        return within(self.minutes, judged_in(self.workdir / "metrics.jsonl"))
 
     def best(self) -> Judged | None:
         """The evaluation with the smallest distance; None before the first."""
         return min(self.judged(), key=lambda each: each.distance, default=None)
+
+
+def within(minutes: float, judged: Iterable[Judged]) -> list[Judged]:
+    """Those at most a millisecond after so many minutes: rounding shall not lose the last one."""
+    return [each for each in judged if each.minutes <= minutes + 1e-3 / 60]
 
 
 def exit_code_of(work: Callable[[], object]) -> int:
@@ -143,8 +147,7 @@ def judged_in(path: Path) -> list[Judged]:
         if _SECONDS not in line:
             continue
         evaluating += line[_SECONDS]
-        # To the microsecond: what ended with the minutes shall not come after them by rounding.
-        found.append(_judged(line, round(line["seconds"] - evaluating, 6)))
+        found.append(_judged(line, line["seconds"] - evaluating))
     return found
 
 
@@ -172,8 +175,11 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
 
         def pass_on(number: int, frame: object) -> None:
             del frame
+            is_hangup = number not in (signal.SIGINT, signal.SIGTERM)
+            # A terminal that closes says so more than once; a second signal ends a run at once.
+            if not (is_hangup and asked):
+                process.send_signal(signal.SIGTERM if is_hangup else number)
             asked.append(number)
-            process.send_signal(number if number == signal.SIGINT else signal.SIGTERM)
 
         # What `nohup` or a shell has this program ignore stays ignored.
         heard = [each for each in _ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]

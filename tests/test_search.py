@@ -79,9 +79,17 @@ def test_the_time_of_all_rounds(tmp_path):
     for name, value in (("keep_one_in", 1), ("minutes", 0), ("candidates", 0), ("seeds", 0)):
         with pytest.raises(ArgumentError, match=name):
             make(tmp_path, **{name: value})
-    for space, where in (({"--seed": ["7"]}, "--seeds and"), ({"--dataset": ["x"]}, "the command")):
-        with pytest.raises(ArgumentError, match=f"must not name what {where}"):
+    for space, words in (
+        ({"--seed": ["7"]}, r"`space` \(--seed\) is chosen by the search"),
+        ({"--total_minutes": ["1", "3"]}, r"`space` \(--total_minutes\) is chosen by the search"),
+        ({"--dataset": ["x"]}, "must not name what the command line gives"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
             make(tmp_path, space=space)
+    with pytest.raises(ArgumentError, match="must not name what the command line gives"):
+        make(tmp_path, flags=("--noflip",))
+    with pytest.raises(ArgumentError, match=r"`flags` \(--total_minutes\) is chosen"):
+        make(tmp_path, flags=("--total_minutes=3",))
 
 
 @pytest.fixture
@@ -121,8 +129,13 @@ def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
     settings = flags.parse([f"--flagfile={tmp_path}/best.flags"], {})
     assert (settings.beta_1, settings.loss, settings.data_dir) == (0.0, "hinge", "")
     # All that it was trained with, whatever the experiment starts with.
-    assert (settings.total_minutes, settings.total_steps, settings.seed) == (4, 10**9, 0)
-    assert (settings.evaluate_every_steps, settings.workdir) == (50, "")
+    assert (settings.total_minutes, settings.total_steps) == (4, 10**9)
+    assert settings.evaluate_every_steps == 50
+    names = {line.split("=")[0] for line in (tmp_path / "best.flags").read_text().splitlines()}
+    assert not names & {"--seed", "--data_dir", "--cache_dir", "--workdir", "--mode"}
+    # Of a search with fewer rounds, in the same folder, their minutes.
+    search.run(make(tmp_path, keep_one_in=2, rounds=1))
+    assert flags.parse([f"--flagfile={tmp_path}/best.flags"], {}).total_minutes == 1
 
 
 def test_a_failure_of_a_later_round_is_not_the_best(tmp_path, scripted, monkeypatch):
@@ -182,6 +195,9 @@ def test_it_searches_and_goes_on_where_it_was_stopped(tmp_path):
         outputs.append((table, done.stdout.splitlines()[-1]))
     assert outputs[0] == outputs[1]
     assert "| inf |" not in outputs[0][0]
+    settings = flags.parse([f"--flagfile={tmp_path}/search/best.flags"], {})
+    assert settings.extractor == "random_convolutions"
+    assert settings.total_minutes == 0.3
     assert (
         "from step 0" not in (checkpoints.parent / "output.txt").read_text().split("to 1,0", 2)[2]
     )

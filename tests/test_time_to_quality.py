@@ -20,7 +20,7 @@ from experiments.time_to_quality import __main__ as program
 from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.timed_runs import Judged, TimedRun, judged_in
+from experiments.timed_runs import Judged, TimedRun, judged_in, within
 from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +46,8 @@ def test_the_minutes_of_an_evaluation_leave_evaluations_out(tmp_path):
     assert [each.minutes for each in found] == [1.0, 2.0, 3.0]
     assert found[0] == Judged(1.0, 10, {"frechet_distance": 3.0}, "classifier_30_abc")
     assert TimedRun("x", (), tmp_path, 2.0).best() == found[1]
+    # As a sum of seconds comes out.
+    assert within(8.0, [judged(480.00000000000006 / 60, 1.0), judged(8.001, 1.0)]) != []
     assert judged_in(tmp_path / "none.jsonl") == []
     assert TimedRun("x", (), tmp_path / "none", 2.0).minutes_done() == 0
 
@@ -193,8 +195,15 @@ def test_what_another_process_trains_is_not_trained_beside_it(tmp_path):
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_a_stop_is_heard_though_the_run_has_ended_well(tmp_path, monkeypatch, number, is_ignored):
     """The signal comes when the run no longer looks for one: the next must not begin."""
-    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-    script += "signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(1.5)"
+    told, heard = tmp_path / "told", tmp_path / "heard"
+    script = f"""
+import pathlib, signal, time
+told, heard = pathlib.Path({str(told)!r}), pathlib.Path({str(heard)!r})
+for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(each, lambda number, _: heard.write_text(str(int(number))))
+print(1, flush=True)
+while not told.exists(): time.sleep(0.01)
+"""
     monkeypatch.setattr(TimedRun, "command", lambda run: [sys.executable, "-c", script])
     started = tmp_path / "run/output.txt"
 
@@ -202,14 +211,23 @@ def test_a_stop_is_heard_though_the_run_has_ended_well(tmp_path, monkeypatch, nu
         while not (started.exists() and started.read_text()):
             time.sleep(0.01)
         os.kill(os.getpid(), number)
+        while not (heard.exists() or is_ignored):
+            time.sleep(0.01)
+        told.touch()
 
-    threading.Thread(target=stop).start()
-    before = signal.signal(number, signal.SIG_IGN) if is_ignored else signal.getsignal(number)
+    how = signal.SIG_IGN if is_ignored else signal.default_int_handler
+    before = signal.signal(number, how)
+    thread = threading.Thread(target=stop, daemon=True)
+    thread.start()
     try:
         with contextlib.nullcontext() if is_ignored else pytest.raises(KeyboardInterrupt):
             assert TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0).train() == ""
     finally:
+        thread.join(10)
         signal.signal(number, before)
+    expected = signal.SIGTERM if number == signal.SIGHUP else number
+    assert heard.exists() != is_ignored
+    assert is_ignored or heard.read_text() == str(int(expected))
 
 
 def test_the_tables_say_when_and_on_which_machine_each_row_was_measured(tmp_path):
@@ -248,7 +266,8 @@ def test_peers_are_judged_as_runs_are(peer, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     found = judged_in(tmp_path / "metrics.jsonl")
     assert len(found) >= 2
-    assert found[-1].minutes == 0.4
+    assert found[-1].minutes == pytest.approx(0.4)
+    assert TimedRun("x", (), tmp_path, 0.4).judged() == found
     assert (tmp_path / "done").read_text() == "0.4"
     steps = [each.step for each in found]
     assert steps == sorted(set(steps))

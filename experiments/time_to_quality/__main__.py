@@ -24,6 +24,8 @@ from pathlib import Path
 
 import imageio.v3 as imageio
 
+import gan_core
+from experiments import standard_streams
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
@@ -147,6 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--workdir", type=Path, default=Path("runs/time_to_quality"))
     parser.add_argument("--output", type=Path, help="folder of tables and pictures; the workdir")
     options = parser.parse_args(arguments)
+    standard_streams.make_safe()
     import_tensorflow_quietly()
     places = Places(options.workdir, options.data_dir, options.pictures)
 
@@ -157,7 +160,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise ArgumentError(
                 "pictures", "empty", "must name a folder of pictures", "or leave its --tables out"
             )
-        measure(tables, places, options.output or options.workdir)
+        gan_core.run.make_folder("workdir", options.workdir)
+        with gan_core.run.RunLock(options.workdir):
+            measure(tables, places, options.output or options.workdir)
 
     return exit_code_of(work)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gan_core
 from experiments.machine import describe_machine
-from experiments.timed_runs import Judged, TimedRun
+from experiments.timed_runs import Judged, TimedRun, within
 
 _DIGITS = 5
 _OF_REALS = "_of_reals"
@@ -45,7 +45,10 @@ def train(run: TimedRun) -> Measured:
 
 
 def keep(found: Measured, path: Path) -> None:
-    """Writes what was measured; a failure does not take the place of what was measured before."""
+    """Writes what was measured.
+
+    A failure does not take the place of what was measured before, with these settings or others.
+    """
     gan_core.run.make_folder("output", path.parent)
     if found.failure and path.exists() and not json.loads(path.read_text("utf-8"))["failure"]:
         return
@@ -62,11 +65,9 @@ def read(run: TimedRun, path: Path) -> Measured | None:
     values = json.loads(path.read_text(encoding="utf-8"))
     of_reals = values.pop("of_reals")
     judged = [
-        Judged(**each | {"values": each["values"] | of_reals})
-        for each in values.pop("judged")
-        if each["minutes"] <= run.minutes
+        Judged(**each | {"values": each["values"] | of_reals}) for each in values.pop("judged")
     ]
-    found = Measured(**values, judged=judged)
+    found = Measured(**values, judged=within(run.minutes, judged))
     is_same = list(found.settings) == run.settings and found.minutes >= run.minutes
     return found if is_same else None
 

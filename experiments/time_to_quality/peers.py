@@ -1,4 +1,4 @@
-"""What a user would write instead of the engine, on real images; judged as runs are, each 20 s.
+"""What a user would write instead of the engine, on real images; judged every 20 s.
 
     python -m experiments.time_to_quality.peers --experiment=fashion_mnist_dcgan --minutes=8
 
@@ -117,7 +117,8 @@ def _train(
 ) -> Iterator[str]:
     """Lines like those of a run's metrics; the last when the time is up.
 
-    The few steps that the last takes beyond the minutes count as within them, for the peer.
+    The few steps before the last that come after the minutes are counted as within them, in the
+    peer's favour.
     """
     start, evaluating, count, next_look = time.monotonic(), 0.0, 0, _SECONDS_BETWEEN / 2
     is_over = False
