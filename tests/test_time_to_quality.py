@@ -230,6 +230,16 @@ while not told.exists(): time.sleep(0.01)
     assert is_ignored or heard.read_text() == str(int(expected))
 
 
+def test_what_is_kept_is_of_the_settings_that_are_there(tmp_path):
+    kept = ROOT / "experiments/results/measured"
+    for table in TABLES:
+        for row in table.rows:
+            for seed in range(row.seeds):
+                path = kept / table.name / f"{row.name}_seed_{seed}.json"
+                run = row.run(table, seed, Places(tmp_path))
+                assert not path.exists() or read(run, path), path
+
+
 def test_the_tables_say_when_and_on_which_machine_each_row_was_measured(tmp_path):
     row = Row("best", "svhn_dcgan", "svhn_dcgan_best.flags", 2)
     table, places = Table("some", 1, (row,), "drawn_digits"), Places(tmp_path / "runs")
