@@ -15,7 +15,10 @@ from experiments import exit_codes
 from gan_core import ArgumentError
 
 _STOPPED = (exit_codes.STOPPED, exit_codes.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
-_ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM, *filter(None, [getattr(signal, "SIGHUP", None)]))
+ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM) + (
+    (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+)
+"""A terminal that closes sends SIGHUP, which only Unix has."""
 WITHOUT_END = "--total_steps=1000000000"
 """For runs that end after so many minutes."""
 _OF_A_PLACE = "--data_dir="
@@ -182,7 +185,7 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
             asked.append(number)
 
         # What `nohup` or a shell has this program ignore stays ignored.
-        heard = [each for each in _ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]
+        heard = [each for each in ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]
         before = {number: signal.signal(number, pass_on) for number in heard}
         try:
             _, errors = process.communicate()

@@ -20,7 +20,7 @@ from experiments.time_to_quality import __main__ as program
 from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.timed_runs import Judged, TimedRun, judged_in, within
+from experiments.timed_runs import ASK_FOR_A_STOP, Judged, TimedRun, judged_in, within
 from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -191,7 +191,7 @@ def test_what_another_process_trains_is_not_trained_beside_it(tmp_path):
         holder.stdin.close()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", ASK_FOR_A_STOP)
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_a_stop_is_heard_though_the_run_has_ended_well(tmp_path, monkeypatch, number, is_ignored):
     """The signal comes when the run no longer looks for one: the next must not begin."""
@@ -199,7 +199,7 @@ def test_a_stop_is_heard_though_the_run_has_ended_well(tmp_path, monkeypatch, nu
     script = f"""
 import pathlib, signal, time
 told, heard = pathlib.Path({str(told)!r}), pathlib.Path({str(heard)!r})
-for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+for each in {[int(each) for each in ASK_FOR_A_STOP]}:
     signal.signal(each, lambda number, _: heard.write_text(str(int(number))))
 print(1, flush=True)
 while not told.exists(): time.sleep(0.01)
@@ -225,7 +225,7 @@ while not told.exists(): time.sleep(0.01)
     finally:
         thread.join(10)
         signal.signal(number, before)
-    expected = signal.SIGTERM if number == signal.SIGHUP else number
+    expected = number if number == signal.SIGINT else signal.SIGTERM
     assert heard.exists() != is_ignored
     assert is_ignored or heard.read_text() == str(int(expected))
 
