@@ -56,6 +56,7 @@ _OF_EACH_RUN = {"seed", "data_dir", "cache_dir"} | {
 }
 """Flags that do not belong to the best settings."""
 _OF_THE_SEARCH = {"workdir", "total_minutes", "seed"}
+"""Flags that it gives to its runs itself."""
 
 Space = dict[str, list[str]]
 """Values by flag, in the order of the file."""
@@ -189,6 +190,11 @@ class Result:
         """Of the distances."""
         return sum(self.distances) / len(self.distances)
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether a seed failed or was not judged."""
+        return math.isinf(self.mean)
+
 
 def run(search: Search) -> list[Result]:
     """Searches; the results, the best first: later rounds before earlier ones, failures last.
@@ -209,14 +215,14 @@ def run(search: Search) -> list[Result]:
             _write(search, ranked)
             say(f"{_line(results[candidate.number])}; {duration(60 * minutes_left)} left")
         before = minutes
-        if all(math.isinf(each.mean) for each in results.values()):
+        if all(each.has_failed for each in results.values()):
             time = duration(60 * minutes)
             rule = f"must train for {time} with some of the settings, but all failed"
             raise ArgumentError("experiment", search.experiment, rule, f"see: {results[0].words}")
         left = [
             each.candidate
             for each in _ranked(results)
-            if each.round == number and not math.isinf(each.mean)
+            if each.round == number and not each.has_failed
         ]
     return _ranked(results)
 
@@ -235,11 +241,7 @@ def _train(search: Search, candidate: Candidate, number: int, minutes: float, se
 
 
 def _ranked(results: dict[int, Result]) -> list[Result]:
-    return sorted(results.values(), key=_rank)
-
-
-def _rank(result: Result) -> tuple[bool, int, float]:
-    return math.isinf(result.mean), -result.round, result.mean
+    return sorted(results.values(), key=lambda each: (each.has_failed, -each.round, each.mean))
 
 
 def _line(result: Result) -> str:
@@ -260,7 +262,7 @@ def _write(search: Search, ranked: Sequence[Result]) -> None:
         lines.append(markdown_row(cells))
     write_durably(search.workdir / "search.md", ("\n".join(lines) + "\n").encode("utf-8"))
     best = ranked[0]
-    if math.isinf(best.mean):
+    if best.has_failed:
         return
     number, seeds = best.candidate.number, len(best.distances)
     about = f"# Candidate {number} of {search.workdir}: distance {best.mean:.3g}, seeds: {seeds}."
