@@ -37,8 +37,10 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            gan_core.fast.Conv2D(64, 5, padding="same", activation="tanh"),
+            # Tanh of the largest of four is the largest of their tanh, for a quarter of the work.
+            gan_core.fast.Conv2D(64, 5, padding="same"),
             layers.MaxPooling2D(2),
+            layers.Activation("tanh"),
             layers.Flatten(),
             layers.Dense(1, dtype=keras.config.floatx()),
         ],

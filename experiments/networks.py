@@ -38,10 +38,13 @@ def build_tanh_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((64, 64, 3)),
-            gan_core.fast.Conv2D(64, 5, padding="same", activation="tanh"),
+            # Tanh of the largest of four is the largest of their tanh, for a quarter of the work.
+            gan_core.fast.Conv2D(64, 5, padding="same"),
             layers.MaxPooling2D(2),
-            gan_core.fast.Conv2D(128, 5, padding="valid", activation="tanh"),
+            layers.Activation("tanh"),
+            gan_core.fast.Conv2D(128, 5, padding="valid"),
             layers.MaxPooling2D(2),
+            layers.Activation("tanh"),
             layers.Flatten(),
             layers.Dense(1024, activation="tanh"),
             layers.Dense(1, dtype=keras.config.floatx()),

@@ -6,7 +6,7 @@ from keras import layers
 
 import gan_core
 from experiments import svhn_dcgan
-from experiments.benchmark import contestants, report, starts, turns
+from experiments.benchmark import contestants, keras_peers, report, starts, turns
 from experiments.benchmark.arithmetic import gradient_bytes, step_flops
 from experiments.benchmark.contestants import Task
 from experiments.benchmark.dcgan import dcgan
@@ -49,6 +49,22 @@ def test_peers_train_the_same_network_with_kerass_own_layers():
     for network in networks:
         assert not any(type(layer).__module__.startswith("gan_core") for layer in network.layers)
         assert any(isinstance(layer, layers.BatchNormalization) for layer in network.layers)
+
+
+def test_peers_upsample_by_kerass_own_layer():
+    keras.utils.set_random_seed(0)
+    ours = keras.Sequential(
+        [
+            keras.Input((3, 5, 2)),
+            gan_core.fast.UpSamplingConv2D(4, 5, upsampling=4, activation="tanh"),
+            gan_core.fast.UpSamplingConv2D(1, 3),
+        ]
+    )
+    peers = keras_peers._with_keras_layers(ours)
+    assert [type(layer) for layer in peers.layers] == 2 * [layers.UpSampling2D, layers.Conv2D]
+    peers.set_weights(ours.get_weights())
+    images = np.random.default_rng(0).normal(size=(2, 3, 5, 2))
+    np.testing.assert_allclose(peers(images), ours(images), rtol=0, atol=1e-5)
 
 
 def test_a_step_of_the_tutorials_loop_by_hand():

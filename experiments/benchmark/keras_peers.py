@@ -177,10 +177,11 @@ def _with_keras_layers(network: keras.Sequential) -> keras.Sequential:
     """The same network with Keras's layers where this project has faster ones."""
 
     def plain(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+        config = layer.get_config()
         if isinstance(layer, gan_core.fast.UpSamplingConv2D):
-            yield keras.layers.UpSampling2D(2)
+            yield keras.layers.UpSampling2D(config.pop("upsampling"))
         kinds = (kind for kind in type(layer).__mro__ if kind.__module__.startswith("keras."))
-        yield next(kinds).from_config(layer.get_config())
+        yield next(kinds).from_config(config)
 
     layers = [plain_layer for layer in network.layers for plain_layer in plain(layer)]
     return keras.Sequential([keras.Input(network.input_shape[1:]), *layers])

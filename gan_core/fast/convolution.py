@@ -116,37 +116,75 @@ def _bilinear(
     return run(first, second)
 
 
-def has_fewer_taps_before_upsampling(kernel_size: tuple[int, int]) -> bool:
-    """Whether `convolve_upsampled` has fewer products than upsampling and a convolution."""
-    return any(_taps_of_phases(size).shape[1] < size for size in kernel_size)
+def convolve_upsampled(images: tf.Tensor, kernel: tf.Tensor, upsampling: int) -> tf.Tensor:
+    """SAME convolution of images upsampled by repetition: [B, H, W, C] -> [B, sH, sW, F].
 
-
-def convolve_upsampled(images: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """SAME convolution of images upsampled by 2 (nearest): [B, H, W, C] -> [B, 2H, 2W, F].
-
-    Equal pixels meet sums of taps: each of the four phases of the result is a convolution of the
-    images themselves by a smaller kernel, 3x3 for 5x5: 36 products a pixel instead of 100.
+    Equal pixels meet sums of taps: the s x s phases of the result are channels of one convolution
+    of the images themselves by a smaller kernel. A kernel of 5x5 becomes one of 3x3 where s = 2,
+    36 products a pixel instead of 100, and one of 2x2 where s = 4, 64 instead of 400.
 
     The kernel is [K, L, C, F]; its taps are summed in float32 at least, and rounded once.
+    `upsampling` is s.
     """
-    channels, filters = kernel.shape[2:]
+    height, width, channels = images.shape[1:]
+    num_taps, filters = kernel.shape[0] * kernel.shape[1], kernel.shape[3]
     wide = kernel.dtype if kernel.dtype.size > 2 else tf.float32
-    rows, columns = (tf.constant(_taps_of_phases(size), wide) for size in kernel.shape[:2])
-    kernels = tf.einsum("adt,beu,tucf->decabf", rows, columns, tf.cast(kernel, wide))
-    kernels = tf.reshape(kernels, [*kernels.shape[:2], channels, 4 * filters])
+    rows, columns = (_meeting_taps(size, upsampling) for size in kernel.shape[:2])
+    meets = np.einsum("adt,beu->deabtu", rows, columns)
+    num_places, num_phases = meets.shape[:2], upsampling**2
+    sums = tf.constant(meets.reshape(-1, num_taps), wide)
+    kernels = sums @ tf.reshape(tf.cast(kernel, wide), [num_taps, channels * filters])
     kernels = tf.cast(kernels, images.dtype)
-    return tf.nn.depth_to_space(convolve(images, kernels, 1), 2)
+    kernels = tf.reshape(kernels, [*num_places, num_phases, channels, filters])
+    kernels = tf.transpose(kernels, [0, 1, 3, 2, 4])
+    kernels = tf.reshape(kernels, [*num_places, channels, num_phases * filters])
+
+    (top, *vertical), (left, *horizontal) = (
+        _phase_margins(k, side, upsampling)
+        for k, side in zip(kernel.shape[:2], (height, width), strict=True)
+    )
+    if any(vertical + horizontal):
+        images = tf.pad(images, [[0, 0], vertical, horizontal, [0, 0]])
+    phases = tf.nn.depth_to_space(convolve(images, kernels, 1), upsampling)
+    # The gradient of this is one padding; that of an index expression is several times as slow.
+    return tf.slice(phases, [0, top, left, 0], [-1, upsampling * height, upsampling * width, -1])
 
 
-def _taps_of_phases(size: int) -> np.ndarray:
-    """Along one side: [phase, place, tap], 1 where a phase's tap meets a place.
+def has_fewer_taps_before_upsampling(kernel_size: tuple[int, int], upsampling: int) -> bool:
+    """Whether `convolve_upsampled` has fewer products than upsampling and a convolution."""
+    return any(_num_places(size, upsampling) < size for size in kernel_size)
 
-    The places are those of a SAME convolution with as large a kernel as there are places.
+
+def _num_places(size: int, upsampling: int) -> int:
+    """Along one side: how many pixels the taps of `upsampling` results next to each other meet."""
+    return (upsampling + size - 2) // upsampling + 1
+
+
+def _meeting_taps(size: int, upsampling: int) -> np.ndarray:
+    """Along one side: [phase, place, tap], 1 where a tap of a block's phase meets a place.
+
+    The places are pixels before upsampling. A block is `upsampling` results next to each other, of
+    which the first has its first tap on the first of the repetitions of a pixel: so the block meets
+    the fewest pixels.
+    """
+    met = (np.arange(upsampling)[:, None] + np.arange(size)) // upsampling
+    meets: np.ndarray = met[:, None, :] == np.arange(_num_places(size, upsampling))[:, None]
+    return meets
+
+
+def _phase_margins(size: int, side: int, upsampling: int) -> tuple[int, int, int]:
+    """Along one side: how many results of the first block lie before the image, and how many zeros
+    before and after it have a SAME convolution give all blocks that the image needs.
     """
     before = (size - 1) // 2
-    places = np.array([[(phase + tap - before) // 2 for tap in range(size)] for phase in (0, 1)])
-    meets: np.ndarray = places[:, None, :] == np.arange(places.min(), places.max() + 1)[:, None]
-    return meets
+    num_leading = -(-before // upsampling)
+    num_blocks = (upsampling * side - 1 - before) // upsampling + 1 + num_leading
+    pad_before = num_leading - (_num_places(size, upsampling) - 1) // 2
+    return (
+        upsampling * num_leading - before,
+        pad_before,
+        max(0, num_blocks - side - pad_before),
+    )
 
 
 def _phases_are_faster(

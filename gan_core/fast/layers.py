@@ -91,39 +91,61 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable("gan_core")
 class UpSamplingConv2D(Conv2D):
-    """`UpSampling2D(2)` and a "same" `Conv2D` after it in one; at 5x5 a third of the products.
+    """`UpSampling2D` and a "same" `Conv2D` after it in one; at 5x5 a third of the products.
 
-    See `convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing
-    is saved (up to 3x3), it upsamples and does as `Conv2D` does. Arguments and variables are those
-    of `keras.layers.Conv2D`; strides are 1.
+    See `convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing is saved
+    (up to 2x2), it upsamples and does as `Conv2D` does. Variables and other arguments are those of
+    `keras.layers.Conv2D`; strides are 1.
+
+    Args:
+      filters: How many channels come out.
+      kernel_size: Of the convolution.
+      upsampling: How often each row and column is repeated, 1 or more.
 
     Raises:
-      ArgumentError: If `strides`, `padding`, `dilation_rate`, `groups` or `data_format` is given
-        another value than 1, "same", 1, 1 and "channels_last".
+      ArgumentError: If `upsampling` is no whole number above 0; if `strides`, `padding`,
+        `dilation_rate`, `groups` or `data_format` is given another value than 1, "same", 1, 1 and
+        "channels_last".
     """
 
-    def __init__(self, filters: int, kernel_size: int | tuple[int, int], **arguments: object):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        upsampling: int = 2,
+        **arguments: object,
+    ):
+        if not isinstance(upsampling, int) or upsampling < 1:
+            rule = "must be a whole number of 1 or more"
+            raise ArgumentError("upsampling", upsampling, rule, "give 2 to double both sides")
         usual = {"padding": "same", "data_format": "channels_last"}
         super().__init__(filters, kernel_size, **usual | arguments)
         fixed = {"strides": (1, 1), "dilation_rate": (1, 1), "groups": 1}
         for name, value in (usual | fixed).items():
             if getattr(self, name) != value:
                 raise ArgumentError(name, getattr(self, name), f"must be {value}", "leave it out")
+        self.upsampling = upsampling
+
+    def get_config(self) -> dict[str, object]:
+        """The arguments, as Keras saves them."""
+        return {**super().get_config(), "upsampling": self.upsampling}
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, int | None, int | None, int]:
-        """[B, H, W, C] -> [B, 2H, 2W, F]."""
-        batch, height, width, _ = input_shape
-        return batch, height and 2 * height, width and 2 * width, self.filters
+        """[B, H, W, C] -> [B, sH, sW, F], where s is `upsampling`."""
+        batch, *sides, _ = input_shape
+        height, width = (side and self.upsampling * side for side in sides)
+        return batch, height, width, self.filters
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        """[B, H, W, C] -> [B, 2H, 2W, F], without bias."""
-        cheaper = convolution.has_fewer_taps_before_upsampling(self.kernel_size)
+        """[B, H, W, C] -> [B, sH, sW, F], without bias."""
+        cheaper = convolution.has_fewer_taps_before_upsampling(self.kernel_size, self.upsampling)
         if cheaper and _is_plain(self, inputs):
-            return convolution.convolve_upsampled(inputs, tf.convert_to_tensor(kernel))
-        upsampled = tf.repeat(tf.repeat(inputs, 2, axis=1), 2, axis=2)
-        return super().convolution_op(upsampled, kernel)
+            kernel = tf.convert_to_tensor(kernel)
+            return convolution.convolve_upsampled(inputs, kernel, self.upsampling)
+        rows = tf.repeat(inputs, self.upsampling, axis=1)
+        return super().convolution_op(tf.repeat(rows, self.upsampling, axis=2), kernel)
 
 
 def _is_plain(layer: keras.layers.Conv2D | keras.layers.Conv2DTranspose, inputs: tf.Tensor) -> bool:

@@ -129,17 +129,21 @@ def test_all_derivatives_equal_tensorflow(monkeypatch, stride, fine_size, faster
             np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * largest)
 
 
-@pytest.mark.parametrize("kernel_size", [(5, 5), (3, 3), (4, 2), (1, 6)])
+@pytest.mark.parametrize("upsampling", [2, 3, 4, 5])
+@pytest.mark.parametrize("kernel_size", [(5, 5), (3, 3), (4, 2), (1, 6), (9, 7)])
 @pytest.mark.parametrize("size", [(4, 4), (3, 5), (1, 1)])
-def test_a_convolution_of_upsampled_images_equals_tensorflow(size, kernel_size):
+def test_a_convolution_of_upsampled_images_equals_tensorflow(size, kernel_size, upsampling):
     images, kernel = random(3, *size, 4), random(*kernel_size, 4, 6, seed=1)
 
     def plain(images, kernel):
-        upsampled = tf.repeat(tf.repeat(images, 2, axis=1), 2, axis=2)
+        upsampled = tf.repeat(tf.repeat(images, upsampling, axis=1), upsampling, axis=2)
         return tf.nn.conv2d(upsampled, kernel, 1, "SAME")
 
+    def ours(images, kernel):
+        return convolution.convolve_upsampled(images, kernel, upsampling)
+
     for found, expected in zip(
-        derivatives(convolution.convolve_upsampled, images, kernel),
+        derivatives(ours, images, kernel),
         derivatives(plain, images, kernel),
         strict=True,
     ):

@@ -168,27 +168,29 @@ def test_convolutions_save_and_load_as_keras_layers(tmp_path):
     ("policy", "tolerance"), [("float64", 1e-13), ("float32", 1e-5), ("mixed_bfloat16", 0.02)]
 )
 @pytest.mark.parametrize("faster", [True, False])
+@pytest.mark.parametrize("upsampling", [2, 4])
 def test_upsampling_and_convolution_in_one_equal_keras(
-    policy, tolerance, faster, monkeypatch, tmp_path
+    policy, tolerance, faster, upsampling, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(convolution, "has_faster_ways", lambda: faster)
     ours = keras.Sequential(
         [
             keras.Input((4, 6, 3)),
-            gan_core.fast.UpSamplingConv2D(5, 5, activation="tanh", dtype=policy),
+            gan_core.fast.UpSamplingConv2D(5, 5, upsampling, activation="tanh", dtype=policy),
         ]
     )
     kerass = keras.Sequential(
         [
             keras.Input((4, 6, 3)),
-            keras.layers.UpSampling2D(2, dtype=policy),
+            keras.layers.UpSampling2D(upsampling, dtype=policy),
             keras.layers.Conv2D(5, 5, padding="same", activation="tanh", dtype=policy),
         ]
     )
     rng = np.random.default_rng(1)
     kerass.set_weights([rng.normal(0, 0.1, w.shape) for w in ours.get_weights()])
     ours.set_weights(kerass.get_weights())
-    assert ours.output_shape == kerass.output_shape == (None, 8, 12, 5)
+    size = (4 * upsampling, 6 * upsampling)
+    assert ours.output_shape == kerass.output_shape == (None, *size, 5)
     ours.save(tmp_path / "model.keras")
     ours = keras.models.load_model(tmp_path / "model.keras")
 
@@ -199,6 +201,10 @@ def test_upsampling_and_convolution_in_one_equal_keras(
         )
 
 
-def test_upsampling_takes_no_strides():
-    with pytest.raises(gan_core.ArgumentError, match="strides"):
-        gan_core.fast.UpSamplingConv2D(5, 5, strides=2)
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("strides", 2), ("padding", "valid"), ("upsampling", 0), ("upsampling", 1.5)],
+)
+def test_upsampling_refuses_what_it_cannot_do(argument, value):
+    with pytest.raises(gan_core.ArgumentError, match=argument):
+        gan_core.fast.UpSamplingConv2D(5, 5, **{argument: value})
