@@ -180,11 +180,8 @@ def _phase_margins(size: int, side: int, upsampling: int) -> tuple[int, int, int
     num_leading = -(-before // upsampling)
     num_blocks = (upsampling * side - 1 - before) // upsampling + 1 + num_leading
     pad_before = num_leading - (_num_places(size, upsampling) - 1) // 2
-    return (
-        upsampling * num_leading - before,
-        pad_before,
-        max(0, num_blocks - side - pad_before),
-    )
+    pad_after = num_blocks - side - pad_before
+    return upsampling * num_leading - before, pad_before, pad_after
 
 
 def _phases_are_faster(

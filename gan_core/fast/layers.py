@@ -91,7 +91,7 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable("gan_core")
 class UpSamplingConv2D(Conv2D):
-    """`UpSampling2D` and a "same" `Conv2D` after it in one; at 5x5 a third of the products.
+    """`UpSampling2D` and a "same" `Conv2D` in one; at 5x5 at most a third of the products.
 
     See `convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing is saved
     (up to 2x2), it upsamples and does as `Conv2D` does. Variables and other arguments are those of
