@@ -84,7 +84,10 @@ class WeightAverage(tf.Module):
 
 
 def _move_towards(average: tf.Variable, value: tf.Tensor, rate: tf.Tensor) -> None:
-    """Takes rate * (average - value) from the average, in two passes over memory and not three."""
+    """Adds rate * (value - average) to the average.
+
+    Gradient descent's operation passes over memory twice for that, an assignment three times.
+    """
     tf.raw_ops.ResourceApplyGradientDescent(
         var=average.handle, alpha=tf.cast(rate, average.dtype), delta=average - value
     )

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -119,69 +120,97 @@ def _bilinear(
 def convolve_upsampled(images: tf.Tensor, kernel: tf.Tensor, upsampling: int) -> tf.Tensor:
     """SAME convolution of images upsampled by repetition: [B, H, W, C] -> [B, sH, sW, F].
 
-    Equal pixels meet sums of taps: the s x s phases of the result are channels of one convolution
-    of the images themselves by a smaller kernel. A kernel of 5x5 becomes one of 3x3 where s = 2,
+    Equal pixels meet sums of taps: blocks of s x s results are the channels of one convolution of
+    the images themselves by a smaller kernel. A kernel of 5x5 becomes one of 3x3 where s = 2,
     36 products a pixel instead of 100, and one of 2x2 where s = 4, 64 instead of 400.
 
     The kernel is [K, L, C, F]; its taps are summed in float32 at least, and rounded once.
-    `upsampling` is s.
+    `upsampling` is s, 2 or more.
     """
-    height, width, channels = images.shape[1:]
-    num_taps, filters = kernel.shape[0] * kernel.shape[1], kernel.shape[3]
+    height, width = images.shape[1:3]
+    num_taps, (channels, filters) = kernel.shape[0] * kernel.shape[1], kernel.shape[2:]
     wide = kernel.dtype if kernel.dtype.size > 2 else tf.float32
-    rows, columns = (_meeting_taps(size, upsampling) for size in kernel.shape[:2])
-    meets = np.einsum("adt,beu->deabtu", rows, columns)
-    num_places, num_phases = meets.shape[:2], upsampling**2
+    rows, columns = (_blocks(size, upsampling) for size in kernel.shape[:2])
+    meets = np.einsum("adt,beu->deabtu", rows.meets, columns.meets)
+    num_places, block_area = meets.shape[:2], upsampling**2
     sums = tf.constant(meets.reshape(-1, num_taps), wide)
     kernels = sums @ tf.reshape(tf.cast(kernel, wide), [num_taps, channels * filters])
     kernels = tf.cast(kernels, images.dtype)
-    kernels = tf.reshape(kernels, [*num_places, num_phases, channels, filters])
+    kernels = tf.reshape(kernels, [*num_places, block_area, channels, filters])
     kernels = tf.transpose(kernels, [0, 1, 3, 2, 4])
-    kernels = tf.reshape(kernels, [*num_places, channels, num_phases * filters])
+    kernels = tf.reshape(kernels, [*num_places, channels, block_area * filters])
 
-    (top, *vertical), (left, *horizontal) = (
-        _phase_margins(k, side, upsampling)
-        for k, side in zip(kernel.shape[:2], (height, width), strict=True)
-    )
-    if any(vertical + horizontal):
-        images = tf.pad(images, [[0, 0], vertical, horizontal, [0, 0]])
-    phases = tf.nn.depth_to_space(convolve(images, kernels, 1), upsampling)
-    # The gradient of this is one padding; that of an index expression is several times as slow.
-    return tf.slice(phases, [0, top, left, 0], [-1, upsampling * height, upsampling * width, -1])
+    if rows.num_cut or columns.num_cut:
+        images = tf.pad(images, [[0, 0], rows.padding, columns.padding, [0, 0]])
+    results = tf.nn.depth_to_space(convolve(images, kernels, 1), upsampling)
+    corner, size = (rows.num_cut, columns.num_cut), (upsampling * height, upsampling * width)
+    return _cut_out(results, corner, size) if any(corner) else results
 
 
-def has_fewer_taps_before_upsampling(kernel_size: tuple[int, int], upsampling: int) -> bool:
-    """Whether `convolve_upsampled` has fewer products than upsampling and a convolution."""
-    return any(_num_places(size, upsampling) < size for size in kernel_size)
+def upsampled_takes_fewer_products(
+    image_size: tuple[int, int], kernel_size: tuple[int, int], upsampling: int
+) -> bool:
+    """Whether `convolve_upsampled` has fewer products than upsampling and then a convolution."""
+    ours, plain = 1, 1
+    for side, size in zip(image_size, kernel_size, strict=True):
+        blocks = _blocks(size, upsampling)
+        ours *= blocks.meets.shape[1] * (side + sum(blocks.padding))
+        plain *= size * side
+    return ours < plain
 
 
-def _num_places(size: int, upsampling: int) -> int:
-    """Along one side: how many pixels the taps of `upsampling` results next to each other meet."""
-    return (upsampling + size - 2) // upsampling + 1
+class _Blocks(NamedTuple):
+    """Along one side: the blocks of results, one a pixel, that one convolution makes.
 
-
-def _meeting_taps(size: int, upsampling: int) -> np.ndarray:
-    """Along one side: [phase, place, tap], 1 where a tap of a block's phase meets a place.
-
-    The places are pixels before upsampling. A block is `upsampling` results next to each other, of
-    which the first has its first tap on the first of the repetitions of a pixel: so the block meets
-    the fewest pixels.
+    Attributes:
+      meets: [result of a block, pixel, tap], 1 where the tap meets the pixel; pixels from the
+        first that a block meets to the last.
+      num_cut: How many results of the first block lie before the image.
+      padding: Zeros before and after the image that have a SAME convolution make all blocks.
     """
-    met = (np.arange(upsampling)[:, None] + np.arange(size)) // upsampling
-    meets: np.ndarray = met[:, None, :] == np.arange(_num_places(size, upsampling))[:, None]
-    return meets
+
+    meets: np.ndarray
+    num_cut: int
+    padding: tuple[int, int]
 
 
-def _phase_margins(size: int, side: int, upsampling: int) -> tuple[int, int, int]:
-    """Along one side: how many results of the first block lie before the image, and how many zeros
-    before and after it have a SAME convolution give all blocks that the image needs.
-    """
+def _blocks(size: int, upsampling: int) -> _Blocks:
+    """The blocks of `upsampling` results each, by a kernel of `size` taps, that take least."""
+    aligned = _blocks_from(0, size, upsampling)
+    # Where the first tap of a block meets the first of a pixel's repetitions, the block meets the
+    # fewest pixels, but there is one block more.
     before = (size - 1) // 2
-    num_leading = -(-before // upsampling)
-    num_blocks = (upsampling * side - 1 - before) // upsampling + 1 + num_leading
-    pad_before = num_leading - (_num_places(size, upsampling) - 1) // 2
-    pad_after = num_blocks - side - pad_before
-    return upsampling * num_leading - before, pad_before, pad_after
+    shifted = _blocks_from(-before % upsampling, size, upsampling)
+    saves = shifted.meets.shape[1] < aligned.meets.shape[1]
+    return shifted if saves or any(aligned.padding) else aligned
+
+
+def _blocks_from(num_cut: int, size: int, upsampling: int) -> _Blocks:
+    results, taps = np.arange(upsampling)[:, None] - num_cut, np.arange(size) - (size - 1) // 2
+    met = (results + taps) // upsampling
+    first, num_pixels = int(met.min()), int(met.max() - met.min()) + 1
+    meets = met[:, None, :] == first + np.arange(num_pixels)[:, None]
+    pad_before = -first - (num_pixels - 1) // 2
+    return _Blocks(meets, num_cut, (pad_before, int(num_cut > 0) - pad_before))
+
+
+def _cut_out(images: tf.Tensor, corner: tuple[int, int], size: tuple[int, int]) -> tf.Tensor:
+    """The part [B, *size, C] of images [B, H, W, C], from its upper left corner on.
+
+    The gradient is one padding. That of an index expression takes several times as long, and that
+    of `tf.slice` has no gradient itself under XLA.
+    """
+    around = [
+        [start, whole - start - side]
+        for start, whole, side in zip(corner, images.shape[1:3], size, strict=True)
+    ]
+
+    @tf.custom_gradient
+    def run(images: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        part = tf.slice(images, [0, *corner, 0], [-1, *size, -1])
+        return part, lambda upstream: tf.pad(upstream, [[0, 0], *around, [0, 0]])
+
+    return run(images)
 
 
 def _phases_are_faster(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 import keras
 import tensorflow as tf
 
@@ -91,11 +93,11 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable("gan_core")
 class UpSamplingConv2D(Conv2D):
-    """`UpSampling2D` and a "same" `Conv2D` in one; at 5x5 at most a third of the products.
+    """`UpSampling2D` and a "same" `Conv2D` in one; 36 of 100 products at 5x5 and a factor of 2.
 
     See `convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing is saved
-    (up to 2x2), it upsamples and does as `Conv2D` does. Variables and other arguments are those of
-    `keras.layers.Conv2D`; strides are 1.
+    (kernels up to 2x2, a factor of 1), it upsamples and does as `Conv2D` does. Variables and other
+    arguments are those of `keras.layers.Conv2D`; strides are 1.
 
     Args:
       filters: How many channels come out.
@@ -112,10 +114,12 @@ class UpSamplingConv2D(Conv2D):
         self,
         filters: int,
         kernel_size: int | tuple[int, int],
+        *,
         upsampling: int = 2,
         **arguments: object,
     ):
-        if not isinstance(upsampling, int) or upsampling < 1:
+        is_whole = isinstance(upsampling, numbers.Integral) and not isinstance(upsampling, bool)
+        if not is_whole or upsampling < 1:
             rule = "must be a whole number of 1 or more"
             raise ArgumentError("upsampling", upsampling, rule, "give 2 to double both sides")
         usual = {"padding": "same", "data_format": "channels_last"}
@@ -124,7 +128,7 @@ class UpSamplingConv2D(Conv2D):
         for name, value in (usual | fixed).items():
             if getattr(self, name) != value:
                 raise ArgumentError(name, getattr(self, name), f"must be {value}", "leave it out")
-        self.upsampling = upsampling
+        self.upsampling = int(upsampling)
 
     def get_config(self) -> dict[str, object]:
         """The arguments, as Keras saves them."""
@@ -140,8 +144,9 @@ class UpSamplingConv2D(Conv2D):
 
     def convolution_op(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """[B, H, W, C] -> [B, sH, sW, F], without bias."""
-        cheaper = convolution.has_fewer_taps_before_upsampling(self.kernel_size, self.upsampling)
-        if cheaper and _is_plain(self, inputs):
+        if _is_plain(self, inputs) and convolution.upsampled_takes_fewer_products(
+            inputs.shape[1:3], self.kernel_size, self.upsampling
+        ):
             kernel = tf.convert_to_tensor(kernel)
             return convolution.convolve_upsampled(inputs, kernel, self.upsampling)
         rows = tf.repeat(inputs, self.upsampling, axis=1)

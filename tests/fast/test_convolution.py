@@ -148,3 +148,22 @@ def test_a_convolution_of_upsampled_images_equals_tensorflow(size, kernel_size, 
         strict=True,
     ):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("image_size", "kernel_size", "upsampling", "takes_fewer"),
+    [
+        ((8, 8), (5, 5), 2, True),  # 3x3 pixels of 8x8
+        ((8, 8), (4, 4), 2, True),
+        ((8, 8), (3, 3), 2, True),  # 2x2 pixels of 9x9
+        ((8, 8), (1, 6), 2, True),
+        ((1, 1), (3, 3), 2, False),  # 2x2 pixels of 2x2
+        ((8, 8), (2, 2), 4, False),
+        ((8, 8), (5, 5), 1, False),
+    ],
+)
+def test_when_convolving_before_upsampling_takes_fewer_products(
+    image_size, kernel_size, upsampling, takes_fewer
+):
+    found = convolution.upsampled_takes_fewer_products(image_size, kernel_size, upsampling)
+    assert found == takes_fewer

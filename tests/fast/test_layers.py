@@ -168,7 +168,7 @@ def test_convolutions_save_and_load_as_keras_layers(tmp_path):
     ("policy", "tolerance"), [("float64", 1e-13), ("float32", 1e-5), ("mixed_bfloat16", 0.02)]
 )
 @pytest.mark.parametrize("faster", [True, False])
-@pytest.mark.parametrize("upsampling", [2, 4])
+@pytest.mark.parametrize("upsampling", [1, 2, 4])
 def test_upsampling_and_convolution_in_one_equal_keras(
     policy, tolerance, faster, upsampling, monkeypatch, tmp_path
 ):
@@ -176,7 +176,9 @@ def test_upsampling_and_convolution_in_one_equal_keras(
     ours = keras.Sequential(
         [
             keras.Input((4, 6, 3)),
-            gan_core.fast.UpSamplingConv2D(5, 5, upsampling, activation="tanh", dtype=policy),
+            gan_core.fast.UpSamplingConv2D(
+                5, 5, upsampling=upsampling, activation="tanh", dtype=policy
+            ),
         ]
     )
     kerass = keras.Sequential(
@@ -195,15 +197,54 @@ def test_upsampling_and_convolution_in_one_equal_keras(
     ours = keras.models.load_model(tmp_path / "model.keras")
 
     inputs = np.random.default_rng(0).normal(size=(2, 4, 6, 3)).astype(np.float32)
+    calls = []
+    convolve_upsampled = convolution.convolve_upsampled
+    monkeypatch.setattr(
+        convolution,
+        "convolve_upsampled",
+        lambda *arguments: calls.append(arguments) or convolve_upsampled(*arguments),
+    )
     for found, expected in zip(run(ours, inputs), run(kerass, inputs), strict=True):
         np.testing.assert_allclose(
             found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max()
         )
+    assert bool(calls) == (faster and upsampling > 1)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_upsampling_and_convolution_in_a_graph_of_any_batch_equal_eager(jit_compile, monkeypatch):
+    monkeypatch.setattr(convolution, "has_faster_ways", lambda: True)
+    layer = gan_core.fast.UpSamplingConv2D(5, 5, upsampling=np.int64(4))
+
+    def penalty_and_gradient(images):
+        with tf.GradientTape() as outer:
+            with tf.GradientTape() as inner:
+                inner.watch(images)
+                score = tf.reduce_sum(tf.sin(layer(images)))
+            penalty = tf.reduce_sum(inner.gradient(score, images) ** 2)
+        return penalty, outer.gradient(penalty, layer.kernel.value)
+
+    images = tf.random.stateless_normal((2, 4, 6, 3), [0, 0])
+    eager = penalty_and_gradient(images)
+    any_batch = None if not jit_compile else 2  # XLA compiles each size anew
+    in_graph = tf.function(
+        penalty_and_gradient,
+        input_signature=[tf.TensorSpec((any_batch, 4, 6, 3))],
+        jit_compile=jit_compile,
+    )
+    for found, expected in zip(in_graph(images), eager, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [("strides", 2), ("padding", "valid"), ("upsampling", 0), ("upsampling", 1.5)],
+    [
+        ("strides", 2),
+        ("padding", "valid"),
+        ("upsampling", 0),
+        ("upsampling", 1.5),
+        ("upsampling", True),
+    ],
 )
 def test_upsampling_refuses_what_it_cannot_do(argument, value):
     with pytest.raises(gan_core.ArgumentError, match=argument):
