@@ -41,10 +41,11 @@ def overview() -> str:
             _table(examples),
             "Other programs: python -m experiments.<name> [flags]",
             _table(programs),
-            "For a start without data or network, about five minutes:",
+            "For a start without data or network, about four minutes:",
             "  python -m experiments.svhn_dcgan --flagfile=experiments/flagfiles/quickstart.flags",
             "On your own pictures:",
-            "  python -m experiments.image_folder_gan --dataset=PATH_OF_A_FOLDER",
+            "  python -m experiments.image_folder_gan --dataset=PATH_OF_A_FOLDER"
+            " --flagfile=experiments/flagfiles/image_folder_gan_leaky.flags",
         ]
     )
 

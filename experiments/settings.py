@@ -99,7 +99,9 @@ class Settings:
         choices=CROPS,
         changes=NEVER,
     )
-    flip: bool = _flag(False, "Mirror every other image left to right, at random.", changes=NEVER)
+    flip: bool = _flag(
+        False, "Mirror each image left to right with probability 1/2.", changes=NEVER
+    )
     bad_images: str = _flag(
         "error",
         "What to do with files of a folder that are no whole pictures. error: stop and name the "

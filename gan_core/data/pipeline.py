@@ -44,7 +44,7 @@ def image_batches(
       first_image: Number of the first image, `GanStep.images_seen` of the run.
       image_shape: (H, W, C) of the batches; larger images of the source are cropped to it at a
         random place, another one each time. The source's own when None.
-      flip: Whether every other image, at random, is mirrored left to right.
+      flip: Whether each image is mirrored left to right with probability 1/2.
 
     Raises:
       ArgumentError: If `first_image` is negative or the source's images are smaller than

@@ -76,7 +76,7 @@ class Run:
       evaluation: When samples are judged, and what follows; never when None.
       hooks: Called after each call of steps, on all workers.
       image_shape: (H, W, C) to which an image source's larger images are cropped.
-      flip: Whether every other image of a source, at random, is mirrored.
+      flip: Whether each image of a source is mirrored with probability 1/2.
       identity: What another start must have alike.
       make_picture: What is shown as a sample: uint8 [H, W, C]; a grid when None.
       on_restore: Called after each restore, to set what a checkpoint must not: learning rates, say.

@@ -27,7 +27,7 @@ class SourceData:
       source: The images.
       image_shape: (H, W, C) of the batches, to which larger images are cropped at random; the
         source's own when None.
-      flip: Whether every other image, at random, is mirrored.
+      flip: Whether each image is mirrored with probability 1/2.
     """
 
     def __init__(
