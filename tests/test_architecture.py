@@ -168,6 +168,7 @@ def test_each_module_has_its_tests():
         "run.outputs",
         "run.plan",
         "run.record",
+        "run.recorder",
         "run.run_data",
         "run.startup",
         "game",

@@ -18,6 +18,7 @@ from gan_core.run.checkpoint_files import (
     best_of,
     check_undamaged,
     find_checkpoint,
+    find_damage,
     newest_undamaged,
     read_facts,
     step_paths,
@@ -62,7 +63,7 @@ class Checkpoints:
         self._gan = gan
         self._checkpoint = checkpoint_of(gan)
         self._thread: threading.Thread | None = None
-        self._error: OSError | None = None
+        self._error: Exception | None = None
         self._in_doubt = False
 
     def save(self, facts: Facts, score: float | None = None, protocol: str = "") -> None:
@@ -119,9 +120,11 @@ class Checkpoints:
         return best_of(self.paths())
 
     def drop_later_than_best(self) -> None:
-        """Removes those after the best, the newest first: what is left is always a run's past."""
-        best = self.best_path()
-        for path in reversed(self.paths()):
+        """Removes those after the best undamaged one, the newest first: so what is left is always
+        a run's past. None is removed where all that have a score are damaged.
+        """
+        best = best_of(path for path in self.paths() if find_damage(path) is None)
+        for path in reversed(self.paths() if best else []):
             if path == best:
                 break
             shutil.rmtree(path)
@@ -196,25 +199,25 @@ class Checkpoints:
                 shutil.rmtree(rest)
             else:
                 rest.unlink()
+        # Here, not in the background: what JSON cannot hold is the caller's mistake.
+        facts_json = json.dumps({"step": step, **facts}, indent=2) + "\n"
         partial.mkdir(parents=True)
         try:
             self._checkpoint.write(str(partial / "variables"))
         except tf.errors.OpError as error:
             shutil.rmtree(partial, ignore_errors=True)
             raise OSError(f"cannot write {partial}: {error.message}") from error
-        self._thread = threading.Thread(target=self._commit, args=(partial, path, step, facts))
+        self._thread = threading.Thread(target=self._commit, args=(partial, path, facts_json))
         self._thread.start()
 
-    def _commit(self, partial: Path, path: Path, step: int, facts: Facts) -> None:
+    def _commit(self, partial: Path, path: Path, facts_json: str) -> None:
         try:
-            (partial / "facts.json").write_text(
-                json.dumps({"step": step, **facts}, indent=2) + "\n", encoding="utf-8"
-            )
+            (partial / "facts.json").write_text(facts_json, encoding="utf-8")
             write_manifest(partial)
             publish(partial, path)
             for old in self._superfluous():
                 shutil.rmtree(old)
-        except OSError as error:
+        except Exception as error:  # whatever it is, `wait` must not call it saved
             # What is left of it would take the room that the next attempt needs.
             shutil.rmtree(partial, ignore_errors=True)
             self._error = error

@@ -129,7 +129,7 @@ class Evaluator:
         protocol = self._judge.protocol.short()
         if record.protocol not in ("", protocol):
             say(f"evaluation: {protocol} from here on; what {record.protocol} found is forgotten")
-            record = EvaluationRecord()
+            record = EvaluationRecord(seconds=record.seconds)  # they are no time of training
         self.record = dataclasses.replace(record, protocol=protocol)
 
     def is_due(self, step: int, seconds: float) -> bool:

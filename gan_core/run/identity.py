@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,12 +27,26 @@ class Identity:
       workers_agree_on: What must be alike on all workers; the settings when None.
       check: Called with a checkpoint's facts; refuses them by raising, or returns lines on what is
         allowed to differ. When None, facts and settings must be equal.
+
+    Raises:
+      ArgumentError: If facts or settings are no JSON.
     """
 
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     workers_agree_on: object = None
     check: Callable[[Mapping[str, Any], Facts], Sequence[str]] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("facts", "settings"):
+            value = getattr(self, name)
+            try:
+                # As it will come back from a checkpoint: lists for tuples, say.
+                as_json = json.loads(json.dumps(value))
+            except (TypeError, ValueError) as error:
+                rule, remedy = f"must be JSON ({error})", "give float(...) or str(...), say"
+                raise ArgumentError(name, value, rule, remedy) from error
+            object.__setattr__(self, name, as_json)
 
     def changes(self, new: RunRecord, facts: Facts, workdir: Path) -> Sequence[str]:
         """What differs from the run in a folder and may.

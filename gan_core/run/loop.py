@@ -70,11 +70,7 @@ def train(
     """
     hooks = tuple(hooks)
     check_positive("steps_per_call", steps_per_call)
-    stops = set(stops)
-    for hook in hooks:
-        if isinstance(hook, Every):
-            check_divides("steps_per_call", steps_per_call, "every_steps", hook.every_steps)
-            stops.update(hook.also_at)
+    stops = {*stops, *steps_due(hooks, steps_per_call)}
     run_steps = make_step_loop(gan, schedule or simultaneous())
     step = int(gan.step.numpy())
     while step < total_steps:
@@ -95,6 +91,20 @@ def train(
         answers = [hook(step, metrics) for hook in hooks]
         if True in answers:
             return
+
+
+def steps_due(hooks: Iterable[Hook], steps_per_call: int) -> set[int]:
+    """The steps off the intervals at which a call must end for some hook: each `Every.also_at`.
+
+    Raises:
+      ArgumentError: If `steps_per_call` does not divide a hook's interval.
+    """
+    due: set[int] = set()
+    for hook in hooks:
+        if isinstance(hook, Every):
+            check_divides("steps_per_call", steps_per_call, "every_steps", hook.every_steps)
+            due.update(hook.also_at)
+    return due
 
 
 def make_step_loop(gan: GanStep, schedule: Schedule) -> StepLoop:

@@ -13,7 +13,7 @@ class Ending(enum.Enum):
     """Why a run came to its end."""
 
     DONE = "done"
-    STOPPED = "stopped by a signal, and saved"
+    STOPPED = "stopped by a signal or a hook, and saved"
     TIME_IS_UP = "it has trained for as many minutes as asked for"
     NO_IMPROVEMENT = "samples have not become better for as long as asked for"
     COLLAPSED = "samples have become much worse than the best"
@@ -56,7 +56,7 @@ def nothing_to_do(step: int) -> Outcome:
 
 
 def stopped(step: int) -> Outcome:
-    """By a signal."""
+    """By a signal or a hook."""
     words = f"saved at step {step:,}; run the same command to go on"
     return Outcome(Ending.STOPPED, step, words)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,16 +12,16 @@ from typing import Any
 import tensorflow as tf
 
 from gan_core.data.source import ImageSource
-from gan_core.durable_files import read_json_object, write_durably
 from gan_core.errors import ArgumentError, check_divides
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.evaluator import Evaluation, Evaluator, Verdict
 from gan_core.run.folders import make_folder
-from gan_core.run.hooks import Every, Hook, KeepTrying
+from gan_core.run.hooks import Hook
 from gan_core.run.identity import Identity, check_workers_agree
-from gan_core.run.loop import NotFiniteError, train
+from gan_core.run.loop import NotFiniteError, steps_due, train
 from gan_core.run.outcome import (
+    Ending,
     Outcome,
     cannot_write,
     collapsed,
@@ -37,6 +36,7 @@ from gan_core.run.outcome import (
 from gan_core.run.outputs import RunOutputs
 from gan_core.run.plan import Plan
 from gan_core.run.record import RunRecord
+from gan_core.run.recorder import Recorder, Report, finished_step
 from gan_core.run.run_data import MakeBatches, OwnData, SourceData
 from gan_core.run.run_lock import RunLock
 from gan_core.run.samples import MakePicture
@@ -48,14 +48,25 @@ from gan_core.strategies import is_chief, meet_workers, sum_over_workers
 from gan_core.types import Metrics
 from gan_core.update_schedules import Schedule
 
-_CHECKPOINT_ATTEMPTS = 3
-_FINISHED = "finished.json"
 _PEER_LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
     tf.errors.UnavailableError,
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class _GoBack:
+    """The run is to go back to a checkpoint, and on from there with other random numbers.
+
+    Attributes:
+      otherwise: How it ends where no checkpoint is left.
+      to_best: Whether it goes back to the best, and not to the newest.
+    """
+
+    otherwise: Outcome
+    to_best: bool
 
 
 class Run:
@@ -74,7 +85,8 @@ class Run:
       title: What is trained, for people.
       schedule: Which updates make one step; `simultaneous()` when None.
       evaluation: When samples are judged, and what follows; never when None.
-      hooks: Called after each call of steps, on all workers.
+      hooks: Called after each call of steps, on all workers. Where one returns True on any of
+        them, the run is saved and stopped on all.
       image_shape: (H, W, C) to which an image source's larger images are cropped.
       flip: Whether each image of a source is mirrored with probability 1/2.
       identity: What another start must have alike.
@@ -129,7 +141,8 @@ class Run:
             check_divides(
                 "steps_per_call", plan.steps_per_call, "every_steps", evaluation.every_steps
             )
-        self._hooks = hooks
+        self._hooks = tuple(hooks)
+        self._hooks_due = steps_due(self._hooks, plan.steps_per_call)
         self._make_picture = make_picture
         self._on_restore = on_restore
         self._on_start = on_start
@@ -139,10 +152,8 @@ class Run:
         self._checkpoints = Checkpoints(self._workdir / "checkpoints", gan, plan.keep_checkpoints)
         self._record = self._new
         self._is_new = True
-        self._outputs: RunOutputs  # of the chief, while it trains
-        self._evaluator: Evaluator | None = None  # the same
         self._rollbacks = 0
-        self._step_at_start: int | None = None
+        self._recorder: Recorder | None = None  # the chief's, while its files are open
 
     def check(self) -> None:
         """Does all that `train` does before its first step, but writes nothing and holds nothing.
@@ -163,6 +174,8 @@ class Run:
             if self.is_chief:
                 make_folder("workdir", self._workdir)
                 stack.enter_context(RunLock(self._workdir))
+                # Whoever gets the folder next must find nobody writing.
+                stack.callback(self._wait_for_checkpoint)
             try:
                 self._restore(read_only=not self.is_chief)
                 signals = stack.enter_context(StopSignals(announce=self.say))
@@ -217,23 +230,32 @@ class Run:
             self.say(f"changed: {change}")
 
     def _train_to_an_end(self, signals: StopSignals) -> Outcome:
-        try:
-            outcome = self._ended_before()
+        outcome = self._ended_before()
+        if outcome:
+            return self._by_chief(self._write_what_is_missing) or outcome
+        while True:
+            end = self._train_from_here(signals)
+            if isinstance(end, Outcome):
+                return end
+            outcome = self._go_back(end)
             if outcome:
-                self._write_what_is_missing(outcome.step)
                 return outcome
-            while True:
-                try:
-                    return self._train_from_here(signals)
-                except _Collapsed:
-                    self._go_back_to_best()
-                except NotFiniteError as error:
-                    # All workers are here: the metrics are sums over all of them.
-                    outcome = self._roll_back(error)
-                    if outcome:
-                        return outcome
-        except OSError as error:
-            return self._cannot_write(error)
+
+    def _by_chief(self, write: Callable[[], None]) -> Outcome | None:
+        """Has the chief write; the outcome, the same on all workers, where the disk refuses."""
+        refused: OSError | None = None
+        if self.is_chief:
+            try:
+                write()
+            except OSError as error:
+                refused = error
+        (has_failed,), _ = sum_over_workers(self._gan.strategy, [int(refused is not None)])
+        return self._cannot_write(refused) if has_failed else None
+
+    def _cannot_write(self, error: OSError | None) -> Outcome:
+        newest = next(reversed(self._checkpoints.paths()), None)
+        error = error or OSError("the chief reports it")
+        return cannot_write(int(self._gan.step.numpy()), error, newest)
 
     def _ended_before(self) -> Outcome | None:
         """The outcome where the run has come to its end at an earlier start."""
@@ -242,69 +264,38 @@ class Run:
             return nothing_to_do(step)
         minutes = plan.total_minutes
         if minutes is not None and self._record.training_seconds >= 60 * minutes:
-            return time_is_up(step, self._plan.total_minutes)
+            return time_is_up(step, minutes)
         if self._evaluation and self._evaluation.has_stalled(self._record.evaluation):
-            return self._no_improvement(step)
+            return no_improvement(step, self._record.evaluation)
         return None
 
-    def _write_what_is_missing(self, step: int) -> None:
+    def _write_what_is_missing(self) -> None:
         """The last files of a run that was killed after its last checkpoint and before them."""
-        if self.is_chief and self._finished_step() != step:
-            with contextlib.closing(self._make_outputs()) as self._outputs:
-                self._finish(step)
+        step = int(self._gan.step.numpy())
+        if finished_step(self._workdir) != step:
+            with contextlib.closing(self._make_recorder(self._make_outputs())) as recorder:
+                recorder.finish(step)
 
-    def _finished_step(self) -> int | None:
-        """The step at whose end all files were written; None where that is not known."""
+    def _train_from_here(self, signals: StopSignals) -> Outcome | _GoBack:
+        """Trains until an end, or until the run is to go back; files are open meanwhile."""
         try:
-            return int(read_json_object(self._workdir / _FINISHED)["step"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+            return self._by_chief(self._open_files) or self._train(signals)
+        finally:
+            if self._recorder:
+                self._recorder.close()
+            self._recorder = None
 
-    def _train_from_here(self, signals: StopSignals) -> Outcome:
-        outcomes: list[Outcome] = []
-
-        def end_if_need_be(step: int, metrics: Metrics) -> bool:
-            outcomes.extend(filter(None, [self._after_call(step, metrics, signals)]))
-            return bool(outcomes)
-
-        with contextlib.ExitStack() as stack:
-            if self.is_chief:
-                stack.enter_context(contextlib.closing(self._open_outputs()))
-            startup_clock.lap("folder")
-            self.say("compiling the training step (2 to 60 s)")
-            self._step_at_start = int(self._gan.step.numpy())
-            train(
-                self._gan,
-                self._data.batches(),
-                total_steps=self._plan.total_steps,
-                steps_per_call=self._plan.steps_per_call,
-                schedule=self._schedule,
-                hooks=[*self._hooks, end_if_need_be],
-                # A run's first call is one step, to be seen soon. Only the chief has grids to draw,
-                # but all workers end their calls where it does: they meet after each. Where calls
-                # end depends on the step alone, not on where this process started: means over
-                # other calls would be rounded differently.
-                stops=[1, *self._plan.early_samples],
-            )
-            if outcomes:
-                return outcomes[0]
-            self._finish(self._plan.total_steps)
-        return done(self._plan.total_steps, self._workdir)
-
-    def _open_outputs(self) -> RunOutputs:
+    def _open_files(self) -> None:
         self._on_start()
+        evaluator = None
         if self._evaluation:  # first: what the judge takes to be made is no time of training
-            self._evaluator = Evaluator(
-                self._gan, self._evaluation, self._record.evaluation, self.say
-            )
-        self._outputs = self._make_outputs()
+            evaluator = Evaluator(self._gan, self._evaluation, self._record.evaluation, self.say)
+        outputs = self._make_outputs()
+        self._recorder = self._make_recorder(outputs, evaluator)
         if self._evaluation:
-            self._outputs.write_protocol(self._evaluation.judge.protocol)
-        keep_trying = KeepTrying("checkpoint", self._save, _CHECKPOINT_ATTEMPTS)
-        self._save_if_due = Every(self._plan.checkpoint_every_steps, keep_trying)
+            outputs.write_protocol(self._evaluation.judge.protocol)
         if self._plan.on_nan == "rollback" and self._is_new:
-            self._save()
-        return self._outputs
+            self._recorder.save()
 
     def _make_outputs(self) -> RunOutputs:
         return RunOutputs(
@@ -319,151 +310,124 @@ class Run:
             self._make_picture,
         )
 
-    def _after_call(self, step: int, metrics: Metrics, signals: StopSignals) -> Outcome | None:
-        """Writes what is due; the outcome where all workers are to end here."""
-        self._say_first_step(step)
-        cannot_write: OSError | None = None
-        verdict = Verdict.GO_ON
-        if self.is_chief:
-            try:
-                verdict = self._evaluate_and_save(step, metrics)
-            except OSError as error:
-                cannot_write = error
-        is_late = self.is_chief and self._outputs.time_left() <= 0
-        answers = [signals.received is not None, is_late, cannot_write is not None, verdict]
-        (asked, late, full, agreed), _ = sum_over_workers(
-            self._gan.strategy, [int(a) for a in answers]
+    def _make_recorder(self, outputs: RunOutputs, evaluator: Evaluator | None = None) -> Recorder:
+        return Recorder(
+            self._gan, self._plan, self._workdir, self._checkpoints, outputs, evaluator, self.say
+        )
+
+    def _train(self, signals: StopSignals) -> Outcome | _GoBack:
+        startup_clock.lap("folder")
+        self.say("compiling the training step (2 to 60 s)")
+        first_step, is_first_call = int(self._gan.step.numpy()), True
+        end: Outcome | _GoBack | None = None
+
+        def after_call(step: int, metrics: Metrics) -> bool:
+            nonlocal end, is_first_call
+            if is_first_call and not self._rollbacks:
+                startup_clock.lap("compiling and the first call")
+                self.say(startup_clock.describe(step - first_step))
+            is_first_call = False
+            end = self._after_call(step, metrics, signals)
+            return end is not None
+
+        try:
+            train(
+                self._gan,
+                self._data.batches(),
+                total_steps=self._plan.total_steps,
+                steps_per_call=self._plan.steps_per_call,
+                schedule=self._schedule,
+                hooks=[after_call],
+                # A run's first call is one step, to be seen soon. Only the chief has grids to draw,
+                # but all workers end their calls where it does: they meet after each. Where calls
+                # end depends on the step alone, not on where this process started: means over
+                # other calls would be rounded differently.
+                stops=[1, *self._plan.early_samples, *self._hooks_due],
+            )
+        except NotFiniteError as error:
+            return self._not_finite(error)
+        return end or self._leave(done(self._plan.total_steps, self._workdir))
+
+    def _after_call(
+        self, step: int, metrics: Metrics, signals: StopSignals
+    ) -> Outcome | _GoBack | None:
+        """Writes what is due; what follows where all workers are to end here."""
+        hooks_ask = True in [hook(step, metrics) for hook in self._hooks]
+        report = Report()
+        if self._recorder:
+            has_left = self._next_rollback() <= self._plan.maximum_rollbacks
+            report = self._recorder.after_call(step, metrics, has_rollback_left=has_left)
+        is_asked = hooks_ask or signals.received is not None
+        answers = [is_asked, report.is_late, report.error is not None, report.verdict]
+        (asked, late, full, verdict), _ = sum_over_workers(
+            self._gan.strategy, [int(answer) for answer in answers]
         )
         if full:
-            return self._cannot_write(cannot_write or OSError("the chief reports it"))
-        if agreed == Verdict.ROLL_BACK:
-            raise _Collapsed
-        if agreed == Verdict.COLLAPSED:
-            return self._collapsed(step)
+            return self._cannot_write(report.error)
+        if verdict == Verdict.ROLL_BACK:
+            return _GoBack(self._collapsed(step), to_best=True)
+        if verdict == Verdict.COLLAPSED:
+            return self._leave(self._collapsed(step))
         if step >= self._plan.total_steps:
             return None
-        if agreed == Verdict.NO_IMPROVEMENT:
-            self._finish(step)
-            return self._no_improvement(step)
+        if verdict == Verdict.NO_IMPROVEMENT:
+            recorder = self._recorder or self._record
+            return self._leave(no_improvement(step, recorder.evaluation))
         if late:
-            self._finish(step)
-            return time_is_up(step, self._plan.total_minutes)
-        if not asked:
-            return None
-        if self.is_chief:
-            self._save_stopped(step)
-        return stopped(step)
+            return self._leave(time_is_up(step, self._plan.total_minutes))
+        return self._leave(stopped(step)) if asked else None
 
-    def _evaluate_and_save(self, step: int, metrics: Metrics) -> Verdict:
-        """On the chief: judges where that is due, logs, and saves what is due, or the best."""
-        evaluator, verdict, save = self._evaluator, Verdict.GO_ON, None
-        if evaluator and evaluator.is_due(step, self._outputs.seconds):
-            self._outputs.note_evaluation(evaluator.evaluate(step))
-            has_left = self._next_rollback() <= self._plan.maximum_rollbacks
-            verdict = evaluator.verdict(has_left and self._checkpoints.best_path() is not None)
-            if evaluator.record.best_step == step:
-                save = self._save_if_due.hook
-        self._outputs.after_call(step, metrics)
-        (save or self._save_if_due)(step, metrics)
-        return verdict
+    def _collapsed(self, step: int) -> Outcome:
+        recorder = self._recorder
+        words = recorder.collapse_words() if recorder else "the samples have collapsed"
+        return collapsed(step, words)
 
-    def _say_first_step(self, step: int) -> None:
-        if self._step_at_start is None:
-            return
-        num_steps, self._step_at_start = step - self._step_at_start, None
-        if not self._rollbacks:
-            startup_clock.lap("compiling and the first call")
-            self.say(startup_clock.describe(num_steps))
-
-    def _finish(self, step: int) -> None:
-        """Leaves the last files, and a checkpoint of the last step."""
-        if not self.is_chief:
-            return
-        self.say("writing the last grid, the curves, the film and a checkpoint")
-        # As it is before the last lines where those are off their grid: a run that goes on from
-        # here writes the lines that it would have written without the end.
-        record = self._record_now()
-        self._outputs.write_last(step)
-        self._save_record(record)
-        self._checkpoints.wait()
-        write_durably(self._workdir / _FINISHED, json.dumps({"step": step}).encode())
-
-    def _save(self, step: int = 0, metrics: Metrics | None = None) -> None:
-        del step, metrics
-        self._save_record(self._record_now())
-
-    def _record_now(self) -> RunRecord:
-        record = self._outputs.record()
-        if self._evaluator is None:
-            return record
-        return dataclasses.replace(record, evaluation=self._evaluator.record)
-
-    def _save_record(self, record: RunRecord) -> None:
-        judged = record.evaluation
-        is_of_now = self._evaluator is not None and judged.last_step == int(self._gan.step.numpy())
-        score = (judged.last, judged.protocol) if is_of_now else ()
-        # What a checkpoint says is written is on the disk: after a kill nobody else remembers it.
-        self._outputs.flush()
-        self._checkpoints.save(record.facts(), *score)
-
-    def _save_stopped(self, step: int) -> None:
-        """Leaves the files that an end leaves; the checkpoint first: time may be short."""
-        self.say("writing a checkpoint, the last grid, the curves and the film")
-        self._save()
-        self._checkpoints.wait()
-        try:
-            self._outputs.write_last(step)
-        except OSError as error:
-            self.say(f"the last grid, curves and film could not be written ({error})")
-
-    def _roll_back(self, error: NotFiniteError) -> Outcome | None:
-        """Goes back to a checkpoint; the outcome where that is not wanted, or no longer."""
-        if self.is_chief:
-            self.say(f"{error}; {self._outputs.save_diagnosis(error)}")
-            try:
-                self._checkpoints.wait()
-            except OSError as cannot:
-                self.say(f"the last checkpoint could not be written ({cannot})")
-        self._rollbacks = self._next_rollback()
+    def _not_finite(self, error: NotFiniteError) -> Outcome | _GoBack:
+        # All workers are here: the metrics are sums over all of them.
+        if self._recorder:
+            self.say(f"{error}; {self._recorder.save_diagnosis(error)}")
         plan = self._plan
-        if plan.on_nan != "rollback" or self._rollbacks > plan.maximum_rollbacks:
-            return not_finite(error.step, str(error), plan.on_nan)
-        self._go_back()
-        return None
+        outcome = not_finite(error.step, str(error), plan.on_nan)
+        has_left = self._next_rollback() <= plan.maximum_rollbacks
+        goes_back = plan.on_nan == "rollback" and has_left
+        return _GoBack(outcome, to_best=False) if goes_back else outcome
 
-    def _go_back_to_best(self) -> None:
-        """From a collapse: what came after the best checkpoint is dropped."""
+    def _leave(self, outcome: Outcome) -> Outcome:
+        """Has the chief leave the files of an end."""
+
+        def write() -> None:
+            assert self._recorder, "the chief's files are open while it trains"
+            if outcome.ending in (Ending.STOPPED, Ending.COLLAPSED):
+                self._recorder.stop(outcome.step)
+            else:
+                self._recorder.finish(outcome.step)
+
+        return self._by_chief(write) or outcome
+
+    def _go_back(self, back: _GoBack) -> Outcome | None:
+        """Goes back to a checkpoint; the outcome where there is none any more."""
         if self.is_chief:
-            self._checkpoints.wait()
-            self._checkpoints.drop_later_than_best()
+            self._wait_for_checkpoint()
+        if back.to_best:  # what came after it is dropped
+            refused = self._by_chief(self._checkpoints.drop_later_than_best)
+            if refused:
+                return refused
         self._rollbacks = self._next_rollback()
-        self._go_back()
-
-    def _next_rollback(self) -> int:
-        return max(self._rollbacks, int(self._gan.rollbacks.numpy())) + 1
-
-    def _go_back(self) -> None:
         self._restore(read_only=not self.is_chief)
+        if self._is_new:
+            return back.otherwise
         self._gan.rollbacks.assign(self._rollbacks)
         self.say(
             f"rollback {self._rollbacks} of {self._plan.maximum_rollbacks}: goes on from "
             f"step {int(self._gan.step.numpy()):,} with other random numbers"
         )
+        return None
 
-    def _collapsed(self, step: int) -> Outcome:
-        if self._evaluator is None:  # not the chief
-            return collapsed(step, "the samples have collapsed")
-        self._save_stopped(step)
-        return collapsed(step, self._evaluator.collapse_words())
+    def _next_rollback(self) -> int:
+        return max(self._rollbacks, int(self._gan.rollbacks.numpy())) + 1
 
-    def _no_improvement(self, step: int) -> Outcome:
-        record = self._evaluator.record if self._evaluator else self._record.evaluation
-        return no_improvement(step, record)
-
-    def _cannot_write(self, error: OSError) -> Outcome:
-        newest = next(reversed(self._checkpoints.paths()), None)
-        return cannot_write(int(self._gan.step.numpy()), error, newest)
-
-
-class _Collapsed(Exception):  # noqa: N818 (no error: the run goes back and on)
-    """The samples are much worse than the best, and the run is to go back to it."""
+    def _wait_for_checkpoint(self) -> None:
+        try:
+            self._checkpoints.wait()
+        except OSError as error:
+            self.say(f"the last checkpoint could not be written ({error})")

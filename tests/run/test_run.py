@@ -215,7 +215,7 @@ def test_killed_at_its_end_it_still_writes_its_last_files(
     with monkeypatch.context() as patch:
         patch.setattr(f"gan_core.run.outputs.RunOutputs.{moment}", killed)
         if moment == "close":  # everything is there but for the word that it is
-            patch.setattr("gan_core.run.run.write_durably", lambda *_: None)
+            patch.setattr("gan_core.run.recorder.write_durably", lambda *_: None)
         with pytest.raises(Killed):
             make_run(one_device, tmp_path / "killed", plan=plan)[1].train()
     for _ in range(2):
