@@ -189,6 +189,36 @@ def test_the_best_is_kept_besides_the_newest(one_device, tmp_path):
     assert [step_of(path) for path in checkpoints.paths()] == [2, 4, 5]
 
 
+def test_what_came_after_the_best_that_can_be_read_is_dropped(one_device, tmp_path):
+    gan = tiny_gan.build_gan(one_device)
+    checkpoints = gan_core.run.Checkpoints(tmp_path, gan, keep=9)
+    for step, score in enumerate((5.0, 3.0, 4.0, 9.0), start=1):
+        gan.step.assign(step)
+        save(checkpoints, {}, score)
+    flip_a_bit(tmp_path / "step_0000002")
+    checkpoints.drop_later_than_best()
+    assert [step_of(path) for path in checkpoints.paths()] == [1, 2, 3]
+
+
+def test_facts_that_are_no_json_are_refused_before_anything_is_written(one_device, tmp_path):
+    checkpoints = gan_core.run.Checkpoints(tmp_path, tiny_gan.build_gan(one_device))
+    with pytest.raises(TypeError, match="float32 is not JSON serializable"):
+        checkpoints.save({"rate": np.float32(0.1)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_goes_wrong_in_the_background_is_not_called_saved(one_device, tmp_path, monkeypatch):
+    checkpoints = gan_core.run.Checkpoints(tmp_path, tiny_gan.build_gan(one_device))
+
+    def fail(folder):
+        raise ValueError("no manifest")
+
+    monkeypatch.setattr("gan_core.run.checkpoints.write_manifest", fail)
+    checkpoints.save({})
+    with pytest.raises(ValueError, match="no manifest"):
+        checkpoints.wait()
+
+
 def truncate(path):
     data = path / "variables.data-00000-of-00001"
     data.write_bytes(data.read_bytes()[:-1])

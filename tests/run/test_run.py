@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import numpy as np
@@ -76,6 +77,25 @@ def test_a_stopped_run_goes_on_and_ends_bit_for_bit(one_device, tmp_path):
             assert files[0] == files[1], name
 
 
+def test_a_hook_stops_a_run_which_goes_on_and_ends_bit_for_bit(one_device, tmp_path):
+    at_rest, run = make_run(one_device, tmp_path / "rest")
+    run.train()
+    hook = gan_core.run.Every(6, lambda step, metrics: True)
+    outcome = make_run(one_device, tmp_path / "stopped", hooks=[hook])[1].train()
+    assert (outcome.ending, outcome.step) == (gan_core.run.Ending.STOPPED, 6)
+    gan, run = make_run(one_device, tmp_path / "stopped", hooks=[hook])
+    assert run.train().ending is gan_core.run.Ending.DONE
+    for expected, found in zip(weights(at_rest), weights(gan), strict=True):
+        np.testing.assert_array_equal(expected, found)
+    assert lines(tmp_path / "rest") == lines(tmp_path / "stopped")
+
+
+def test_refuses_a_hook_at_whose_steps_no_call_ends(one_device, tmp_path):
+    hook = gan_core.run.Every(3, lambda step, metrics: None)
+    with pytest.raises(gan_core.ArgumentError, match=r"`steps_per_call` \(2\) must divide"):
+        make_run(one_device, tmp_path, hooks=[hook])
+
+
 def test_a_finished_run_has_nothing_to_do(one_device, tmp_path):
     make_run(one_device, tmp_path)[1].train()
     gan, run = make_run(one_device, tmp_path)
@@ -103,6 +123,17 @@ def test_another_run_is_refused_by_name_of_what_differs(one_device, tmp_path):
         for action in (run.check, run.train):
             with pytest.raises(gan_core.ArgumentError, match=f"holds another run {changes}"):
                 action()
+
+
+def test_an_identity_is_compared_as_json(one_device, tmp_path):
+    for steps in (12, 14):
+        identity = gan_core.run.Identity(settings={"shape": (8, 8)}, facts={"by": {1: "a"}})
+        plan = dataclasses.replace(PLAN, total_steps=steps)
+        assert make_run(one_device, tmp_path, plan=plan, identity=identity)[1].train().step == steps
+    with pytest.raises(
+        gan_core.ArgumentError, match=r"`settings` .* must be JSON \(Object of type"
+    ):
+        gan_core.run.Identity(settings={"rate": np.float32(0.1)})
 
 
 def test_check_writes_nothing(one_device, tmp_path):
@@ -149,13 +180,9 @@ class NotFiniteOnce(gan_core.Game):
     [("stop", 1, "NOT_FINITE"), ("rollback", 1, "DONE"), ("rollback", 9, "NOT_FINITE")],
 )
 def test_a_loss_that_is_not_finite(one_device, tmp_path, on_nan, needed, ending, capsys):
-    game = NotFiniteOnce()
-    game.gan = tiny_gan.build_gan(one_device, game=game)
-    game.rollbacks_needed = needed
     plan = dataclasses.replace(PLAN, on_nan=on_nan, maximum_rollbacks=2)
     said = []
-    run = gan_core.run.Run(game.gan, tiny_gan.source(), tmp_path, plan, say=said.append)
-    outcome = run.train()
+    outcome = not_finite_at_5(one_device, tmp_path, needed, plan=plan, say=said.append).train()
     assert outcome.ending is gan_core.run.Ending[ending]
     assert outcome.is_failure == (ending != "DONE")
     assert "error: not finite at step 6: generator/loss" in capsys.readouterr().err or not (
@@ -165,6 +192,43 @@ def test_a_loss_that_is_not_finite(one_device, tmp_path, on_nan, needed, ending,
     np.testing.assert_array_equal(batch["numbers"], np.arange(40, 48))
     rollbacks = [words for words in said if words.startswith("rollback")]
     assert len(rollbacks) == {"stop": 0, "rollback": min(needed, 2)}[on_nan]
+
+
+def not_finite_at_5(strategy, folder, rollbacks_needed=1, **arguments):
+    game = NotFiniteOnce()
+    game.gan = tiny_gan.build_gan(strategy, game=game)
+    game.rollbacks_needed = rollbacks_needed
+    return gan_core.run.Run(game.gan, tiny_gan.source(), folder, **arguments)
+
+
+def test_a_rollback_that_finds_no_checkpoint_ends_the_run(one_device, tmp_path):
+    """With the weights of the step that failed it must not go on."""
+
+    def lose_the_checkpoints(step, metrics):
+        shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
+
+    plan = dataclasses.replace(PLAN, on_nan="rollback", checkpoint_every_steps=12)
+    run = not_finite_at_5(one_device, tmp_path, plan=plan, hooks=[lose_the_checkpoints], say=quiet)
+    assert run.train().ending is gan_core.run.Ending.NOT_FINITE
+
+
+def test_a_log_that_is_refused_does_not_hide_a_loss_that_is_not_finite(
+    one_device, tmp_path, monkeypatch
+):
+    append = gan_core.durable_files.append_durably
+
+    def refuse(path, content):
+        if path.name == "metrics.jsonl":
+            raise OSError(28, "No space left on device")
+        append(path, content)
+
+    monkeypatch.setattr("gan_core.run.writers.append_durably", refuse)
+    said = []
+    with pytest.warns(RuntimeWarning, match="metrics cannot be written"):
+        outcome = not_finite_at_5(one_device, tmp_path, plan=PLAN, say=said.append).train()
+    assert outcome.ending is gan_core.run.Ending.NOT_FINITE
+    assert (tmp_path / "diagnosis/step_0000006.npz").exists()
+    assert any("lines or grids could not be written" in words for words in said)
 
 
 def test_a_run_ends_when_its_time_is_up_and_goes_on_with_more(one_device, tmp_path, monkeypatch):
@@ -218,6 +282,7 @@ def test_killed_at_its_end_it_still_writes_its_last_files(
             patch.setattr("gan_core.run.recorder.write_durably", lambda *_: None)
         with pytest.raises(Killed):
             make_run(one_device, tmp_path / "killed", plan=plan)[1].train()
+    assert (tmp_path / "killed/checkpoints/step_0000010").is_dir()  # nothing is done again
     for _ in range(2):
         outcome = make_run(one_device, tmp_path / "killed", plan=plan)[1].train()
         assert (outcome.ending, outcome.step) == (gan_core.run.Ending.DONE, 10)
