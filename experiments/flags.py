@@ -12,8 +12,9 @@ from typing import Any
 
 from absl import flags as absl_flags
 
+from experiments.flag import EACH_START, flag_of
 from experiments.flag_hints import flags_meant
-from experiments.settings import EACH_START, Settings
+from experiments.settings import Settings
 from gan_core import ArgumentError
 
 EFFECTIVE_FLAGS = "effective.flags"
@@ -109,7 +110,7 @@ def _settings_of_run(flagfile: Path, mode: str) -> dict[str, Any]:
         raise ArgumentError(
             "workdir", flagfile.parent, f"holds settings that cannot be read: {error}", "mend them"
         ) from error
-    names = {f.name for f in dataclasses.fields(Settings) if f.metadata["changes"] != EACH_START}
+    names = {f.name for f in dataclasses.fields(Settings) if flag_of(f).changes != EACH_START}
     if mode != "train":
         names -= _DEVICES
     return {name: value for name, value in values.items() if name in names}
@@ -148,16 +149,16 @@ def help_text(defaults: Mapping[str, Any]) -> str:
     parts = ["--flagfile=FILE\n    Read flags from a file, one a line; flags given here win."]
     for field in dataclasses.fields(Settings):
         default = defaults.get(field.name, field.default)
-        choices = field.metadata["choices"]
-        domain = "|".join(choices) if choices else type(field.default).__name__
-        text = f"{field.metadata['help']} Default: {default if default != '' else 'empty'}."
+        row = flag_of(field)
+        domain = "|".join(row.choices) or type(field.default).__name__
+        text = f"{row.help} Default: {default if default != '' else 'empty'}."
         body = textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    ")
         parts.append(f"--{field.name}=<{domain}>\n{body}")
     return "\n".join(parts)
 
 
 def _define(field: dataclasses.Field, default: Any, values: absl_flags.FlagValues) -> None:
-    help_words, kind = field.metadata["help"], type(field.default)
+    help_words, kind = flag_of(field).help, type(field.default)
     if kind is int:
         absl_flags.DEFINE(_WholeNumberParser(), field.name, default, help_words, flag_values=values)
         return

@@ -10,7 +10,8 @@ from typing import Any
 
 import gan_core
 from experiments.experiment import Experiment
-from experiments.settings import IF_ALLOWED, NEVER, Settings
+from experiments.flag import IF_ALLOWED, NEVER
+from experiments.settings import Settings
 from gan_core import ArgumentError
 
 _PICTURE_ENDINGS = {".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".svg", ".pdf"}

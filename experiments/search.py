@@ -31,9 +31,10 @@ from pathlib import Path
 
 import gan_core
 from experiments import standard_streams
+from experiments.flag import EACH_START, flag_of
 from experiments.flags import EFFECTIVE_FLAGS
 from experiments.quiet_startup import import_tensorflow_quietly
-from experiments.settings import EACH_START, Settings
+from experiments.settings import Settings
 from experiments.timed_runs import WITHOUT_END, TimedRun, exit_code_of, markdown_row
 from gan_core import ArgumentError, check_positive
 from gan_core.run import duration, say, write_durably
@@ -52,7 +53,7 @@ _OF_RUNS = (
 _SPACE = Path(__file__).parent / "flagfiles" / "folder.space"
 _MOST_CANDIDATES = 10_000
 _OF_EACH_RUN = {"seed", "data_dir", "cache_dir"} | {
-    field.name for field in dataclasses.fields(Settings) if field.metadata["changes"] == EACH_START
+    field.name for field in dataclasses.fields(Settings) if flag_of(field).changes == EACH_START
 }
 """Flags that do not belong to the best settings."""
 _OF_THE_SEARCH = {"workdir", "total_minutes", "seed"}

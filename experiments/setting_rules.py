@@ -1,11 +1,12 @@
-"""What may be given as settings, one by one and together."""
+"""Which settings may be given together."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from experiments.flag import check_value
 from gan_core import AUGMENTATIONS, ArgumentError, check_divides, check_known
 
 if TYPE_CHECKING:
@@ -17,12 +18,7 @@ ADAPTIVE = "adaptive"
 def check(settings: Settings) -> None:
     """Raises `ArgumentError` if a value is out of its range, or two do not fit each other."""
     for field in dataclasses.fields(settings):
-        _check_value(field, getattr(settings, field.name))
-    for name, usual in (("beta_1", 0.5), ("beta_2", 0.999)):
-        if getattr(settings, name) >= 1:
-            raise ArgumentError(name, getattr(settings, name), "must be below 1", f"use {usual}")
-    if settings.seed >= 2**31:
-        raise ArgumentError("seed", settings.seed, "must be below 2**31", "use a smaller number")
+        check_value(field, getattr(settings, field.name))
     if settings.loss != "non_saturating" and (settings.real_label, settings.fake_label) != (1, 0):
         raise ArgumentError(
             "loss", settings.loss, "has no labels to smooth", "leave --real_label, --fake_label out"
@@ -58,10 +54,6 @@ def _check_evaluation(settings: Settings) -> None:
             raise ArgumentError(
                 other, value, f"needs `{name}`", f"give --{name}=500, say, or leave it out"
             )
-    if settings.evaluation_time_share > 1:
-        raise ArgumentError(
-            "evaluation_time_share", settings.evaluation_time_share, "must be 1 at most", "use 0.05"
-        )
     if settings.extractor in ("inception", "file") and not settings.extractor_path:
         raise ArgumentError(
             "extractor_path",
@@ -76,9 +68,7 @@ def _check_evaluation(settings: Settings) -> None:
 
 
 def _check_learning_rates(settings: Settings) -> None:
-    end, share = settings.learning_rate_decay_steps, settings.learning_rate_final_share
-    if share > 1:
-        raise ArgumentError("learning_rate_final_share", share, "must be 1 at most", "use 0.1")
+    end = settings.learning_rate_decay_steps
     if settings.learning_rate_schedule == "constant":
         for name in ("learning_rate_decay_steps", "learning_rate_final_share"):
             if getattr(settings, name):
@@ -119,8 +109,6 @@ def _check_augmentation(settings: Settings) -> None:
             f"needs a loss for which a logit of 0 means undecided, unlike `loss` ({settings.loss})",
             "use hinge, say",
         )
-    if settings.augment_target >= 1:
-        raise ArgumentError("augment_target", settings.augment_target, "must be below 1", "use 0.6")
     if settings.augment_target != type(settings).augment_target and not is_adaptive:
         raise ArgumentError(
             "augment_target",
@@ -128,31 +116,3 @@ def _check_augmentation(settings: Settings) -> None:
             "needs a probability that adapts",
             "give --augment_probability=adaptive",
         )
-
-
-def _check_text(name: str, value: str) -> None:
-    """Refuses what a line of a flagfile, which each run keeps, could not hold."""
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ArgumentError(name, value, "must be UTF-8", "rename it") from error
-    if value != value.strip() or re.search(r"[\x00-\x1f\x7f]", value):
-        rule = "must have no spaces around it, and no line breaks or other control characters"
-        raise ArgumentError(name, repr(value), rule, "rename it")
-
-
-def _check_value(field: dataclasses.Field, value: Any) -> None:
-    choices, above = field.metadata["choices"], field.metadata["above"]
-    if choices:
-        check_known(field.name, value, choices)
-    if isinstance(value, str):
-        _check_text(field.name, value)
-    if above is not None and not above < value < float("inf"):
-        rule = "must not be negative" if above < 0 else f"must be above {above}"
-        raise ArgumentError(
-            field.name, value, f"{rule}, and finite", f"the default is {field.default}"
-        )
-    at_most = field.metadata["at_most"]
-    if above is not None and value > at_most:
-        rule = f"must be {at_most:,.0f} at most"
-        raise ArgumentError(field.name, value, rule, f"the default is {field.default}")

@@ -32,8 +32,9 @@ PARAMETERS = {
 }
 SHARED = {
     "__init__", "__main__", "conditional", "evaluate", "evaluating", "example",
-    "exit_codes", "experiment", "extractors", "flag_hints", "flags", "generating", "informing",
-    "judging", "launcher", "machine", "networks", "parts", "preflight", "quiet_startup", "runner",
+    "exit_codes", "experiment", "extractors", "flag", "flag_hints", "flags", "generating",
+    "informing", "judging", "launcher", "machine", "networks", "parts", "preflight",
+    "quiet_startup", "runner",
     "search", "setting_rules", "settings", "standard_streams", "timed_runs", "training",
 }  # fmt: skip
 EXAMPLES = {
@@ -189,7 +190,7 @@ def make_file(tmp_path):
         ([make_file], r"`workdir` \(.*\) must be a folder, but .*/file is a file; move it"),
         (["--workdir=/proc/run"], r"`workdir` \(/proc/run\)"),
         (["--steps_per_call=2"], r"`steps_per_call` \(2\) must divide `log_every_steps` \(1\)"),
-        (["--seed=-3"], r"`seed` \(-3\) must not be negative"),
+        (["--seed=-3"], r"`seed` \(-3\) must be 0 or more"),
         (["--mode=generate"], r"`workdir` \(.*\) must hold a checkpoint; train there first"),
     ],
 )

@@ -4,7 +4,8 @@ import dataclasses
 import pytest
 
 from experiments import flags
-from experiments.settings import IF_ALLOWED, NEVER, Settings
+from experiments.flag import IF_ALLOWED, NEVER, flag_of
+from experiments.settings import Settings
 from gan_core import ArgumentError
 
 
@@ -111,7 +112,7 @@ def test_each_setting_has_a_help_text():
     text = flags.help_text({"total_steps": 77})
     for field in dataclasses.fields(Settings):
         assert f"--{field.name}=" in text
-        assert field.metadata["help"].endswith(".")
+        assert flag_of(field).help.endswith(".")
     assert "Default: 77." in text
     assert flags.parse(["--help"], {}) is None
 
@@ -140,7 +141,7 @@ def test_each_setting_has_a_help_text():
         ("--logdir=3", r"did you mean --workdir\?$"),
         ("--num_image=3", r"did you mean --num_images\?$"),
         ("--dataset=/no/such/folder", r"`dataset` \(/no/such/folder\) must be a folder of pict"),
-        ("--total_steps=-1", r"`total_steps` \(-1\) must not be negative"),
+        ("--total_steps=-1", r"`total_steps` \(-1\) must be 0 or more"),
         ("--fake_label=1", r"`real_label` \(1.0\) must be above `fake_label` \(1.0\)"),
         ("--real_label=1.5", r"`real_label` \(1.5\) must be above .* and 1 at most"),
         ("--global_batch_size=0", r"`global_batch_size` \(0\) must be above 0"),
@@ -157,15 +158,15 @@ def test_each_setting_has_a_help_text():
             r"`discriminator_learning_rate` \(-0.001\) must be",
         ),
         ("--beta_1=1", r"`beta_1` \(1.0\) must be below 1"),
-        ("--beta_1=-0.1", r"`beta_1` \(-0.1\) must not be negative"),
-        ("--beta_2=1", r"`beta_2` \(1.0\) must be below 1; use 0.999"),
+        ("--beta_1=-0.1", r"`beta_1` \(-0.1\) must be 0 or more"),
+        ("--beta_2=1", r"`beta_2` \(1.0\) must be below 1; the default is 0.999"),
         (
             "--learning_rate_decay_steps=9",
             r"`learning_rate_decay_steps` \(9\) needs learning rates that change; give --learning",
         ),
         ("--learning_rate_final_share=1.5", r"`learning_rate_final_share` \(1.5\) must be 1 at m"),
         ("--grad_clip=1", r"did you mean --clip_norm\?$"),
-        ("--seed=4294967296", r"`seed` \(4294967296\) must be below 2\*\*31"),
+        ("--seed=4294967296", r"`seed` \(4294967296\) must be 2,147,483,647 at most"),
         (
             "--strategy=tpu",
             r"`strategy` \(tpu\) must be one of the known; use one of auto, one_dev",
@@ -264,4 +265,7 @@ def test_a_setting_that_an_old_run_did_not_know_was_as_it_is_by_default():
     before = now.as_dict()
     del before["loss"], before["r2_weight"]
     changes = now.changes_from(before)
-    assert changes == {IF_ALLOWED: [], NEVER: ["loss: was non_saturating, now hinge"]}
+    assert changes == {
+        IF_ALLOWED: [],
+        NEVER: ["loss: was non_saturating, now hinge"],
+    }

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from experiments.crash_test.starts import Start
+from experiments.flag import flag_of
 from experiments.settings import Settings
 
 # Beside other tests an answer takes as much longer as they take of the machine.
@@ -117,7 +118,8 @@ text = some.one_of(
 @some.composite
 def flag(draw):
     field = draw(some.sampled_from(FIELDS))
-    known = [some.sampled_from([*field.metadata["choices"]])] if field.metadata["choices"] else []
+    choices = flag_of(field).choices
+    known = [some.sampled_from([*choices])] if choices else []
     if isinstance(field.default, bool):
         known.append(some.sampled_from(["true", "false", "0", "yes"]))
     elif isinstance(field.default, (int, float)):
