@@ -19,7 +19,7 @@ class Changes(enum.Enum):
     """Whether a run may go on with another value than it was started with."""
 
     EACH_START = "it is no setting of the run: a later start does not read it from its folder"
-    EACH_MACHINE = "without a question, and workers may differ; in all others they must agree"
+    EACH_MACHINE = "without a question, and workers may differ; in those below they must agree"
     FREELY = "without a question"
     IF_ALLOWED = "with --allow_changes"
     NEVER = "no: that is another run"
@@ -36,10 +36,10 @@ class Flag:
       help: What it does, in whole sentences.
       changes: Whether a run may change it.
       choices: What may be given; anything of the default's type where empty.
-      above: A number must be larger.
-      at_least: Or as large.
-      below: It must be smaller.
-      at_most: Or as small.
+      above: A number must be larger than this.
+      at_least: It must be this or more.
+      below: It must be smaller than this.
+      at_most: It must be this or less.
     """
 
     help: str
@@ -52,7 +52,7 @@ class Flag:
 
 
 def flag(default: Any, help_text: str, *, changes: Changes, **limits: Any) -> Any:
-    """A dataclass's field that is a flag; `limits` are a `Flag`'s."""
+    """A dataclass's field that is a flag; `limits` are the other attributes of a `Flag`."""
     row = Flag(help=help_text, changes=changes, **limits)
     return dataclasses.field(default=default, metadata={"flag": row})
 

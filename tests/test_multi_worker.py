@@ -160,6 +160,23 @@ def test_a_signal_to_one_worker_stops_all(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("in_the_way", ["reals.png", "training.gif"])
+def test_where_the_chief_cannot_write_all_end(in_the_way, tmp_path):
+    """At the start and at the end of a run: a folder stands where a file must be."""
+    (tmp_path / in_the_way / "full").mkdir(parents=True)
+    workers = start_workers("--total_steps=4", f"--workdir={tmp_path}")
+    try:
+        for worker in workers:
+            _, errors = worker.communicate(timeout=LIMIT_SECONDS)
+            assert worker.returncode == 74, errors
+            assert "cannot write (" in errors
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+
+
+@pytest.mark.slow
 def test_the_launcher_passes_a_signal_on(tmp_path):
     launcher = subprocess.Popen(
         [*COMMAND, "--total_steps=100000", "--workers=2", f"--workdir={tmp_path}"],

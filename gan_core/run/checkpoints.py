@@ -102,7 +102,7 @@ class Checkpoints:
         """Waits until the last checkpoint is on the disk.
 
         Raises:
-          OSError: If it could not be written.
+          OSError: If it could not be written; whatever else went wrong with it, as it is.
         """
         if self._thread:
             self._thread.join()
@@ -120,14 +120,15 @@ class Checkpoints:
         return best_of(self.paths())
 
     def drop_later_than_best(self) -> None:
-        """Removes those after the best undamaged one, the newest first: so what is left is always
-        a run's past. None is removed where all that have a score are damaged.
+        """Removes those after the best, the newest first: what is left is always a run's past.
+
+        Where no checkpoint up to the best is undamaged, none is removed.
         """
-        best = best_of(path for path in self.paths() if find_damage(path) is None)
-        for path in reversed(self.paths() if best else []):
-            if path == best:
-                break
-            shutil.rmtree(path)
+        paths, best = self.paths(), self.best_path()
+        past = paths[: paths.index(best) + 1] if best else []
+        if any(find_damage(path) is None for path in reversed(past)):
+            for path in reversed(paths[len(past) :]):
+                shutil.rmtree(path)
 
     def restore_latest(
         self,

@@ -13,6 +13,7 @@ from gan_core.choices import ON_COLLAPSE
 from gan_core.computed_once import computed_once
 from gan_core.errors import ArgumentError, check_known, check_positive
 from gan_core.evaluation.judge import Judge
+from gan_core.evaluation.protocol import Protocol
 from gan_core.run.evaluation_record import EvaluationRecord
 from gan_core.run.samples import draw_samples
 from gan_core.step import GanStep
@@ -131,6 +132,11 @@ class Evaluator:
             say(f"evaluation: {protocol} from here on; what {record.protocol} found is forgotten")
             record = EvaluationRecord(seconds=record.seconds)  # they are no time of training
         self.record = dataclasses.replace(record, protocol=protocol)
+
+    @property
+    def protocol(self) -> Protocol:
+        """How the samples are judged."""
+        return self._judge.protocol
 
     def is_due(self, step: int, seconds: float) -> bool:
         """Whether to evaluate now, `seconds` of training after the run's start."""

@@ -1,4 +1,4 @@
-"""What the chief does with a run's files while it trains: judges, logs, saves, leaves."""
+"""What the chief does with a run's files while it trains: judges, logs, saves, finishes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gan_core.durable_files import read_json_object, write_durably
-from gan_core.errors import ArgumentError
 from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.evaluation_record import EvaluationRecord
 from gan_core.run.evaluator import Evaluator, Verdict
@@ -17,6 +16,7 @@ from gan_core.run.hooks import Every, KeepTrying
 from gan_core.run.loop import NotFiniteError
 from gan_core.run.outputs import RunOutputs
 from gan_core.run.plan import Plan
+from gan_core.run.record import RunRecord
 from gan_core.step import GanStep
 from gan_core.types import Metrics
 
@@ -49,6 +49,9 @@ class Recorder:
       outputs: Logs, grids, curves and film in it.
       evaluator: Judges samples; they are not judged when None.
       say: Prints a line for people.
+
+    Raises:
+      OSError: If a file cannot be written.
     """
 
     def __init__(
@@ -71,11 +74,13 @@ class Recorder:
             "checkpoint", lambda step, metrics: self.save(), _CHECKPOINT_ATTEMPTS
         )
         self._save_if_due = Every(plan.checkpoint_every_steps, keep_trying)
+        if evaluator:
+            outputs.write_protocol(evaluator.protocol)
 
     @property
     def evaluation(self) -> EvaluationRecord:
         """How good the samples have been so far."""
-        return self._evaluator.record if self._evaluator else self._outputs.record().evaluation
+        return self._evaluator.record if self._evaluator else self._record_now().evaluation
 
     def collapse_words(self) -> str:
         """That the samples have collapsed, in a line for people."""
@@ -86,7 +91,7 @@ class Recorder:
         """Judges where that is due, logs, and saves what is due, or the best.
 
         Raises:
-          ArgumentError: If the judge cannot do its work; what was trained is saved before.
+          ArgumentError: If the judge cannot do its work.
         """
         try:
             verdict = self._judge_log_and_save(step, metrics, has_rollback_left)
@@ -96,21 +101,12 @@ class Recorder:
 
     def _judge_log_and_save(self, step: int, metrics: Metrics, has_rollback_left: bool) -> Verdict:
         evaluator, verdict, is_best = self._evaluator, Verdict.GO_ON, False
-        cannot_judge: ArgumentError | None = None
         if evaluator and evaluator.is_due(step, self._outputs.seconds):
-            try:
-                self._outputs.note_evaluation(evaluator.evaluate(step))
-            except ArgumentError as error:
-                cannot_judge = error
-            else:
-                can_roll_back = has_rollback_left and self._checkpoints.best_path() is not None
-                verdict = evaluator.verdict(can_roll_back)
-                is_best = evaluator.record.best_step == step
+            self._outputs.note_evaluation(evaluator.evaluate(step))
+            can_roll_back = has_rollback_left and self._checkpoints.best_path() is not None
+            verdict = evaluator.verdict(can_roll_back)
+            is_best = evaluator.record.best_step == step
         self._outputs.after_call(step, metrics)
-        if cannot_judge:
-            self.save()
-            self._checkpoints.wait()
-            raise cannot_judge
         save = self._save_if_due.hook if is_best else self._save_if_due
         save(step, metrics)
         return verdict
@@ -121,7 +117,7 @@ class Recorder:
         Raises:
           OSError: If something cannot be written.
         """
-        record = dataclasses.replace(self._outputs.record(), evaluation=self.evaluation)
+        record = self._record_now()
         judged = record.evaluation
         is_of_now = self._evaluator is not None and judged.last_step == int(self._gan.step.numpy())
         score = (judged.last, judged.protocol) if is_of_now else ()
@@ -129,8 +125,14 @@ class Recorder:
         self._outputs.flush()
         self._checkpoints.save(record.facts(), *score)
 
+    def _record_now(self) -> RunRecord:
+        record = self._outputs.record()
+        if self._evaluator is None:
+            return record
+        return dataclasses.replace(record, evaluation=self._evaluator.record)
+
     def finish(self, step: int) -> None:
-        """Leaves all files of an end. The checkpoint comes first: a kill may be near.
+        """Writes all files of an end. The checkpoint comes first: the process may be killed soon.
 
         It holds no trace of the lines and grids off their intervals that follow: a run that goes
         on from it writes what it would have written without the end.
@@ -143,7 +145,7 @@ class Recorder:
         write_durably(self._folder / _FINISHED, json.dumps({"step": step}).encode())
 
     def stop(self, step: int) -> None:
-        """Leaves the files of an end that was not asked for; only a checkpoint must be written.
+        """Writes the files of a stop or a collapse, of which only the checkpoint must succeed.
 
         Raises:
           OSError: If the checkpoint cannot be written.
@@ -169,6 +171,11 @@ class Recorder:
             self._outputs.close()
         except OSError as error:
             self._say(f"the newest lines or grids could not be written ({error})")
+
+
+def forget_the_finish(folder: Path) -> None:
+    """Takes back that all files of an end were written, before some are to be dropped."""
+    (folder / _FINISHED).unlink(missing_ok=True)
 
 
 def finished_step(folder: Path) -> int | None:

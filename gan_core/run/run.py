@@ -36,7 +36,7 @@ from gan_core.run.outcome import (
 from gan_core.run.outputs import RunOutputs
 from gan_core.run.plan import Plan
 from gan_core.run.record import RunRecord
-from gan_core.run.recorder import Recorder, Report, finished_step
+from gan_core.run.recorder import Recorder, Report, finished_step, forget_the_finish
 from gan_core.run.run_data import MakeBatches, OwnData, SourceData
 from gan_core.run.run_lock import RunLock
 from gan_core.run.samples import MakePicture
@@ -86,7 +86,7 @@ class Run:
       schedule: Which updates make one step; `simultaneous()` when None.
       evaluation: When samples are judged, and what follows; never when None.
       hooks: Called after each call of steps, on all workers. Where one returns True on any of
-        them, the run is saved and stopped on all.
+        them, the run is saved and stopped on all. What one raises ends the run unsaved.
       image_shape: (H, W, C) to which an image source's larger images are cropped.
       flip: Whether each image of a source is mirrored with probability 1/2.
       identity: What another start must have alike.
@@ -174,7 +174,7 @@ class Run:
             if self.is_chief:
                 make_folder("workdir", self._workdir)
                 stack.enter_context(RunLock(self._workdir))
-                # Whoever gets the folder next must find nobody writing.
+                # No checkpoint may still be written when another process gets the folder.
                 stack.callback(self._wait_for_checkpoint)
             try:
                 self._restore(read_only=not self.is_chief)
@@ -273,7 +273,7 @@ class Run:
         """The last files of a run that was killed after its last checkpoint and before them."""
         step = int(self._gan.step.numpy())
         if finished_step(self._workdir) != step:
-            with contextlib.closing(self._make_recorder(self._make_outputs())) as recorder:
+            with contextlib.closing(self._make_recorder(evaluator=None)) as recorder:
                 recorder.finish(step)
 
     def _train_from_here(self, signals: StopSignals) -> Outcome | _GoBack:
@@ -290,15 +290,13 @@ class Run:
         evaluator = None
         if self._evaluation:  # first: what the judge takes to be made is no time of training
             evaluator = Evaluator(self._gan, self._evaluation, self._record.evaluation, self.say)
-        outputs = self._make_outputs()
-        self._recorder = self._make_recorder(outputs, evaluator)
-        if self._evaluation:
-            outputs.write_protocol(self._evaluation.judge.protocol)
+        forget_the_finish(self._workdir)
+        self._recorder = self._make_recorder(evaluator)
         if self._plan.on_nan == "rollback" and self._is_new:
             self._recorder.save()
 
-    def _make_outputs(self) -> RunOutputs:
-        return RunOutputs(
+    def _make_recorder(self, evaluator: Evaluator | None) -> Recorder:
+        outputs = RunOutputs(
             self._gan,
             self._data,
             self._plan,
@@ -309,8 +307,6 @@ class Run:
             self._checkpoints,
             self._make_picture,
         )
-
-    def _make_recorder(self, outputs: RunOutputs, evaluator: Evaluator | None = None) -> Recorder:
         return Recorder(
             self._gan, self._plan, self._workdir, self._checkpoints, outputs, evaluator, self.say
         )
@@ -371,8 +367,8 @@ class Run:
         if step >= self._plan.total_steps:
             return None
         if verdict == Verdict.NO_IMPROVEMENT:
-            recorder = self._recorder or self._record
-            return self._leave(no_improvement(step, recorder.evaluation))
+            judged = (self._recorder or self._record).evaluation
+            return self._leave(no_improvement(step, judged))
         if late:
             return self._leave(time_is_up(step, self._plan.total_minutes))
         return self._leave(stopped(step)) if asked else None

@@ -189,15 +189,21 @@ def test_the_best_is_kept_besides_the_newest(one_device, tmp_path):
     assert [step_of(path) for path in checkpoints.paths()] == [2, 4, 5]
 
 
-def test_what_came_after_the_best_that_can_be_read_is_dropped(one_device, tmp_path):
+@pytest.mark.parametrize(
+    ("damaged", "left"), [((), [1, 2]), ((2,), [1, 2]), ((1, 2), [1, 2, 3, 4])]
+)
+def test_what_came_after_the_best_is_dropped_if_anything_good_is_left(
+    one_device, tmp_path, damaged, left
+):
     gan = tiny_gan.build_gan(one_device)
     checkpoints = gan_core.run.Checkpoints(tmp_path, gan, keep=9)
-    for step, score in enumerate((5.0, 3.0, 4.0, 9.0), start=1):
+    for step, score in enumerate((None, 3.0, 4.0, 9.0), start=1):
         gan.step.assign(step)
         save(checkpoints, {}, score)
-    flip_a_bit(tmp_path / "step_0000002")
+    for step in damaged:
+        flip_a_bit(tmp_path / f"step_000000{step}")
     checkpoints.drop_later_than_best()
-    assert [step_of(path) for path in checkpoints.paths()] == [1, 2, 3]
+    assert [step_of(path) for path in checkpoints.paths()] == left
 
 
 def test_facts_that_are_no_json_are_refused_before_anything_is_written(one_device, tmp_path):

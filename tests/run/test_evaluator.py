@@ -136,28 +136,6 @@ def test_it_stops_where_samples_do_not_become_better(one_device, tmp_path, monke
     assert make_run(one_device, tmp_path / "run", **given)[1].train().step == 12
 
 
-def test_a_judge_that_cannot_go_on_loses_nothing(one_device, tmp_path, monkeypatch):
-    plain, run = make_run(one_device, tmp_path / "plain")
-    run.train()
-    score = Judge.score
-    gan, run = make_run(one_device, tmp_path / "run", evaluation=evaluation(tmp_path))
-
-    def failing(judge, samples):
-        if int(gan.step) == 6:
-            raise ArgumentError("cache_dir", "full", "cannot take it", "make room")
-        return score(judge, samples)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Judge, "score", failing)
-        with pytest.raises(ArgumentError, match="make room"):
-            run.train()
-    assert max(facts(tmp_path / "run")) == 6
-    gan, run = make_run(one_device, tmp_path / "run", evaluation=evaluation(tmp_path))
-    assert run.train().ending is gan_core.run.Ending.DONE
-    for one, other in zip(weights(plain), weights(gan), strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
 @pytest.fixture
 def collapsing(monkeypatch):
     """A judge to whom steps after 4 are much worse; not after `needed` rollbacks."""

@@ -293,6 +293,23 @@ def test_killed_at_its_end_it_still_writes_its_last_files(
     assert "nothing to do" in outcome.words
 
 
+def test_killed_on_its_way_to_a_later_end_it_still_writes_those_of_the_first(one_device, tmp_path):
+    plan = dataclasses.replace(PLAN, total_steps=10, checkpoint_every_steps=20)
+    make_run(one_device, tmp_path / "whole", plan=plan)[1].train()
+    make_run(one_device, tmp_path / "killed", plan=plan)[1].train()
+
+    def kill(step, metrics):
+        raise Killed
+
+    longer = dataclasses.replace(plan, total_steps=20)
+    with pytest.raises(Killed):
+        make_run(one_device, tmp_path / "killed", plan=longer, hooks=[kill])[1].train()
+    outcome = make_run(one_device, tmp_path / "killed", plan=plan)[1].train()
+    assert outcome.words.startswith("nothing to do: step 10")
+    assert samples(tmp_path / "whole") == samples(tmp_path / "killed")
+    assert lines(tmp_path / "whole") == lines(tmp_path / "killed")
+
+
 @pytest.mark.parametrize("refused", ["metrics.jsonl", "samples", "tensorboard"])
 def test_what_the_disk_refuses_is_not_lost_over_a_kill(refused, one_device, tmp_path, monkeypatch):
     """Refused from step 4 on and killed at step 10; then there is room again."""
