@@ -147,7 +147,7 @@ def _cutout(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
     for axis, side in ((1, "down"), (2, "right")):
         size = images.shape[axis]
         length = round(size * _CUTOUT)
-        centres = _whole_numbers(draw, f"{stream}/{side}", 0, size - (length + 1) % 2)
+        centres = _whole_numbers(draw, f"{stream}/{side}", 0, size - length % 2)
         offsets = tf.range(size) - centres[:, None] + length // 2
         shape = [-1, size, 1, 1] if axis == 1 else [-1, 1, size, 1]
         inside &= tf.reshape((offsets >= 0) & (offsets < length), shape)

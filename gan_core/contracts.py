@@ -18,6 +18,9 @@ from gan_core.types import Terms
 _RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 """What an activation at a generator's end can give."""
 
+_TAKEN = ("loss", "gradient", "learning_rate")
+"""Names under which the step logs what it computes of a network itself."""
+
 
 def check_networks(
     generator: Network,
@@ -29,6 +32,8 @@ def check_networks(
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         _check_kind(name, network)
         _check_built(name, network)
+        _check_own_losses(name, network)
+    _check_sampled_as_trained(generator)
     shared = {id(v) for v in generator.variables} & {id(v) for v in discriminator.variables}
     if shared:
         names = [variable_name(v) for v in generator.variables if id(v) in shared]
@@ -108,6 +113,9 @@ def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
             origin, type(terms).__name__, "must give terms by name", 'return {"name": values}'
         )
     for name, term in terms.items():
+        if name in _TAKEN:
+            rule = "is what the step itself logs under this name"
+            raise ArgumentError(origin, name, rule, "name the term otherwise")
         term = tf.convert_to_tensor(term)
         rank_fits = term.shape.rank == 1 and term.shape[0] in (None, batch_size)
         if not rank_fits or not term.dtype.is_floating:
@@ -129,18 +137,21 @@ def per_example(terms: Terms) -> Terms:
     }
 
 
-def joined(terms: Terms, penalties: Terms) -> Terms:
-    """Terms and penalties together.
+def joined(origin: str, terms: Terms, others: Terms) -> Terms:
+    """Both together.
+
+    Args:
+      origin: Where the others come from, as a user knows it.
+      terms: Values by name.
+      others: More of them.
 
     Raises:
       ArgumentError: If both have a name: one would replace the other.
     """
-    both = sorted(terms.keys() & penalties.keys())
+    both = sorted(terms.keys() & others.keys())
     if both:
-        raise ArgumentError(
-            "regularizers", ", ".join(both), "must not be named like a term", "rename it"
-        )
-    return terms | penalties
+        raise ArgumentError(origin, ", ".join(both), "must not be named like a term", "rename it")
+    return terms | others
 
 
 def _check_kind(name: str, network: Network) -> None:
@@ -177,6 +188,31 @@ def _check_built(name: str, network: Network) -> None:
         raise ArgumentError(
             name, network.name, "must have trainable variables", "build it and unfreeze it"
         )
+
+
+def _check_own_losses(name: str, network: Network) -> None:
+    for layer in network._flatten_layers() if isinstance(network, keras.Model) else []:
+        for attribute, value in vars(layer).items():
+            if attribute.endswith("_regularizer") and value is not None:
+                raise ArgumentError(
+                    name,
+                    network.name,
+                    f"has a `{attribute}` in {layer.name}, whose loss is not among a game's terms",
+                    "give the optimizer weight_decay, or the game a term",
+                )
+
+
+def _check_sampled_as_trained(generator: Network) -> None:
+    """Keras divides a kernel by its norm in training mode only, and keeps what comes out."""
+    for layer in generator._flatten_layers() if isinstance(generator, keras.Model) else []:
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            raise ArgumentError(
+                "generator",
+                generator.name,
+                f"has Keras's SpectralNormalization ({layer.name}), with which samples would be "
+                "made by other weights than those that were trained",
+                "leave it to the discriminator",
+            )
 
 
 def _check_scope(name: str, network: Network) -> None:

@@ -111,9 +111,17 @@ class Draw:
           images: uint8 [b, H, W, C], which are scaled, or floats in the range already.
 
         Raises:
-          ArgumentError: If there are not b of them, or if floats of a run's first batch are not in
-            the range. In a `tf.function` of one's own that is an `InvalidArgumentError`.
+          ArgumentError: If there are not b of them, if they are other integers than uint8, or if
+            floats of a run's first batch are not in the range. In a `tf.function` of one's own that
+            is an `InvalidArgumentError`; in an update that XLA compiles nobody looks.
         """
+        if images.dtype != tf.uint8 and not images.dtype.is_floating:
+            raise ArgumentError(
+                "batch",
+                f"images of {images.dtype.name}",
+                "must be uint8, which is scaled, or floats in `value_range`",
+                "cast them to uint8 if they are from 0 to 255",
+            )
         if images.shape[0] not in (None, self.replica_batch_size):
             raise ArgumentError(
                 "batch",

@@ -20,7 +20,7 @@ class Game:
 
     What it keeps from update to update is declared by `states`, and held by the executor.
 
-    To play another game override `forward` (labels, several heads), `discriminator_terms` or
+    To play another game override `forward` (labels, other inputs), `discriminator_terms` or
     `generator_terms` (other losses): the sum of a network's terms is what it minimises, and their
     means are what is logged. All of them are traced, on each replica, with its part of the batch.
 
@@ -34,7 +34,7 @@ class Game:
         [b, patches] stand for their means over an example's patches.
 
     Raises:
-      ArgumentError: If two regularizers have one name.
+      ArgumentError: If a part is of another kind, or two regularizers have one name.
     """
 
     def __init__(
@@ -48,6 +48,13 @@ class Game:
             raise ArgumentError(
                 "loss", repr(loss), "must be an AdversarialLoss", "call one: gan_core.hinge(), say"
             )
+        for regularizer in regularizers:
+            if not isinstance(regularizer, Regularizer):
+                remedy = 'name and weigh it: Regularizer("r1", gan_core.r1, 0.1), say'
+                raise ArgumentError("regularizers", regularizer, "must be a Regularizer", remedy)
+        if augment is not None and not callable(augment):
+            remedy = 'give gan_core.differentiable_augmentation("cutout"), say'
+            raise ArgumentError("augment", repr(augment), "must be a function", remedy)
         self.loss = loss or non_saturating()
         self.regularizers = tuple(regularizers)
         self.augment = augment

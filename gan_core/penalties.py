@@ -33,7 +33,7 @@ class Regularizer:
       state: What the penalty keeps from update to update.
 
     Raises:
-      ArgumentError: If `weight` or `every_steps` is not above 0.
+      ArgumentError: If `weight` or `every_steps` is not above 0, or `every_steps` is not whole.
     """
 
     name: str
@@ -49,12 +49,15 @@ class Regularizer:
         """With the weight as papers state it for R1 and R2: gamma / 2 times the squared norm."""
         return cls(name, penalty, gamma / 2, every_steps)
 
-    def weight_at(self, update: tf.Tensor) -> tf.Tensor:
-        """Its factor in an update of this number, counted from 0: 0 where it is not due."""
-        is_due = tf.cast(update % self.every_steps == 0, keras.config.floatx())
-        return is_due * (self.weight * self.every_steps)
+    @property
+    def weight_when_due(self) -> float:
+        """Its factor in the updates in which it is computed."""
+        return self.weight * self.every_steps
 
     def __post_init__(self) -> None:
+        if not isinstance(self.every_steps, int):
+            rule = "must be a whole number"
+            raise ArgumentError("every_steps", self.every_steps, rule, "use 16, say")
         check_positive("weight", self.weight, "leave the regularizer out instead")
         check_positive("every_steps", self.every_steps, "use 1 for every update")
 

@@ -27,3 +27,17 @@ def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
     """
     base = tf.constant([seed, zlib.crc32(stream.encode())], tf.uint32)
     return tf.random.fold_in(tf.bitcast(base, tf.int32), tf.cast(index, tf.int64))
+
+
+def seed_for_xla(seed: tf.Tensor) -> tf.Tensor:
+    """A seed int64 [2] as int32 [2], by all of its bits: XLA takes the lower half of each number.
+
+    The draws are other ones, as unrelated between different seeds.
+    """
+    (first, first_high), (second, second_high) = (
+        tf.unstack(halves) for halves in tf.unstack(tf.bitcast(seed, tf.int32))
+    )
+    folded = tf.stack([first, first_high])
+    for half in (second_high, second):
+        folded = tf.random.fold_in(folded, half)
+    return folded

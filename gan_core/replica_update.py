@@ -25,11 +25,13 @@ def _make_players(
     """The networks in this update, with this replica's seeds for layers like dropout.
 
     Keras's layers count their draws in variables that a checkpoint does not hold. Set anew for each
-    update they are functions of the run's counters, as the latents are.
+    update they are functions of the run's counters, as the latents are. They count in the seed's
+    second number, where `fold_in` leaves what it folds in: so that is 0 in all of them.
     """
     replica = tf.distribute.get_replica_context().replica_id_in_sync_group
     replica_seed = tf.random.fold_in(seed, replica)
-    seeds = (tf.random.fold_in(replica_seed, number) for number in itertools.count())
+    numbered = (tf.random.fold_in(replica_seed, number) for number in itertools.count())
+    seeds = (tf.random.fold_in(seed, 0) for seed in numbered)
     return {name: make_player(network, seeds) for name, network in networks.items()}
 
 
@@ -54,7 +56,7 @@ class ReplicaUpdate:
         updated: Sequence[str],
         batch: Any,
         seed: tf.Tensor,
-        penalty_weights: Sequence[tf.Tensor],
+        penalty_weights: Sequence[float | None],
         state: Mapping[str, tf.Tensor],
     ) -> Metrics:
         """Updates the networks that are named.
@@ -63,7 +65,7 @@ class ReplicaUpdate:
           updated: Names of one or both.
           batch: This replica's part of the global batch, or None.
           seed: Integer [2], the update's own.
-          penalty_weights: Of the regularizers, in their order; none where none is due.
+          penalty_weights: Of the regularizers, in their order; None of one that is not due.
           state: What the game keeps from update to update.
 
         Returns:
@@ -85,7 +87,9 @@ class ReplicaUpdate:
                 # know nothing. It needs no second derivatives of the generator.
                 with tapes[GENERATOR].stop_recording(), doors.on_the_side():
                     penalties = self._penalties(outputs, draw, penalty_weights)
-                terms[DISCRIMINATOR] = contracts.joined(terms[DISCRIMINATOR], penalties)
+                terms[DISCRIMINATOR] = contracts.joined(
+                    "regularizers", terms[DISCRIMINATOR], penalties
+                )
             means = {name: self._means(terms[name], name, draw) for name in updated}
             # Stacked, for AddN adds in an order that is another one from run to run.
             losses = {name: tf.reduce_sum(tf.stack([*means[name].values()])) for name in updated}
@@ -98,21 +102,22 @@ class ReplicaUpdate:
             check = apply_gradients(tapes[name], losses[name], players[name], self.optimizers[name])
             players[name].write_state()
             metrics |= {f"{name}/loss": losses[name], **means[name], gradient_check(name): check}
-        return metrics | observed
+        return contracts.joined("observations", metrics, observed)
 
     def _terms_of(self, name: str, outputs: Outputs, draw: Draw) -> Terms:
         method = f"{name}_terms"
         return self._checked(method, getattr(self.game, method)(outputs), draw)
 
-    def _penalties(self, outputs: Outputs, draw: Draw, weights: Sequence[tf.Tensor]) -> Terms:
-        """The regularizers' terms; zeros in an update in which none is due, without weights."""
-        regularizers = self.game.regularizers
+    def _penalties(self, outputs: Outputs, draw: Draw, weights: Sequence[float | None]) -> Terms:
+        """The regularizers' terms; zeros where one is not due."""
         if not weights:
-            nothing = tf.zeros([draw.replica_batch_size], keras.config.floatx())
-            return dict.fromkeys((r.name for r in regularizers), nothing)
+            return {}
+        nothing = tf.zeros([draw.replica_batch_size], keras.config.floatx())
         terms = {
-            regularizer.name: weight * regularizer.penalty(outputs, draw)
-            for regularizer, weight in zip(regularizers, weights, strict=True)
+            regularizer.name: (
+                nothing if weight is None else weight * regularizer.penalty(outputs, draw)
+            )
+            for regularizer, weight in zip(self.game.regularizers, weights, strict=True)
         }
         return self._checked("regularizers", terms, draw)
 

@@ -13,12 +13,13 @@ import tensorflow as tf
 from gan_core import contracts, game_state, images
 from gan_core.averaging import WeightAverage
 from gan_core.draw import Draw
+from gan_core.errors import ArgumentError
 from gan_core.game import Game
 from gan_core.latents import LatentDistribution
 from gan_core.networks import Network, run_network
 from gan_core.on_replicas import OnReplicas, variable_on_replicas
 from gan_core.optimizers import accumulated_updates, changing_learning_rates
-from gan_core.random_streams import DRAWS_BETWEEN_ROLLBACKS, stream_seed
+from gan_core.random_streams import DRAWS_BETWEEN_ROLLBACKS, seed_for_xla, stream_seed
 from gan_core.replica_update import ReplicaUpdate
 from gan_core.strategies import per_replica_batch_size
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics
@@ -72,18 +73,21 @@ class GanStep(tf.Module):
           average_half_life_images: Half-life of an average of the generator's weights, which
             `sample` then uses; no average when None.
           value_range: The range of the generator's outputs, to which uint8 images are scaled.
-          seed: Seed of all latents.
+          seed: Seed of all latents, from 0 to 2**32 - 1.
           jit_compile: Whether XLA compiles each update into one program, on one replica only: for
-            GPUs; on CPUs its convolutions are many times slower. Latents of the same seed differ.
+            GPUs; on CPUs its convolutions are many times slower. Latents of the same seed differ,
+            and the range of float images is not checked.
 
         Raises:
           ArgumentError: If a network is of no such kind, is not built, has no trainable variables,
             shares one with the other or was built outside of the strategy's scope; if the
             generator's images do not fit `value_range` or the discriminator; if an optimizer is
             none of Keras's, was used before or is that of both; if the batch does not divide among
-            the replicas, or if several replicas shall be compiled.
+            the replicas, if several replicas shall be compiled, or if `seed` is out of its range.
         """
         super().__init__(name="gan")
+        if not 0 <= seed < 2**32:
+            raise ArgumentError("seed", seed, "must be from 0 to 2**32 - 1", "use 0, say")
         contracts.check_networks(generator, discriminator, latents, value_range)
         self.strategy = tf.distribute.get_strategy()
         contracts.check_optimizers(generator_optimizer, discriminator_optimizer, self.strategy)
@@ -94,6 +98,7 @@ class GanStep(tf.Module):
             )
             for updated in ((DISCRIMINATOR,), (GENERATOR,), (DISCRIMINATOR, GENERATOR))
         }
+        self._is_compiled = jit_compile
         self.global_batch_size = global_batch_size
         self.game = game or Game()
         self.latents = latents
@@ -180,7 +185,8 @@ class GanStep(tf.Module):
             global_batch_size=self.global_batch_size,
             replica_batch_size=per_replica_batch_size(self.global_batch_size, self.strategy),
             value_range=self.value_range,
-            images_seen=self.images_seen,
+            # What looks at floats says what it found in words, which XLA cannot compile.
+            images_seen=None if self._is_compiled else self.images_seen,
         )
         update = ReplicaUpdate(self.game, networks, self._optimizers, make_draw)
         return update.run(updated, *arguments)
@@ -191,7 +197,9 @@ class GanStep(tf.Module):
 
     def _draw_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
         """The seed of an update's draws; another one after each rollback."""
-        return stream_seed(self.seed, stream, count + self.rollbacks * DRAWS_BETWEEN_ROLLBACKS)
+        draw = count + self.rollbacks * DRAWS_BETWEEN_ROLLBACKS
+        seed = stream_seed(self.seed, stream, draw)
+        return seed_for_xla(seed) if self._is_compiled else seed
 
     def _count_images(self, batch: Any) -> tf.Tensor:
         """Counts a batch once it is here; returns how many images were seen before it.
@@ -222,24 +230,33 @@ class GanStep(tf.Module):
             self.generator_average.update(num_images, images_generated)
 
     def _update(self, updated: tuple[str, ...], batch: Any, seed: tf.Tensor) -> Metrics:
-        """Runs a discriminator update with the regularizers that are due in it.
+        """Runs a discriminator update with those regularizers that are due in it.
 
         The choice is made outside of the replicas: within one, synchronized batch normalization
         could not talk to the others.
         """
         regularizers, states = self.game.regularizers, self.game.states
         updates_before = self.images_seen // self.global_batch_size - 1
-        weights = [regularizer.weight_at(updates_before) for regularizer in regularizers]
         state = game_state.read(states, self.game_state)
 
-        def run_with(weights: list[tf.Tensor]) -> Metrics:
-            return self._on_replicas(updated, batch, seed, weights, state)
+        def run_with(due: set[int], undecided: list[int]) -> Metrics:
+            """`due` and `undecided`: intervals of regularizers, the shorter first."""
+            if not undecided:
+                weights = [
+                    r.weight_when_due if r.every_steps in due else None for r in regularizers
+                ]
+                return self._on_replicas(updated, batch, seed, weights, state)
+            interval, *longer = undecided
+            # Where one is not due, none of a multiple of its interval is.
+            others = [other for other in longer if other % interval]
+            return tf.cond(
+                updates_before % interval == 0,
+                lambda: run_with(due | {interval}, longer),
+                lambda: run_with(due, others),
+            )
 
-        if all(regularizer.every_steps == 1 for regularizer in regularizers):
-            metrics = run_with(weights)
-        else:
-            is_any_due = tf.reduce_any(tf.stack(weights) > 0)
-            metrics = tf.cond(is_any_due, lambda: run_with(weights), lambda: run_with([]))
+        intervals = sorted({regularizer.every_steps for regularizer in regularizers} - {1})
+        metrics = run_with({1}, intervals)
         game_state.write_updated(states, self.game_state, state, metrics, self.global_batch_size)
         return metrics | {f"game/{name}": number for name, number in state.items()}
 

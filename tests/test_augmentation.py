@@ -56,6 +56,18 @@ def test_cutout_takes_a_square_of_half_a_side(one_device):
     assert set(np.unique(images)) == {0.0, 1.0}
 
 
+@pytest.mark.parametrize("size", [16, 18])  # squares of 8 and of 9
+def test_cutout_covers_both_ends_alike(size, one_device, monkeypatch):
+    """Over all places of its middle."""
+    monkeypatch.setattr(
+        augmentation, "_whole_numbers", lambda draw, stream, low, high: tf.range(low, high + 1)
+    )
+    count = size + 1 if size == 16 else size
+    images = augmented(one_device, ["cutout"], np.ones([count, size, size, 1], np.float32))
+    covered = (images == 0).mean(axis=0)[..., 0]
+    np.testing.assert_array_equal(covered, covered[::-1, ::-1])
+
+
 def test_flip_mirrors_every_other_image(one_device):
     images = coordinates(400)
     flipped = augmented(one_device, ["flip"], images)

@@ -90,6 +90,71 @@ def test_refuses_regularizers_of_one_name_or_named_like_a_term(one_device):
         update(one_device, regularizers=fake)
 
 
+@pytest.mark.parametrize("name", ["loss", "gradient", "learning_rate"])
+def test_refuses_terms_named_like_what_the_step_logs(name, one_device):
+    class Wrong(gan_core.Game):
+        def generator_terms(self, outputs):
+            return {name: tf.zeros([8])}
+
+    with pytest.raises(ArgumentError, match=rf"`generator_terms` \({name}\) is what the step"):
+        update(one_device, game=Wrong())
+
+
+def test_refuses_observations_named_like_a_term(one_device):
+    class Wrong(gan_core.Game):
+        def observations(self, outputs):
+            return {"real": outputs.real_logits}
+
+    with pytest.raises(
+        ArgumentError, match=r"`observations` \(discriminator/real\) must not be named like a term"
+    ):
+        update(one_device, game=Wrong())
+
+
+def test_refuses_losses_that_no_game_would_take(one_device):
+    regularized = discriminator_ending_in(one_device, layers.Dense, 1, kernel_regularizer="l2")
+    words = r"has a `kernel_regularizer` in dense.*, whose loss is not among a game's terms"
+    with pytest.raises(ArgumentError, match=words):
+        tiny_gan.build_gan(one_device, discriminator=regularized)
+
+
+def test_refuses_a_generator_that_is_sampled_with_other_weights_than_trained(one_device):
+    with one_device.scope():
+        last = layers.SpectralNormalization(layers.Dense(192, activation="tanh"))
+        stack = [keras.Input((5,)), last, layers.Reshape((8, 8, 3))]
+        generator = keras.Sequential(stack)
+    with pytest.raises(ArgumentError, match="has Keras's SpectralNormalization"):
+        tiny_gan.build_gan(one_device, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"regularizers": [gan_core.r1]},
+            r"`regularizers` .* must be a Regularizer; name and weigh",
+        ),
+        ({"augment": "cutout"}, r"`augment` \('cutout'\) must be a function; give gan_core.diff"),
+    ],
+)
+def test_refuses_games_of_other_parts(arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        gan_core.Game(**arguments)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_refuses_seeds_that_no_stream_takes(seed, one_device):
+    with pytest.raises(ArgumentError, match=r"`seed` .* must be from 0 to 2\*\*32 - 1"):
+        tiny_gan.build_gan(one_device, seed=seed)
+
+
+def test_refuses_integers_of_which_the_range_is_not_known(one_device):
+    gan = tiny_gan.build_gan(one_device)
+    images = tf.cast(tiny_gan.source().images[:8], tf.int32)
+    with pytest.raises(ArgumentError, match=r"`batch` \(images of int32\) must be uint8"):
+        gan.update_both(images)
+
+
 def test_refuses_a_range_that_the_generator_does_not_give(one_device):
     with pytest.raises(ArgumentError, match=r"`value_range` .* must be what the generator's tanh"):
         tiny_gan.build_gan(one_device, value_range=(0.0, 1.0))

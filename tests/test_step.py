@@ -5,7 +5,7 @@ import tensorflow as tf
 import tiny_gan
 
 import gan_core
-from gan_core import losses
+from gan_core import losses, replica_update
 from gan_core.errors import ArgumentError
 from gan_core.random_streams import stream_seed
 from gan_core.types import Batch
@@ -292,6 +292,41 @@ def test_dropout_masks_differ_between_replicas(mirrored):
     assert not np.isclose(first, second).any()
 
 
+def test_penalties_are_computed_only_where_they_are_due(one_device):
+    """Whatever others there are: a penalty that is not due may be what takes most of the time."""
+    computed = []
+
+    def penalty(every_steps):
+        def count(outputs, draw):
+            computed[-1].append(every_steps)
+            return tf.ones([8])
+
+        return gan_core.Regularizer(f"every_{every_steps}", count, 0.5, every_steps)
+
+    gan = tiny_gan.build_gan(one_device, regularizers=[penalty(n) for n in (1, 4, 2, 3)])
+    batch = batch_of(tiny_gan.source().images[:8])
+    for number in range(13):
+        computed.append([])
+        metrics = gan.update_discriminator(batch)
+        due = [n for n in (1, 4, 2, 3) if number % n == 0]
+        assert computed[-1] == due
+        found = {n for n in (1, 4, 2, 3) if metrics[f"discriminator/every_{n}"] == n * 0.5}
+        assert found == set(due)
+        assert all(metrics[f"discriminator/every_{n}"] == 0 for n in {1, 4, 2, 3} - found)
+
+
+def test_layers_with_seeds_share_none_over_their_passes(one_device):
+    """Keras adds one to the second number of a layer's seed with each draw."""
+    with one_device.scope():
+        stack = [keras.Input((4,)), *(keras.layers.Dropout(0.5) for _ in range(3))]
+        network = keras.Sequential([*stack, keras.layers.Dense(1)])
+    players = replica_update._make_players({"one": network, "other": network}, tf.constant([1, 2]))
+    seeds = [tuple(state.numpy()) for player in players.values() for state in player._state]
+    assert len(seeds) == 6
+    drawn = {(first, second + draw) for first, second in seeds for draw in range(8)}
+    assert len(drawn) == 6 * 8
+
+
 class FixedLatents:
     """No draws: XLA makes other numbers of the same seed."""
 
@@ -314,6 +349,18 @@ def test_compiled_updates_equal_the_others(one_device, update):
         results.append([*(float(v) for m in metrics for v in m.values()), *weights])
     for plain, compiled in zip(*results, strict=True):
         np.testing.assert_allclose(compiled, plain, rtol=1e-4, atol=2e-5)
+
+
+def test_compiled_draws_are_others_after_a_rollback(one_device):
+    """Of float images too: what looks at their range is not compiled."""
+    fakes = []
+    for rollbacks in (0, 1, 2, 0):
+        gan = tiny_gan.build_gan(one_device, jit_compile=True)
+        gan.rollbacks.assign(rollbacks)
+        metrics = gan.update_both(tf.zeros([8, *tiny_gan.IMAGE_SHAPE]))
+        fakes.append(float(metrics["discriminator/fake"]))
+    assert len(set(fakes)) == 3
+    assert fakes[0] == fakes[3]
 
 
 def test_several_replicas_are_not_compiled(mirrored):
