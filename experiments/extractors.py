@@ -42,7 +42,11 @@ def choose_extractor(
         return gan_core.evaluation.inception_2015(path)
     if name == "file":
         return gan_core.evaluation.model_file(path, value_range=value_range, layer=layer or None)
-    has_labels = test is not None and test.class_names == real.class_names != ()
+    has_labels = (
+        test is not None
+        and test.class_names == real.class_names != ()
+        and bool((test.labels != gan_core.data.UNKNOWN_LABEL).any())
+    )
     classifier = gan_core.evaluation.trained_classifier(
         real, test if has_labels else None, cache_dir=cache_dir, seed=seed
     )

@@ -249,11 +249,12 @@ class GanStep(tf.Module):
             interval, *longer = undecided
             # Where one is not due, none of a multiple of its interval is.
             others = [other for other in longer if other % interval]
-            return tf.cond(
+            metrics: Metrics = tf.cond(
                 updates_before % interval == 0,
                 lambda: run_with(due | {interval}, longer),
                 lambda: run_with(due, others),
             )
+            return metrics
 
         intervals = sorted({regularizer.every_steps for regularizer in regularizers} - {1})
         metrics = run_with({1}, intervals)

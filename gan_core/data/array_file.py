@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from gan_core.data.cache import cached_images, file_state
+from gan_core.data.cache import cached_images, file_state, memory_map
 from gan_core.data.resizing import ImageShape, fit_array, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
@@ -55,7 +55,8 @@ def array_file_images(
     kept = kept_shape(image_shape or images.shape[1:], crop)
     fits = images.nbytes <= memory_limit_bytes
     if images.shape[1:] == kept and (fits or isinstance(images, np.memmap)):
-        return ImageSource(path.name, np.asarray(images) if fits else images, labels)
+        # In memory is a copy: the file may be another one tomorrow.
+        return ImageSource(path.name, np.array(images) if fits else images, labels)
     key = {"file": str(path.absolute()), "state": file_state(path)}
     key |= {"shape": kept, "crop": crop}
     examples = (
@@ -97,6 +98,10 @@ def _checked(
             f"{labels.dtype} {list(labels.shape)}",
             f"use {UNKNOWN_LABEL} where a class is unknown",
         )
+    if labels.min() < UNKNOWN_LABEL:
+        rule = f"must have labels of 0 or more, but has {labels.min()}"
+        remedy = f"use {UNKNOWN_LABEL} where a class is unknown"
+        raise ArgumentError("dataset", path, rule, remedy)
     return images, labels.astype(np.int64)
 
 
@@ -104,9 +109,9 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise ArgumentError("dataset", path, "must be a file", "check the path")
     try:
-        loaded = np.load(path, mmap_mode="c", allow_pickle=False)
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded, None
+            return memory_map(path), None
         with loaded:
             if "images" not in loaded:
                 raise ArgumentError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import mmap
 import os
 import platform
 import re
@@ -25,6 +26,8 @@ from gan_core.errors import ArgumentError
 
 Item = TypeVar("Item")
 _DAMAGE = (OSError, ValueError, EOFError, KeyError)
+_MAP_NORESERVE = 0x4000
+"""Linux's; Python's mmap names it from 3.13 on."""
 _PARTIAL = ".partial_"
 
 
@@ -83,10 +86,46 @@ def file_state(path: Path) -> tuple[int, ...]:
     """What is another once a file's content is: size, times of change, and which file it is.
 
     A program may set the time of the last write (`cp -p` does), but not that of the last change of
-    the file's record, which Unix keeps beside it. Of a link that leads nowhere, the link's own.
+    the file's record, which Unix keeps beside it. Of a link that leads nowhere, the link's own;
+    nothing of what cannot be looked at.
     """
-    stat = path.stat() if path.exists() else path.lstat()
+    try:
+        stat = path.stat() if path.exists() else path.lstat()
+    except OSError:
+        return ()
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+
+
+def memory_map(path: Path) -> np.ndarray:
+    """The array of a .npy file, read from the disk where it is looked at; it may be any size.
+
+    Nobody writes to it, but TensorFlow shares only what it could write to, so it is a map whose
+    pages are copied when they are written. For NumPy's own map of this kind Linux must have as much
+    memory as the file has bytes, used or not.
+
+    Raises:
+      OSError: If the file cannot be read.
+      ValueError: If it is no such file.
+    """
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    if sys.platform != "linux" or not isinstance(array, np.memmap):
+        copied_on_write: np.ndarray = np.load(path, mmap_mode="c", allow_pickle=False)
+        return copied_on_write
+    with path.open("rb") as file:
+        memory = mmap.mmap(
+            file.fileno(),
+            0,
+            flags=mmap.MAP_PRIVATE | _MAP_NORESERVE,
+            prot=mmap.PROT_READ | mmap.PROT_WRITE,
+        )
+    values = np.frombuffer(memory, array.dtype, array.size, array.offset)
+    if array.flags.c_contiguous:
+        values = values.reshape(array.shape)
+    else:
+        values = values.reshape(array.shape, order="F")
+    mapped = values.view(np.memmap)
+    vars(mapped)["_mmap"] = memory  # by which NumPy tells that its parts are maps too
+    return mapped
 
 
 def _read_kept(folder: Path, memory_limit_bytes: int) -> CachedImages | None:
@@ -111,8 +150,7 @@ def _read(folder: Path, memory_limit_bytes: int) -> CachedImages:
       Those of `_DAMAGE`: If it is damaged.
     """
     content = read_json_object(folder / "manifest.json")["content"]
-    # Copy on write: nobody writes, but TensorFlow shares only what it could write to.
-    images = np.load(folder / "images.npy", mmap_mode="c")
+    images = memory_map(folder / "images.npy")
     labels = np.load(folder / "labels.npy")
     images = images[: len(labels)]
     images = np.array(images) if images.nbytes <= memory_limit_bytes else images

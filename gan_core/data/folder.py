@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,14 @@ from gan_core.errors import ArgumentError, check_known
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 _MAXIMUM_PIXELS = 100_000_000
 _NAMED_BAD_PICTURES = 10
+_MAY_PASS = {
+    getattr(errno, name, None)
+    for name in (
+        *("EIO", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ESTALE", "ETIMEDOUT"),
+        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN"),
+    )
+} - {None}
+"""Errors of a machine or a network, and not of a file."""
 
 
 def folder_images(
@@ -48,13 +57,14 @@ def folder_images(
       memory_limit_bytes: How much the decoded images may take in memory.
 
     Raises:
-      ArgumentError: If there is no such folder, no usable picture in it, or a bad one and
-        `bad_images` is `error`.
+      ArgumentError: If there is no such folder, no usable picture in it, or a bad one, or a folder
+        that cannot be read, and `bad_images` is `error`; if the system fails to read a file for
+        reasons that may pass.
     """
     check_known("bad_images", bad_images, BAD_IMAGES)
     if not folder.is_dir():
         raise ArgumentError("data_dir", folder, "must be a folder of pictures", "check the path")
-    paths = _picture_paths(folder)
+    paths = _picture_paths(folder, bad_images)
     classes = sorted({path.relative_to(folder).parts[0] for path in paths if path.parent != folder})
     kept = kept_shape(image_shape, crop)
     key = {
@@ -82,21 +92,39 @@ def folder_images(
     return ImageSource(f"folder {folder.name}", images, labels, tuple(classes), notes, content)
 
 
-def _picture_paths(folder: Path) -> list[Path]:
+def _picture_paths(folder: Path, bad_images: str) -> list[Path]:
     """Pictures below a folder, in an order that does not depend on the file system."""
     paths: list[Path] = []
     visited: set[str] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
+    top = os.path.realpath(folder)
+
+    def cannot_be_read(error: OSError) -> None:
+        if bad_images == "error":
+            remedy = "let it be read, or skip such folders"
+            raise ArgumentError("data_dir", error.filename, f"cannot be read ({error})", remedy)
+        print(f"skipped a folder that cannot be read: {error}", file=sys.stderr)
+
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=cannot_be_read):
         # Links to folders are followed, each folder once: links in a circle end.
         real = os.path.realpath(root)
         if real in visited:
             folders.clear()
             continue
         visited.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and not _is_link_into(top, os.path.join(root, name))
+        )
         pictures = (name for name in files if name.lower().endswith(ENDINGS) and name[0] != ".")
         paths.extend(Path(root, name) for name in sorted(pictures))
     return paths
+
+
+def _is_link_into(top: str, path: str) -> bool:
+    """Whether it is a link to a folder below `top`, which is found there, with its own class."""
+    inside = Path(os.path.relpath(os.path.realpath(path), top))
+    return os.path.islink(path) and not any(part.startswith(".") for part in inside.parts)
 
 
 def _decode_all(
@@ -140,9 +168,21 @@ def _decode(path: Path, shape: ImageShape, crop: str) -> np.ndarray | str:
             return fit(picture, shape, crop)
     except UnidentifiedImageError:
         return "it is not a picture"
+    except MemoryError as error:
+        raise _passing(path, "there is not enough memory") from error
+    except OSError as error:
+        if error.errno in _MAY_PASS:
+            raise _passing(path, str(error)) from error
+        return f"{type(error).__name__}: {error}"
     except Exception as error:
         # Pillow's decoders fail in many ways on damaged files; each of them is one bad picture.
         return f"{type(error).__name__}: {error}"
+
+
+def _passing(path: Path, cause: str) -> ArgumentError:
+    """Not the picture is bad: left out of the cache, it would be missing for ever."""
+    rule = f"cannot be read at the moment ({cause})"
+    return ArgumentError("data_dir", path, rule, "try again, or move it away if it stays so")
 
 
 def _no_picture(folder: Path, num_files: int) -> ArgumentError:

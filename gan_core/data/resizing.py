@@ -38,7 +38,7 @@ def fit(picture: Image.Image, shape: ImageShape, crop: str = "centre") -> np.nda
       uint8 [H, W, C].
     """
     height, width, channels = shape
-    picture = _in_colours(ImageOps.exif_transpose(picture), channels)
+    picture = _in_colours(_upright(picture), channels)
     box = (0, 0, *picture.size)
     if crop != "none":
         box = _centre_box(picture.width, picture.height, width / height)
@@ -50,6 +50,15 @@ def fit(picture: Image.Image, shape: ImageShape, crop: str = "centre") -> np.nda
     elif box != (0, 0, *picture.size):
         picture = picture.crop(box)
     return np.asarray(picture, np.uint8).reshape(shape)
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF data say; as it is where they cannot be read."""
+    picture.load()  # what is wrong with the pixels themselves is an error
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # Pillow's words for garbled EXIF data are many
+        return picture
 
 
 def fit_array(image: np.ndarray, shape: ImageShape, crop: str = "centre") -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_core.data.autotune import without_autotune
-from gan_core.data.cache import cached_images, with_progress
+from gan_core.data.cache import cached_images, file_state, with_progress
 from gan_core.data.resizing import ImageShape, fit_array, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
@@ -50,7 +50,7 @@ def tfds_images(
         downloaded.
     """
     builder = _prepared_builder(name, data_dir)
-    image_key, label_key, class_names = _image_and_label_features(name, builder.info.features)
+    image_key, label_key, class_names = _image_and_label_features(name, builder.info)
     count = _num_examples(name, builder, split)
     full_name = f"{builder.name}/{split}"
 
@@ -85,7 +85,7 @@ def tfds_images(
         content = ""
     else:
         key = {"tfds": builder.info.full_name, "data_dir": str(builder.data_dir), "split": split}
-        key |= {"shape": kept, "crop": crop}
+        key |= {"shape": kept, "crop": crop, "files": _file_states(builder)}
         images, labels, content = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
     notes = "" if own_shape == kept else f"fitted from {_size_text(own_shape)} (crop: {crop})"
     return ImageSource(full_name, images, labels, class_names, notes, content)
@@ -151,11 +151,22 @@ def _is_online() -> bool:
     return True
 
 
-def _image_and_label_features(name: str, features: Any) -> tuple[str, str | None, tuple[str, ...]]:
+def _file_states(builder: Any) -> list[tuple[int, ...]]:
+    """Of all files of a prepared set: it may be prepared again under the same version."""
+    paths = sorted(str(path) for split in builder.info.splits.values() for path in split.filepaths)
+    return [file_state(Path(path)) for path in paths]
+
+
+def _image_and_label_features(name: str, info: Any) -> tuple[str, str | None, tuple[str, ...]]:
+    """The keys of the set's images and labels: those that it names for supervised learning, or the
+    first by name.
+    """
     import tensorflow_datasets as tfds
 
-    images = [key for key, f in features.items() if isinstance(f, tfds.features.Image)]
-    labels = [key for key, f in features.items() if isinstance(f, tfds.features.ClassLabel)]
+    features, named = info.features, tf.nest.flatten(info.supervised_keys)
+    keys = sorted(features, key=lambda key: (key not in named, key))
+    images = [key for key in keys if isinstance(features[key], tfds.features.Image)]
+    labels = [key for key in keys if isinstance(features[key], tfds.features.ClassLabel)]
     if not images or features[images[0]].np_dtype != np.uint8:
         raise ArgumentError(
             "dataset", name, "must have a feature of uint8 images", "choose a set of images"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import platform
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,19 +29,19 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
     """
     path = path.expanduser()
     if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as kept:
-                return dict(kept)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ArgumentError(
-                "cache_dir", path, f"holds a damaged file: {error}", "remove that file"
-            ) from error
+        return _read(path)
     arrays = compute()
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stub takes a name for a flag
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, buffer.getvalue())
+        # Under a name of this process's own: another that computes the same writes at that time.
+        own = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}")
+        write_durably(own, buffer.getvalue())
+        if path.exists():  # the other's are the ones that are kept
+            own.unlink()
+            return _read(path)
+        own.replace(path)
     except OSError as error:
         raise ArgumentError(
             "cache_dir",
@@ -48,3 +50,13 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
             "make room, or choose another",
         ) from error
     return arrays
+
+
+def _read(path: Path) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return dict(kept)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ArgumentError(
+            "cache_dir", path, f"holds a damaged file: {error}", "remove that file"
+        ) from error

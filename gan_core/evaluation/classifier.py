@@ -47,15 +47,43 @@ class Classifier(Extractor):
         )
 
 
+class _Rows:
+    """Some of an array's rows, read where they are asked for: the array may be larger than memory.
+
+    Args:
+      array: Of any type, [N, ...].
+      numbers: Of the rows, integers [M].
+    """
+
+    def __init__(self, array: np.ndarray | _Rows, numbers: np.ndarray):
+        self._array, self._numbers = array, numbers
+        self.dtype: np.dtype = array.dtype
+        self.shape: tuple[int, ...] = (len(numbers), *array.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
+        return self._array[self._numbers[part]]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class _LabelledImages:
-    images: np.ndarray
+    images: np.ndarray | _Rows
     labels: np.ndarray
 
     def fitted(self, shape: ImageShape) -> np.ndarray:
-        if self.images.shape[1:] == shape:
+        if isinstance(self.images, np.ndarray) and self.images.shape[1:] == shape:
             return self.images
-        return np.stack([fit_array(image, shape, "none") for image in self.images])
+        fitted = np.empty((len(self.images), *shape), np.uint8)
+        for start in range(0, len(fitted), _BATCH):
+            for row, image in enumerate(self.images[start : start + _BATCH], start):
+                fitted[row] = fit_array(image, shape, "none")
+        return fitted
+
+    def some(self, numbers: np.ndarray) -> _LabelledImages:
+        """Those of some numbers, integers [M]."""
+        return _LabelledImages(_Rows(self.images, numbers), self.labels[numbers])
 
 
 def trained_classifier(
@@ -153,14 +181,13 @@ def _labelled_sets(
     order = np.random.default_rng(seed).permutation(len(learned.labels))
     held_out = max(1, round(_HELD_OUT * len(order)))
     parts = (np.sort(order[held_out:]), np.sort(order[:held_out]))
-    learned, checked = (_LabelledImages(learned.images[p], learned.labels[p]) for p in parts)
-    return learned, checked
+    return learned.some(parts[0]), learned.some(parts[1])
 
 
 def _labelled(source: ImageSource) -> _LabelledImages:
-    known = source.labels != UNKNOWN_LABEL
-    images = source.images if known.all() else source.images[known]
-    return _LabelledImages(images, source.labels[known])
+    known = np.flatnonzero(source.labels != UNKNOWN_LABEL)
+    every = _LabelledImages(source.images, source.labels)
+    return every if len(known) == len(source.labels) else every.some(known)
 
 
 def _network_shape(shape: ImageShape) -> ImageShape:

@@ -137,6 +137,20 @@ def test_an_archive_of_more_than_the_free_memory_is_refused(tmp_path, monkeypatc
         read(path, tmp_path)
 
 
+def test_images_in_memory_stay_when_the_file_changes(tmp_path):
+    images = np.arange(96, dtype=np.uint8).reshape(2, 4, 4, 3)
+    np.save(tmp_path / "a.npy", images)
+    source = read(tmp_path / "a.npy", tmp_path)
+    np.lib.format.open_memmap(tmp_path / "a.npy", "r+")[...] = 0
+    np.testing.assert_array_equal(source.images, images)
+
+
+def test_labels_below_that_of_an_unknown_class_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4, 3), np.uint8), labels=[0, -100])
+    with pytest.raises(ArgumentError, match="must have labels of 0 or more, but has -100; use -1"):
+        read(tmp_path / "a.npz", tmp_path)
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.npy")
     with pytest.raises(ArgumentError, match="must be a file"):

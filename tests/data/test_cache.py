@@ -8,10 +8,12 @@ import subprocess
 import sys
 
 import numpy as np
+import psutil
 import pytest
 
 from gan_core import ArgumentError
 from gan_core.content_hash import content_hash
+from gan_core.data import cache
 from gan_core.data.cache import cached_images, file_state
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
@@ -119,6 +121,31 @@ def test_the_state_of_a_file_tells_what_a_set_time_hides(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     assert file_state(tmp_path / "link")
     assert json.dumps(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere NumPy's map is taken")
+def test_a_map_may_be_larger_than_all_memory(tmp_path):
+    """A file of holes, of twice the machine's memory: NumPy's own map is refused."""
+    memory = psutil.virtual_memory()
+    rows = 2 * (memory.total + psutil.swap_memory().total) // 3072
+    path = tmp_path / "images.npy"
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (rows, 32, 32, 3)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(bytes(range(12)))
+        file.truncate(file.tell() - 12 + rows * 3072)
+    images = cache.memory_map(path)
+    assert images.shape == (rows, 32, 32, 3)
+    assert images.flags.writeable
+    assert images[0, 0, :4].tobytes() == bytes(range(12))
+    assert not images[-1].any()
+
+
+def test_a_map_has_the_order_of_the_file(tmp_path):
+    values = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    for order in "CF":
+        np.save(tmp_path / "values.npy", np.asarray(values, order=order))
+        np.testing.assert_array_equal(cache.memory_map(tmp_path / "values.npy"), values)
 
 
 def test_a_name_too_long_for_a_folder_is_told(tmp_path):

@@ -1,3 +1,6 @@
+import errno
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -112,6 +115,41 @@ def test_a_folder_without_pictures_says_so(tmp_path):
         read(tmp_path / "missing", tmp_path)
     with pytest.raises(ArgumentError, match=r"`bad_images` \(ignore\) .* use one of error, skip"):
         read(tmp_path / "empty", tmp_path, bad_images="ignore")
+
+
+def test_a_link_to_another_class_gives_it_no_second_name(pictures, tmp_path):
+    (pictures / "cats" / "more").symlink_to(pictures / "dogs")
+    source = read(pictures, tmp_path)
+    assert source.class_names == ("cats", "dogs")
+    assert sorted(source.labels) == [-1, 0, 0, 1, 1]
+
+
+def test_what_may_pass_is_no_bad_picture(pictures, tmp_path, monkeypatch):
+    """Left out of the cache it would be missing for ever."""
+
+    def fail(*arguments):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(folder_module.Image, "open", fail)
+    with pytest.raises(ArgumentError, match=r"cannot be read at the moment .* try again"):
+        read(pictures, tmp_path, bad_images="skip")
+
+
+def test_a_folder_that_cannot_be_read_is_named_or_skipped(pictures, tmp_path, monkeypatch, capsys):
+    """Root may read all: the system's answer is made up."""
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("cats"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ArgumentError, match=r"`data_dir` \(.*cats\) cannot be read"):
+        read(pictures, tmp_path)
+    source = read(pictures, tmp_path, bad_images="skip")
+    assert "cats" not in source.class_names
+    assert "skipped a folder that cannot be read" in capsys.readouterr().err
 
 
 def test_links_are_followed_once_and_those_that_lead_nowhere_are_bad(pictures, tmp_path):

@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -47,6 +49,14 @@ def test_exif_rotation_is_applied(tmp_path):
     Image.fromarray(image).save(tmp_path / "turned.png", exif=exif)
     with Image.open(tmp_path / "turned.png") as picture:
         np.testing.assert_array_equal(fit(picture, (4, 4, 3)), np.rot90(image, -1))
+
+
+def test_a_picture_with_garbled_exif_data_is_taken_as_it_is():
+    picture = Image.new("RGB", (6, 4), "red")
+    buffer = io.BytesIO()
+    picture.save(buffer, "jpeg", exif=b"Exif\0\0" + bytes(20))
+    buffer.seek(0)
+    assert fit(Image.open(buffer), (4, 6, 3)).shape == (4, 6, 3)
 
 
 def test_colours_of_all_kinds():

@@ -1,4 +1,5 @@
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,35 @@ def test_reads_a_prepared_set(tiny_set, tmp_path):
     assert sorted(source.labels) == [0, 0, 1, 1, 1]
     assert source.class_names == ("left", "right")
     assert source.facts() == "tiny_set/train: 5 images of 6x7x3, 2 classes, 0.0 MiB in memory"
+
+
+def test_the_images_and_labels_are_those_for_supervised_learning():
+    import tensorflow_datasets as tfds
+
+    features = tfds.features.FeaturesDict(
+        {
+            "alphabet": tfds.features.ClassLabel(names=["a", "b"]),
+            "copy": tfds.features.Image(shape=(6, 7, 3)),
+            "image": tfds.features.Image(shape=(6, 7, 3)),
+            "label": tfds.features.ClassLabel(names=["left", "right", "up"]),
+        }
+    )
+    for named, expected in (
+        (("image", "label"), ("image", "label", ("left", "right", "up"))),
+        (None, ("copy", "alphabet", ("a", "b"))),
+    ):
+        info = SimpleNamespace(features=features, supervised_keys=named)
+        assert tfds_source._image_and_label_features("set", info) == expected
+
+
+def test_a_set_that_is_prepared_again_is_decoded_again(tmp_path):
+    for value in (3, 4):
+        shutil.rmtree(tmp_path / "sets", ignore_errors=True)
+        (tmp_path / "sets").mkdir()
+        images = np.full((5, 6, 7, 3), value, np.uint8)
+        make_tfds_set(tmp_path / "sets", "tiny_set", images, [0, 1, 0, 1, 1])
+        source = read("tiny_set", tmp_path / "sets", tmp_path, image_shape=(4, 4, 3))
+        assert (source.images == value).all()
 
 
 def test_what_does_not_fit_is_read_from_a_file_that_is_written_once(tiny_set, tmp_path):

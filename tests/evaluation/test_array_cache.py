@@ -16,6 +16,17 @@ def test_they_are_computed_once(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["arrays.npz"]
 
 
+def test_of_two_that_compute_at_a_time_the_first_is_kept(tmp_path):
+    path = tmp_path / "a" / "values.npz"
+
+    def slow():
+        cached_arrays(path, lambda: {"values": np.array([1, 2])})
+        return {"values": np.array([3, 4])}
+
+    assert list(cached_arrays(path, slow)["values"]) == [1, 2]
+    assert [file.name for file in path.parent.iterdir()] == ["values.npz"]
+
+
 def test_a_damaged_file_is_named(tmp_path):
     path = tmp_path / "arrays.npz"
     cached_arrays(path, lambda: {"a": np.arange(1000)})

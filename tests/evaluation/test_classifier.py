@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from gan_core.content_hash import content_hash
 from gan_core.data import ImageSource, drawn_digits
 from gan_core.errors import ArgumentError
-from gan_core.evaluation import trained_classifier
+from gan_core.evaluation import classifier, trained_classifier
 from gan_core.evaluation.small_network import classifier_network
 
 
@@ -69,6 +70,16 @@ def test_without_test_images_a_tenth_is_held_out_and_unknown_labels_are_left_out
     source = dataclasses.replace(source, labels=labels)
     found = trained_classifier(source, cache_dir=tmp_path)
     assert found.num_test_images == 4
+
+
+def test_rows_of_a_large_array_have_the_name_of_a_copy_and_are_read_in_parts():
+    images = stripes(0, 60).images
+    some, fewer = np.arange(50)[::-2], np.array([3, 1, 4])
+    rows = classifier._Rows(images, some)
+    assert content_hash(rows) == content_hash(images[some])
+    assert content_hash(classifier._Rows(rows, fewer)) == content_hash(images[some][fewer])
+    labelled = classifier._LabelledImages(rows, some)
+    np.testing.assert_array_equal(labelled.fitted(images.shape[1:]), images[some])
 
 
 @pytest.mark.usefixtures("untrained")
