@@ -12,7 +12,7 @@ def test_the_python_examples_run(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(blocks) == 8
+    assert len(blocks) == 9
     namespace = {}
     for block in blocks:
         block = block.replace('make_strategy("auto")', 'make_strategy("one_device")')
@@ -20,7 +20,8 @@ def test_the_python_examples_run(capsys, tmp_path, monkeypatch):
     assert len([line for line in blocks[0].splitlines() if line]) <= 12
     assert (tmp_path / "runs/twelve/samples/step_0000040.png").exists()
     assert "\n10 {'discriminator/loss'" in capsys.readouterr().out
-    assert int(namespace["gan"].step.numpy()) == 120
+    assert int(namespace["gan"].step.numpy()) in (40, 80, 120)  # the best's
+    assert namespace["images"].shape == (100, 32, 32, 3)
     assert int(namespace["gan"].images_seen.numpy()) == 120 * 32
     assert int(namespace["gan"].generator_updates.numpy()) == 20 + 2 * 2 + 3 + 35 + 60
     assert namespace["outcome"].ending is gan_core.run.Ending.DONE

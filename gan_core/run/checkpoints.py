@@ -55,10 +55,10 @@ class Checkpoints:
       ArgumentError: If `keep` is not above 0.
     """
 
-    def __init__(self, folder: Path, gan: GanStep, keep: int = 3):
+    def __init__(self, folder: str | Path, gan: GanStep, keep: int = 3):
         check_positive("keep", keep, "keep at least the newest")
         self.pause_seconds = 0.0
-        self._folder = folder
+        self._folder = Path(folder)
         self._keep = keep
         self._gan = gan
         self._checkpoint = checkpoint_of(gan)
