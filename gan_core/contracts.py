@@ -191,15 +191,18 @@ def _check_built(name: str, network: Network) -> None:
 
 
 def _check_own_losses(name: str, network: Network) -> None:
-    for layer in network._flatten_layers() if isinstance(network, keras.Model) else []:
-        for attribute, value in vars(layer).items():
-            if attribute.endswith("_regularizer") and value is not None:
-                raise ArgumentError(
-                    name,
-                    network.name,
-                    f"has a `{attribute}` in {layer.name}, whose loss is not among a game's terms",
-                    "give the optimizer weight_decay, or the game a term",
-                )
+    if not isinstance(network, keras.Model):
+        return
+    regularized = [v.path for v in network.trainable_variables if v.regularizer is not None]
+    layers = network._flatten_layers()
+    regularized += [layer.name for layer in layers if layer.activity_regularizer is not None]
+    if regularized:
+        raise ArgumentError(
+            name,
+            network.name,
+            f"has a Keras regularizer ({regularized[0]}), whose loss is not among a game's terms",
+            "give the optimizer weight_decay, or the game a term",
+        )
 
 
 def _check_sampled_as_trained(generator: Network) -> None:

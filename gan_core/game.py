@@ -48,7 +48,8 @@ class Game:
             raise ArgumentError(
                 "loss", repr(loss), "must be an AdversarialLoss", "call one: gan_core.hinge(), say"
             )
-        for regularizer in regularizers:
+        self.regularizers = tuple(regularizers)
+        for regularizer in self.regularizers:
             if not isinstance(regularizer, Regularizer):
                 remedy = 'name and weigh it: Regularizer("r1", gan_core.r1, 0.1), say'
                 raise ArgumentError("regularizers", regularizer, "must be a Regularizer", remedy)
@@ -56,7 +57,6 @@ class Game:
             remedy = 'give gan_core.differentiable_augmentation("cutout"), say'
             raise ArgumentError("augment", repr(augment), "must be a function", remedy)
         self.loss = loss or non_saturating()
-        self.regularizers = tuple(regularizers)
         self.augment = augment
         self.patches = patches
         names = [regularizer.name for regularizer in self.regularizers]

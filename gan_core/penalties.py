@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable
 
 import keras
@@ -29,7 +30,8 @@ class Regularizer:
       name: Its name among the terms.
       penalty: What is penalised.
       weight: Its factor; for R1 and R2 half of the papers' gamma, see `of_gamma`.
-      every_steps: Discriminator updates from one to the next.
+      every_steps: Discriminator updates from one to the next. Each further interval among a game's
+        regularizers that is no multiple of another doubles how often an update is traced.
       state: What the penalty keeps from update to update.
 
     Raises:
@@ -55,7 +57,7 @@ class Regularizer:
         return self.weight * self.every_steps
 
     def __post_init__(self) -> None:
-        if not isinstance(self.every_steps, int):
+        if not isinstance(self.every_steps, numbers.Integral):
             rule = "must be a whole number"
             raise ArgumentError("every_steps", self.every_steps, rule, "use 16, say")
         check_positive("weight", self.weight, "leave the regularizer out instead")

@@ -263,4 +263,5 @@ class GanStep(tf.Module):
 
     def _on_replicas(self, updated: tuple[str, ...], *arguments: Any) -> Metrics:
         rates = changing_learning_rates({name: self._optimizers[name] for name in updated})
-        return rates | self._updates["+".join(updated)](*arguments)
+        metrics = self._updates["+".join(updated)](*arguments)
+        return contracts.joined("observations", rates, metrics)

@@ -1,6 +1,7 @@
 """What cannot be meant is refused when it is built or traced, in one line."""
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_gan
@@ -110,12 +111,26 @@ def test_refuses_observations_named_like_a_term(one_device):
     ):
         update(one_device, game=Wrong())
 
+    class Worse(gan_core.Game):
+        def observations(self, outputs):
+            return {"learning_rate": outputs.real_logits}
+
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    with pytest.raises(ArgumentError, match=r"`observations` \(discriminator/learning_rate\) must"):
+        update(one_device, game=Worse(), optimizer=lambda: gan_core.Adam(rate))
+
+
+def test_takes_regularizers_from_any_iterable(one_device):
+    one = gan_core.Regularizer("r1", gan_core.r1, 1.0, every_steps=np.int64(2))
+    assert gan_core.Game(regularizers=iter([one])).regularizers == (one,)
+
 
 def test_refuses_losses_that_no_game_would_take(one_device):
-    regularized = discriminator_ending_in(one_device, layers.Dense, 1, kernel_regularizer="l2")
-    words = r"has a `kernel_regularizer` in dense.*, whose loss is not among a game's terms"
-    with pytest.raises(ArgumentError, match=words):
-        tiny_gan.build_gan(one_device, discriminator=regularized)
+    for kind in ("kernel_regularizer", "activity_regularizer"):
+        regularized = discriminator_ending_in(one_device, layers.Dense, 1, **{kind: "l2"})
+        words = r"has a Keras regularizer \(.*\), whose loss is not among a game's terms"
+        with pytest.raises(ArgumentError, match=words):
+            tiny_gan.build_gan(one_device, discriminator=regularized)
 
 
 def test_refuses_a_generator_that_is_sampled_with_other_weights_than_trained(one_device):

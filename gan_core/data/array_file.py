@@ -52,11 +52,14 @@ def array_file_images(
       ArgumentError: If the file cannot be read, or holds no uint8 images.
     """
     images, labels = _checked(path, *_load(path))
+    is_map = isinstance(images, np.memmap)
     kept = kept_shape(image_shape or images.shape[1:], crop)
     fits = images.nbytes <= memory_limit_bytes
-    if images.shape[1:] == kept and (fits or isinstance(images, np.memmap)):
-        # In memory is a copy: the file may be another one tomorrow.
-        return ImageSource(path.name, np.array(images) if fits else images, labels)
+    if images.shape[1:] == kept and (fits or is_map):
+        if fits and is_map:  # copied, once: the file may be another one tomorrow
+            images = images.view(np.ndarray)
+            images.flags.writeable = False
+        return ImageSource(path.name, images, labels)
     key = {"file": str(path.absolute()), "state": file_state(path)}
     key |= {"shape": kept, "crop": crop}
     examples = (

@@ -25,7 +25,8 @@ from gan_core.durable_files import publish, read_json_object
 from gan_core.errors import ArgumentError
 
 Item = TypeVar("Item")
-_DAMAGE = (OSError, ValueError, EOFError, KeyError)
+_DAMAGE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, EOFError, KeyError)
+"""What is wrong with the files; other errors are the system's, and may pass."""
 _MAP_NORESERVE = 0x4000
 """Linux's; Python's mmap names it from 3.13 on."""
 _PARTIAL = ".partial_"

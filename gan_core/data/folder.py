@@ -21,6 +21,8 @@ from gan_core.errors import ArgumentError, check_known
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 _MAXIMUM_PIXELS = 100_000_000
 _NAMED_BAD_PICTURES = 10
+_OF_THE_SYSTEM = {"lost+found", "System Volume Information"}
+"""Folders at a disk's root that only the system may read."""
 _MAY_PASS = {
     getattr(errno, name, None)
     for name in (
@@ -114,7 +116,9 @@ def _picture_paths(folder: Path, bad_images: str) -> list[Path]:
         folders[:] = sorted(
             name
             for name in folders
-            if not name.startswith(".") and not _is_link_into(top, os.path.join(root, name))
+            if not name.startswith(".")
+            and name not in _OF_THE_SYSTEM
+            and (root == str(folder) or not _is_link_into(top, os.path.join(root, name)))
         )
         pictures = (name for name in files if name.lower().endswith(ENDINGS) and name[0] != ".")
         paths.extend(Path(root, name) for name in sorted(pictures))
@@ -123,8 +127,10 @@ def _picture_paths(folder: Path, bad_images: str) -> list[Path]:
 
 def _is_link_into(top: str, path: str) -> bool:
     """Whether it is a link to a folder below `top`, which is found there, with its own class."""
+    if not os.path.islink(path):
+        return False
     inside = Path(os.path.relpath(os.path.realpath(path), top))
-    return os.path.islink(path) and not any(part.startswith(".") for part in inside.parts)
+    return not any(part.startswith(".") for part in inside.parts)
 
 
 def _decode_all(

@@ -5,12 +5,23 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 RANDOM_CROP_MARGIN = 1.125
 """How much larger than the network's images pictures are kept for `random` crops."""
 
 ImageShape = tuple[int, int, int]
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By EXIF's orientation, what makes a picture upright (EXIF 2.3, tag 0x0112)."""
 
 
 def kept_shape(shape: ImageShape, crop: str) -> ImageShape:
@@ -53,12 +64,16 @@ def fit(picture: Image.Image, shape: ImageShape, crop: str = "centre") -> np.nda
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF data say; as it is where they cannot be read."""
+    """Turned as its EXIF data say; as it is where they cannot be read.
+
+    Pillow's `exif_transpose` fails where anything in them is garbled.
+    """
     picture.load()  # what is wrong with the pixels themselves is an error
     try:
-        return ImageOps.exif_transpose(picture)
+        turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # Pillow's words for garbled EXIF data are many
         return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def fit_array(image: np.ndarray, shape: ImageShape, crop: str = "centre") -> np.ndarray:

@@ -158,13 +158,13 @@ def _file_states(builder: Any) -> list[tuple[int, ...]]:
 
 
 def _image_and_label_features(name: str, info: Any) -> tuple[str, str | None, tuple[str, ...]]:
-    """The keys of the set's images and labels: those that it names for supervised learning, or the
-    first by name.
+    """The keys of the set's images and labels: the first that it names for supervised learning, or
+    else that it has.
     """
     import tensorflow_datasets as tfds
 
-    features, named = info.features, tf.nest.flatten(info.supervised_keys)
-    keys = sorted(features, key=lambda key: (key not in named, key))
+    features, named = dict(info.features.items()), tf.nest.flatten(info.supervised_keys)
+    keys = [*(key for key in named if key in features), *features]
     images = [key for key in keys if isinstance(features[key], tfds.features.Image)]
     labels = [key for key in keys if isinstance(features[key], tfds.features.ClassLabel)]
     if not images or features[images[0]].np_dtype != np.uint8:

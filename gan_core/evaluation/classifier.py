@@ -7,6 +7,7 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,39 +48,75 @@ class Classifier(Extractor):
         )
 
 
-class _Rows:
-    """Some of an array's rows, read where they are asked for: the array may be larger than memory.
+class _ReadWhenAsked:
+    """Images of an array that may be larger than memory, read where they are asked for.
 
-    Args:
-      array: Of any type, [N, ...].
-      numbers: Of the rows, integers [M].
+    `images[numbers]`, `images[start:end]`, or as arrays are indexed by several arrays at once,
+    `images[numbers, rows, columns]`, of which the first holds images' numbers [B, 1, 1].
+
+    Attributes:
+      shape: (N, H, W, C).
+      dtype: Theirs.
     """
 
-    def __init__(self, array: np.ndarray | _Rows, numbers: np.ndarray):
-        self._array, self._numbers = array, numbers
-        self.dtype: np.dtype = array.dtype
-        self.shape: tuple[int, ...] = (len(numbers), *array.shape[1:])
+    shape: tuple[int, ...]
+    dtype: np.dtype
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return self.shape[0]
 
-    def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
-        return self._array[self._numbers[part]]
+    def __getitem__(self, part: Any) -> np.ndarray:
+        if not isinstance(part, tuple):
+            return self._read(part)
+        numbers, *pixels = part
+        images = self._read(numbers.ravel())
+        found: np.ndarray = images[(np.arange(len(images)).reshape(numbers.shape), *pixels)]
+        return found
+
+    def _read(self, part: slice | np.ndarray) -> np.ndarray:
+        raise NotImplementedError
+
+
+class _Rows(_ReadWhenAsked):
+    """Some of the images.
+
+    Args:
+      images: Uint8 [N, H, W, C].
+      numbers: Of those that are meant, integers [M].
+    """
+
+    def __init__(self, images: np.ndarray | _ReadWhenAsked, numbers: np.ndarray):
+        self._images, self._numbers = images, numbers
+        self.dtype, self.shape = images.dtype, (len(numbers), *images.shape[1:])
+
+    def _read(self, part: slice | np.ndarray) -> np.ndarray:
+        return self._images[self._numbers[part]]
+
+
+class _Fitted(_ReadWhenAsked):
+    """Images fitted to another shape.
+
+    Args:
+      images: Uint8 [N, H, W, C].
+      shape: (H, W, C) wanted.
+    """
+
+    def __init__(self, images: np.ndarray | _ReadWhenAsked, shape: ImageShape):
+        self._images, self._to = images, shape
+        self.dtype, self.shape = images.dtype, (len(images), *shape)
+
+    def _read(self, part: slice | np.ndarray) -> np.ndarray:
+        return np.stack([fit_array(image, self._to, "none") for image in self._images[part]])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _LabelledImages:
-    images: np.ndarray | _Rows
+    images: np.ndarray | _ReadWhenAsked
     labels: np.ndarray
 
-    def fitted(self, shape: ImageShape) -> np.ndarray:
-        if isinstance(self.images, np.ndarray) and self.images.shape[1:] == shape:
-            return self.images
-        fitted = np.empty((len(self.images), *shape), np.uint8)
-        for start in range(0, len(fitted), _BATCH):
-            for row, image in enumerate(self.images[start : start + _BATCH], start):
-                fitted[row] = fit_array(image, shape, "none")
-        return fitted
+    def fitted(self, shape: ImageShape) -> Any:
+        """Them in a shape; none of them is read before it is asked for."""
+        return self.images if self.images.shape[1:] == shape else _Fitted(self.images, shape)
 
     def some(self, numbers: np.ndarray) -> _LabelledImages:
         """Those of some numbers, integers [M]."""
@@ -197,7 +234,7 @@ def _network_shape(shape: ImageShape) -> ImageShape:
     return max(1, height // factor), max(1, width // factor), channels
 
 
-def _accuracy(network: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
+def _accuracy(network: keras.Model, images: Any, labels: np.ndarray) -> float:
     describe = _describe(network)
     starts = range(0, len(images), _BATCH)
     batches = [describe(images[start : start + _BATCH]).probabilities for start in starts]

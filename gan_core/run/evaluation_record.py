@@ -22,7 +22,7 @@ class EvaluationRecord:
       last: The newest distance; None before the first.
       last_step: Where it was measured.
       seconds: That all took together.
-      last_seconds: That the last took, without what is prepared once.
+      last_seconds: That the last took.
     """
 
     protocol: str = ""

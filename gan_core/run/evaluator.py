@@ -127,6 +127,7 @@ class Evaluator:
         self._clock = clock
         self._left_out = False
         self._judge = evaluation.judge
+        self._judge.prepare()  # now, when nothing is lost if it cannot keep what it computes
         protocol = self._judge.protocol.short()
         if record.protocol not in ("", protocol):
             say(f"evaluation: {protocol} from here on; what {record.protocol} found is forgotten")
@@ -156,8 +157,6 @@ class Evaluator:
     def evaluate(self, step: int) -> dict[str, float]:
         """Judges samples; returns what goes into the log."""
         start = self._clock()
-        self._judge.prepare()
-        prepared = self._clock()
         make_samples = self._evaluation.make_samples or self._samples_of_latents
         values = self._judge.score(make_samples(self._judge.protocol.num_samples))
         end = self._clock()
@@ -166,7 +165,7 @@ class Evaluator:
             step, distance, coverage, collapse_factor=self._evaluation.collapse_factor
         )
         self.record = dataclasses.replace(
-            record, seconds=record.seconds + end - start, last_seconds=end - prepared
+            record, seconds=record.seconds + end - start, last_seconds=end - start
         )
         self._say(self._words(step, values))
         is_new = self.record.much_worse == self._evaluation.collapse_evaluations

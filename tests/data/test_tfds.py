@@ -80,6 +80,7 @@ def test_the_images_and_labels_are_those_for_supervised_learning():
     )
     for named, expected in (
         (("image", "label"), ("image", "label", ("left", "right", "up"))),
+        (("copy", "image"), ("copy", "alphabet", ("a", "b"))),
         (None, ("copy", "alphabet", ("a", "b"))),
     ):
         info = SimpleNamespace(features=features, supervised_keys=named)

@@ -7,6 +7,7 @@ import pytest
 
 from gan_core.content_hash import content_hash
 from gan_core.data import ImageSource, drawn_digits
+from gan_core.data.resizing import fit_array
 from gan_core.errors import ArgumentError
 from gan_core.evaluation import classifier, trained_classifier
 from gan_core.evaluation.small_network import classifier_network
@@ -79,7 +80,23 @@ def test_rows_of_a_large_array_have_the_name_of_a_copy_and_are_read_in_parts():
     assert content_hash(rows) == content_hash(images[some])
     assert content_hash(classifier._Rows(rows, fewer)) == content_hash(images[some][fewer])
     labelled = classifier._LabelledImages(rows, some)
-    np.testing.assert_array_equal(labelled.fitted(images.shape[1:]), images[some])
+    np.testing.assert_array_equal(labelled.fitted(images.shape[1:])[:], images[some])
+    small = labelled.fitted((8, 8, 1))
+    copy = np.stack([fit_array(image, (8, 8, 1), "none") for image in images[some]])
+    np.testing.assert_array_equal(small[5:9], copy[5:9])
+    part = np.array([4, 4, 9])[:, None, None], np.array([[[0], [7]]]), np.array([[[1, 2, 3]]])
+    np.testing.assert_array_equal(small[part], copy[part])
+
+
+@pytest.mark.parametrize("shape", [(16, 16, 1), (130, 130, 1)])
+def test_it_learns_the_same_from_images_that_are_read_when_asked_for(tmp_path, shape):
+    """Without test images it learns from a part of them; here from a copy of that part."""
+    source, settings = stripes(0, 40, shape), {"num_updates": 3, "batch_size": 8}
+    lazy = trained_classifier(source, cache_dir=tmp_path / "lazy", **settings)
+    learned, checked = classifier._labelled_sets(source, None, 0)
+    copies = [ImageSource("copy", images.images[:], images.labels) for images in (learned, checked)]
+    copied = trained_classifier(*copies, cache_dir=tmp_path / "copied", **settings)
+    assert (lazy.content_hash, lazy.accuracy) == (copied.content_hash, copied.accuracy)
 
 
 @pytest.mark.usefixtures("untrained")
