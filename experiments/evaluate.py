@@ -127,6 +127,7 @@ def _evaluate(chosen: flags.FlagValues) -> None:
         pairs = gan_core.run.grid(judge.beside_nearest(samples[:_NUM_IN_PICTURE]), 8)
         words = "samples, each with its nearest training image at its right"
         picture = Path(chosen.picture).expanduser()
+        gan_core.run.make_folder("picture", picture.parent)
         gan_core.run.write_durably(picture, gan_core.run.png_bytes(pairs, words))
 
 

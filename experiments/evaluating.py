@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
     chosen = _checkpoints_to_judge(folder, settings)
     strategy = parts.make_strategy(settings)
     settings, _ = parts.choose_precision(settings)
-    settings = parts.as_in_the_run(settings, chosen[0])
+    settings = parts.as_in_the_run(settings, chosen[-1])
     gan = parts.build_gan(experiment, settings, strategy)
     source = parts.open_source(settings, parts.image_shape(gan))
     say(f"{experiment.name} on {source.facts()}")
@@ -47,7 +48,13 @@ def run(experiment: Experiment, settings: Settings) -> int:
     checkpoints = gan_core.run.Checkpoints(folder, gan)
     rows: list[dict[str, Any]] = []
     for path in chosen:
-        facts = checkpoints.restore(path, for_training=False)
+        try:
+            facts = checkpoints.restore(path, for_training=False)
+        except ArgumentError as error:
+            if len(chosen) == 1:
+                raise
+            say(f"left out: {error}")  # damaged, or dropped meanwhile by a run that trains
+            continue
         samples = judging.make_samples(gan, settings, source, settings.evaluation_samples)
         values = {key.split("@")[0]: value for key, value in judge.score(samples).items()}
         if not rows:
@@ -56,7 +63,13 @@ def run(experiment: Experiment, settings: Settings) -> int:
         say(_line(f"{facts['step']:,}", values, ""))
         rows.append({"step": facts["step"], **values})
         gan_core.run.make_folder("output", output.parent)
-        _write(output, rows, judge.protocol, settings)
+        try:
+            _write(output, rows, judge.protocol, settings)
+        except OSError as error:
+            print(f"error: cannot write {output} ({error}); make room", file=sys.stderr)
+            return exit_codes.CANNOT_WRITE
+    if not rows:
+        raise ArgumentError("checkpoint", "all", "can none of them be read", "train on, or again")
     if len(chosen) == 1:
         picture = gan_core.run.grid(judge.beside_nearest(samples[:_NUM_IN_PICTURE]), 8)
         words = f"{experiment.name}, step {facts['step']:,}: samples, each left of its nearest "

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 import gan_core
+from experiments.timed_runs import path_argument
 
 
 class ByDomain(keras.Model):
@@ -48,7 +49,8 @@ def begin(
       global_batch_size: By default.
     """
     parser = argparse.ArgumentParser(f"python -m experiments.{name}")
-    parser.add_argument("--workdir", default=f"runs/{name}", type=Path, help="the run's folder")
+    workdir = {"default": f"runs/{name}", "type": path_argument}
+    parser.add_argument("--workdir", help="the run's folder", **workdir)
     parser.add_argument("--dataset", default=dataset, help="a TFDS name, or drawn_digits")
     parser.add_argument("--split", default="train")
     parser.add_argument("--data_dir", help="the TensorFlow Datasets directory")

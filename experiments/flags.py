@@ -49,7 +49,8 @@ def parse(
     before = Path(values["workdir"]) / EFFECTIVE_FLAGS
     if values["workdir"] and os.path.isfile(before):
         values = _parse_values(arguments, {**defaults, **_settings_of_run(before, values["mode"])})
-    return Settings(**_with_end_of_decay(_with_folder_as_dataset(values)))
+    given = _parse_values(arguments, {}, only_given=True) or {}
+    return Settings(**_with_end_of_decay(_with_folder_as_dataset(values, given)))
 
 
 def with_best(
@@ -116,13 +117,16 @@ def _settings_of_run(flagfile: Path, mode: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def _with_folder_as_dataset(values: dict[str, Any]) -> dict[str, Any]:
-    """A path as --dataset means a folder of pictures, or a file."""
+def _with_folder_as_dataset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A path as --dataset means a folder of pictures, or a file.
+
+    It comes over the --data_dir of the run in the workdir, and not over one that is `given` now.
+    """
     dataset = values["dataset"]
     if not re.match(r"[./~]", dataset) and os.sep not in dataset:
         return values
     if os.path.isdir(dataset):
-        if values["data_dir"] not in ("", dataset):
+        if given.get("data_dir", "") not in ("", dataset):
             raise ArgumentError(
                 "data_dir",
                 values["data_dir"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,7 @@ def _write(output: Path, gan: gan_core.GanStep, settings: Settings, about: str) 
     batches = _make_batches(gan, settings)
     if output.suffix.lower() != ".png":
         gan_core.run.make_folder("output", output)
+        _check_no_others(output, settings.num_images)
         for number, picture in enumerate(picture for batch in batches for picture in batch):
             _write_whole(output / f"{number:06d}.png", gan_core.run.png_bytes(picture, about))
         return
@@ -56,6 +58,16 @@ def _write(output: Path, gan: gan_core.GanStep, settings: Settings, about: str) 
     gan_core.run.make_folder("output", output.parent)
     grid = gan_core.run.with_caption(gan_core.run.grid(np.concatenate(list(batches))), about)
     gan_core.run.write_durably(output, gan_core.run.png_bytes(grid, about))
+
+
+def _check_no_others(folder: Path, num_images: int) -> None:
+    """Refuses a folder in which pictures of an earlier call would stand beside this one's."""
+    pattern = re.compile(r"\d{6,}\.png")
+    numbered = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
+    others = sorted(path.name for path in numbered if int(path.stem) >= num_images)
+    if others:
+        rule = f"holds more than {num_images} pictures of an earlier call ({others[-1]})"
+        raise ArgumentError("output", folder, rule, "remove them, or name another folder")
 
 
 def _write_whole(path: Path, data: bytes) -> None:

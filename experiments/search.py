@@ -26,7 +26,7 @@ import math
 import random
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import gan_core
@@ -35,7 +35,13 @@ from experiments.flag import EACH_START, flag_of
 from experiments.flags import EFFECTIVE_FLAGS
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.settings import Settings
-from experiments.timed_runs import WITHOUT_END, TimedRun, exit_code_of, markdown_row
+from experiments.timed_runs import (
+    WITHOUT_END,
+    TimedRun,
+    exit_code_of,
+    markdown_row,
+    path_argument,
+)
 from gan_core import ArgumentError, check_positive
 from gan_core.run import duration, say, write_durably
 
@@ -178,6 +184,7 @@ class Result:
       minutes: Of training of each seed.
       distances: The best of each seed; infinite where it failed or was not judged.
       words: Why it failed; empty where it did not.
+      protocol: How its samples were judged; empty where they were not.
     """
 
     candidate: Candidate
@@ -185,6 +192,7 @@ class Result:
     minutes: float
     distances: list[float]
     words: str = ""
+    protocol: str = ""
 
     @property
     def mean(self) -> float:
@@ -201,7 +209,7 @@ def run(search: Search) -> list[Result]:
     """Searches; the results, the best first: later rounds before earlier ones, failures last.
 
     Raises:
-      ArgumentError: If all candidates have failed.
+      ArgumentError: If all candidates have failed, or were judged in several ways.
     """
     results: dict[int, Result] = {}
     left, minutes_left = search.draw(), search.total_minutes()
@@ -212,6 +220,7 @@ def run(search: Search) -> list[Result]:
         for candidate in left:
             results[candidate.number] = _train(search, candidate, number, minutes, seeds)
             minutes_left -= minutes - before + (seeds - 1) * minutes
+            _check_comparable(results.values())
             ranked = _ranked(results)
             _write(search, ranked)
             say(f"{_line(results[candidate.number])}; {duration(60 * minutes_left)} left")
@@ -238,7 +247,19 @@ def _train(search: Search, candidate: Candidate, number: int, minutes: float, se
             result.words = "not judged in its minutes: give more --minutes, or a smaller "
             result.words += "--evaluate_every_steps and --log_every_steps"
         result.distances.append(best.distance if best else math.inf)
+        result.protocol = best.protocol if best else result.protocol
     return result
+
+
+def _check_comparable(results: Iterable[Result]) -> None:
+    protocols = sorted({each.protocol for each in results if each.protocol})
+    if len(protocols) > 1:
+        raise ArgumentError(
+            "space",
+            ", ".join(protocols),
+            "must leave alone how samples are judged, or the distances cannot be compared",
+            "leave out flags of the data, the image size and the evaluation",
+        )
 
 
 def _ranked(results: dict[int, Result]) -> list[Result]:
@@ -331,9 +352,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     parser.add_argument("experiment", help="whose networks, image_folder_gan, say")
-    parser.add_argument("--space", type=Path, default=_SPACE, help="file of flags and their values")
     parser.add_argument(
-        "--workdir", type=Path, help="folder of the search; runs/search_<experiment>"
+        "--space", type=path_argument, default=_SPACE, help="file of flags and their values"
+    )
+    parser.add_argument(
+        "--workdir", type=path_argument, help="folder of the search; runs/search_<experiment>"
     )
     parser.add_argument("--candidates", type=int, default=9)
     parser.add_argument("--minutes", type=float, default=1.0, help="of each in the first round")

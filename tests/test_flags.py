@@ -210,6 +210,17 @@ def test_whole_numbers_may_be_written_with_an_exponent():
     assert isinstance(settings.total_steps, int)
 
 
+def test_a_path_as_dataset_comes_over_the_folder_of_the_run(tmp_path):
+    """However it is spelled; the run itself compares what the folders hold."""
+    pictures, run = tmp_path / "pictures", tmp_path / "run"
+    for folder in (pictures, run):
+        folder.mkdir()
+    first = flags.parse([f"--dataset={pictures}", f"--workdir={run}"], {})
+    (run / flags.EFFECTIVE_FLAGS).write_text(first.as_flagfile())
+    again = flags.parse([f"--dataset={pictures}/", f"--workdir={run}"], {})
+    assert (again.dataset, again.data_dir) == ("folder", f"{pictures}/")
+
+
 def test_a_path_as_dataset_is_a_folder_of_pictures(tmp_path):
     settings = flags.parse([f"--dataset={tmp_path}"], {})
     assert (settings.dataset, settings.data_dir) == ("folder", str(tmp_path))

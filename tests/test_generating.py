@@ -36,6 +36,15 @@ def test_a_grid_is_a_file_and_everything_else_a_folder(trained, tmp_path, capsys
     assert "130 pictures of fashion_mnist_gan" in capsys.readouterr().out
 
 
+def test_pictures_of_two_calls_are_not_mixed(trained, tmp_path, capsys):
+    output = f"--output={tmp_path}/pictures"
+    for count in (4, 4, 6):
+        assert generate(trained, output, f"--num_images={count}") == 0
+    capsys.readouterr()
+    line = refused(trained, capsys, output, "--num_images=5")
+    assert "holds more than 5 pictures of an earlier call (000005.png)" in line
+
+
 @pytest.mark.parametrize("ending", [".jpg", ".JPEG", ".gif", ".webp"])
 def test_other_pictures_are_refused(ending, trained, tmp_path, capsys):
     line = refused(trained, capsys, f"--output={tmp_path}/a{ending}")

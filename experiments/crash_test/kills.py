@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+import gan_core
 from experiments import exit_codes
 from experiments.crash_test.comparing import differences
 from experiments.crash_test.faults import Fault
@@ -121,14 +122,17 @@ class _Campaign:
     def __init__(self, plan: Plan, peace: Peace, choose: random.Random):
         self._plan, self._peace, self._choose = plan, peace, choose
         self.counts: Counter = Counter()
+        self._lost: list[str] = []
 
     def run(self, workdir: Path, bar: tqdm) -> list[str]:
         """One run, killed until it ends; what it lost."""
         remove(workdir)
+        self._lost.clear()
         start = 0
         while not self._start(workdir, start, bar):
             start += 1
-        found = differences(self._plan, self._peace.workdir, workdir)
+        found = self._lost + differences(self._plan, self._peace.workdir, workdir)
+        found += [f"{path.name} was set aside" for path in workdir.glob("checkpoints/damaged_*")]
         if any(cache_of(workdir).glob("*partial*")):
             found.append("an unfinished cache was left")
         return found + self._kill_generate(workdir, bar)
@@ -136,6 +140,7 @@ class _Campaign:
     def _start(self, workdir: Path, number: int, bar: tqdm) -> bool:
         """One start that is killed at some moment; whether it came to its end before."""
         arguments = self._plan.train(workdir, number)
+        newest = gan_core.run.newest_undamaged(workdir / "checkpoints", rename_damaged=False)
         moment = self._choose.choice(MOMENTS)
         if moment == "import":
             code = self._kill_import(arguments)
@@ -147,6 +152,10 @@ class _Campaign:
             else:
                 code = start.end()
             _check(start, code, {exit_codes.DONE, exit_codes.STOPPED, *_KILLED})
+            step = gan_core.run.step_of(newest) if newest else 0
+            begun = re.search(r"^from step ([\d,]+) to ", start.printed, flags=re.MULTILINE)
+            if begun and int(begun[1].replace(",", "")) != step:
+                self._lost.append(f"start {number} began at step {begun[1]} and not at {step}")
         if code != exit_codes.DONE:
             self.counts[moment] += 1
             bar.update()

@@ -30,7 +30,7 @@ from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.timed_runs import TimedRun, exit_code_of, last_line
+from experiments.timed_runs import TimedRun, exit_code_of, last_line, path_argument
 from gan_core import ArgumentError, check_known, check_positive
 from gan_core.run import duration, say, write_durably
 
@@ -146,8 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data_dir", default="", help="the TensorFlow Datasets directory")
     parser.add_argument("--pictures", default="", help="a folder, for the experiments on folders")
     parser.add_argument("--times", type=float, default=1, help="as long: 2 shows what comes after")
-    parser.add_argument("--workdir", type=Path, default=Path("runs/time_to_quality"))
-    parser.add_argument("--output", type=Path, help="folder of tables and pictures; the workdir")
+    parser.add_argument("--workdir", type=path_argument, default=Path("runs/time_to_quality"))
+    parser.add_argument(
+        "--output", type=path_argument, help="folder of tables and pictures; the workdir"
+    )
     options = parser.parse_args(arguments)
     standard_streams.make_safe()
     import_tensorflow_quietly()

@@ -39,9 +39,13 @@ class Measured:
 
 def train(run: TimedRun) -> Measured:
     """Trains a run, or goes on with it."""
+    settings = run.settings  # now: its flagfile may be edited meanwhile
     failure = run.train()
+    judged = run.judged()
+    if not (judged or failure):
+        failure = "not judged in its minutes"
     today = str(datetime.date.today())
-    return Measured(run.settings, run.minutes, describe_machine(), today, run.judged(), failure)
+    return Measured(settings, run.minutes, describe_machine(), today, judged, failure)
 
 
 def keep(found: Measured, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks for a stop, the second stops at once."""
+"""SIGTERM, SIGINT, SIGHUP: the first asks for a stop, the second stops at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from collections.abc import Callable
 from types import TracebackType
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_HANGUP = getattr(signal, "SIGHUP", None)
+"""From a terminal that closes; only Unix has it."""
 
 
 class StopSignals:
-    """Within it the first SIGTERM or SIGINT is noted in `received`, and a second ends the process.
+    """Within it the first of these signals is noted in `received`, and a second ends the process.
+
+    They are SIGTERM, SIGINT and SIGHUP. A SIGHUP that is ignored, by `nohup` say, stays so, and none is
+    a second signal: a terminal that closes sends several.
 
     Python runs its own handlers only between operations, which may be a minute apart when one
     call holds many steps, and takes two signals within one for one. So the C-level handler writes
@@ -40,8 +45,11 @@ class StopSignals:
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
         self._previous_descriptor = signal.set_wakeup_fd(self._writer.fileno())
+        heard = [*_SIGNALS]
+        if _HANGUP is not None and signal.getsignal(_HANGUP) != signal.SIG_IGN:
+            heard.append(_HANGUP)
         self._previous_handlers = {
-            number: signal.signal(number, lambda *_: None) for number in _SIGNALS
+            number: signal.signal(number, lambda *_: None) for number in heard
         }
         threading.Thread(target=self._read, args=(self._reader,), daemon=True).start()
         return self
@@ -60,9 +68,11 @@ class StopSignals:
     def _read(self, reader: socket.socket) -> None:
         with reader:
             while numbers := reader.recv(1):
-                if numbers[0] not in _SIGNALS:
+                if numbers[0] not in self._previous_handlers:
                     continue
                 if self.received is not None:
+                    if numbers[0] == _HANGUP:
+                        continue
                     self._on_second()
                     os._exit(128 + numbers[0])
                 self.received = numbers[0]

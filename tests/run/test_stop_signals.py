@@ -26,7 +26,7 @@ with StopSignals(announce=say) as signals:
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_is_noted_and_handlers_come_back(number):
     before = signal.getsignal(number)
     with gan_core.run.StopSignals() as signals:
@@ -36,7 +36,21 @@ def test_the_first_is_noted_and_handlers_come_back(number):
         while signals.received is None and time.monotonic() < deadline:
             time.sleep(0.01)
         assert signals.received == number
+        os.kill(os.getpid(), signal.SIGHUP)  # of several only the first counts
+        time.sleep(0.05)
     assert signal.getsignal(number) is before
+
+
+def test_an_ignored_hangup_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with gan_core.run.StopSignals() as signals:
+            os.kill(os.getpid(), signal.SIGHUP)
+            time.sleep(0.1)
+            assert signals.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_second_ends_the_process_at_once():
