@@ -25,6 +25,14 @@ BestFlagfile = Callable[[str], Path]
 _FLAGFILE = re.compile(r"--?flagfile\b")
 _OF_THE_DATA = {"split", "crop", "flip", "num_classes", "evaluation_split", "extractor"}
 _DEVICES = {"strategy", "virtual_devices"}
+_WITHOUT_MEANING = {
+    ("augment", ""): {"augment_probability", "augment_target"},
+    ("learning_rate_schedule", "constant"): {
+        "learning_rate_decay_steps",
+        "learning_rate_final_share",
+    },
+}
+"""By a flag and its value, others that mean nothing with it."""
 
 
 def parse(
@@ -58,7 +66,8 @@ def with_best(
 ) -> Mapping[str, Any]:
     """Defaults with those of the best flagfile over them, where `arguments` name no flagfile.
 
-    With other data than the flagfile's, what belongs to its data is left out: labels, say.
+    What means nothing with what is given is left out: where augmentation is turned off, its
+    probability; with other data than the flagfile's what belongs to its data, labels, say.
     """
     if best is None or any(map(_FLAGFILE.match, arguments)):
         return defaults
@@ -67,6 +76,9 @@ def with_best(
     if not path.exists():
         return defaults
     found = {**defaults, **(_parse_values([f"--flagfile={path}"], {}, only_given=True) or {})}
+    for (name, value), others in _WITHOUT_MEANING.items():
+        if given.get(name) == value:
+            found = {each: kept for each, kept in found.items() if each not in others}
     own = found.get("dataset", Settings.dataset)
     dataset = given.get("dataset", own)
     if dataset == own or (own == "folder" and os.path.isdir(dataset)):

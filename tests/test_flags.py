@@ -101,6 +101,20 @@ def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
     assert flags.parse([f"--workdir={tmp_path}"], defaults, best).beta_1 == 0.7
 
 
+def test_what_is_turned_off_needs_no_other_flag_left_out(tmp_path):
+    (tmp_path / "original").write_text(
+        "--augment=cutout\n--augment_probability=0.4\n--learning_rate_schedule=linear\n"
+        "--learning_rate_decay_steps=70\n--learning_rate_final_share=0.1\n"
+    )
+    best = tmp_path.joinpath
+    found = flags.parse(["--augment=", "--learning_rate_schedule=constant"], {}, best)
+    assert (found.augment_probability, found.learning_rate_decay_steps) == ("1", 0)
+    with pytest.raises(ArgumentError, match="needs learning rates that change"):
+        flags.parse(
+            ["--learning_rate_schedule=constant", "--learning_rate_decay_steps=9"], {}, best
+        )
+
+
 def test_the_effective_flagfile_gives_the_same_settings(tmp_path):
     settings = flags.parse(["--seed=4", "--dry_run", "--precision=mixed_bfloat16"], {})
     path = tmp_path / "effective.flags"
