@@ -17,8 +17,8 @@ _HANGUP = getattr(signal, "SIGHUP", None)
 class StopSignals:
     """Within it the first of these signals is noted in `received`, and a second ends the process.
 
-    They are SIGTERM, SIGINT and SIGHUP. A SIGHUP that is ignored, by `nohup` say, stays so, and none
-    is a second signal: a terminal that closes sends several.
+    They are SIGTERM, SIGINT and SIGHUP. A SIGHUP that is ignored, by `nohup` say, stays so, and
+    none is a second signal: a terminal that closes sends several.
 
     Python runs its own handlers only between operations, which may be a minute apart when one
     call holds many steps, and takes two signals within one for one. So the C-level handler writes
