@@ -364,7 +364,7 @@ def test_plays_by_class_with_a_class_in_each_row(tmp_path, capsys):
     np.savez(tmp_path / "odd.npz", images=images, labels=np.array([-2, *range(7)]))
     odd = [f"--dataset={tmp_path}/odd.npz", "--split=train", f"--workdir={tmp_path}/fourth"]
     assert run("fashion_mnist_gan", *odd, "--num_classes=10") == 2
-    assert "or -1 for unknown ones, but odd.npz has -2; mend the labels" in capsys.readouterr().err
+    assert "must have labels of 0 or more, but has -2; use -1 where" in capsys.readouterr().err
 
 
 def test_images_of_unknown_class_are_played_for_as_without_classes():

@@ -62,7 +62,7 @@ def test_help_and_refusals_come_before_tensorflow(run_before):
         (["--help"], 0, "--total_steps="),
         (["--batch_size=3"], 2, "did you mean --global_batch_size?"),
         (["--total_steps=many"], 2, "must be a whole number"),
-        (["--seed=-1"], 2, "`seed` (-1) must not be negative"),
+        (["--seed=-1"], 2, "`seed` (-1) must be 0 or more"),
         ([f"--workdir={run_before}/file/run"], 2, "is a file; move it"),
         (["--mode=generate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
         (["--mode=evaluate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
