@@ -75,7 +75,7 @@ def build_networks(
 
 
 def check_labels(source: gan_core.data.ImageSource, num_classes: int) -> None:
-    """Raises `ArgumentError` unless the labels are of so many classes, and one at least is known."""
+    """Raises `ArgumentError` unless labels are of so many classes, and one at least is known."""
     highest = int(source.labels.max())
     if highest < 0:
         raise ArgumentError(
