@@ -26,6 +26,15 @@ with StopSignals(announce=say) as signals:
 """
 
 
+@pytest.fixture
+def hangup_is_heard():
+    """Whatever started the tests: `nohup` has its programs ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangup_is_heard")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_the_first_is_noted_and_handlers_come_back(number):
     before = signal.getsignal(number)
