@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_core.durable_files import write_durably
+from gan_core.durable_files import publish, write_durably
 from gan_core.errors import ArgumentError
 
 Arrays = dict[str, np.ndarray]
@@ -41,7 +41,7 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
         if path.exists():  # the other's are the ones that are kept
             own.unlink()
             return _read(path)
-        own.replace(path)
+        publish(own, path)
     except OSError as error:
         raise ArgumentError(
             "cache_dir",
