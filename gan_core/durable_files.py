@@ -9,6 +9,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+_MAY_PASS = {
+    getattr(errno, name, None)
+    for name in (
+        *("EIO", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ESTALE", "ETIMEDOUT"),
+        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN"),
+    )
+} - {None}
+"""Errors of a machine or a network, and not of a file."""
+
 
 def write_durably(path: Path, data: bytes) -> None:
     """Writes a file beside its place, syncs it to the disk and renames it.
@@ -76,6 +85,11 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("it holds no JSON object")
     return value
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether the same file may well be read at another time: its content is not at fault."""
+    return error.errno in _MAY_PASS
 
 
 def sync(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from gan_core.choices import BAD_IMAGES
 from gan_core.data.cache import cached_images, file_state, with_progress
 from gan_core.data.resizing import ImageShape, fit, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
+from gan_core.durable_files import may_pass
 from gan_core.errors import ArgumentError, check_known
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
@@ -23,14 +23,6 @@ _MAXIMUM_PIXELS = 100_000_000
 _NAMED_BAD_PICTURES = 10
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information"}
 """Folders at a disk's root that only the system may read."""
-_MAY_PASS = {
-    getattr(errno, name, None)
-    for name in (
-        *("EIO", "EMFILE", "ENFILE", "ENOMEM", "EAGAIN", "ESTALE", "ETIMEDOUT"),
-        *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN"),
-    )
-} - {None}
-"""Errors of a machine or a network, and not of a file."""
 
 
 def folder_images(
@@ -177,7 +169,7 @@ def _decode(path: Path, shape: ImageShape, crop: str) -> np.ndarray | str:
     except MemoryError as error:
         raise _passing(path, "there is not enough memory") from error
     except OSError as error:
-        if error.errno in _MAY_PASS:
+        if may_pass(error):
             raise _passing(path, str(error)) from error
         return f"{type(error).__name__}: {error}"
     except Exception as error:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gan_core.durable_files import checksum, read_json_object
+from gan_core.durable_files import checksum, may_pass, read_json_object
 from gan_core.errors import ArgumentError
 
 _ALWAYS_THERE = {"facts.json", "variables.index"}
@@ -72,7 +72,7 @@ def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
 
 
 def check_undamaged(path: Path) -> None:
-    """Raises `ArgumentError` if a checkpoint's files are not as its manifest says."""
+    """Raises `ArgumentError` if a checkpoint is damaged, or cannot be read at the moment."""
     damage = find_damage(path)
     if damage:
         raise ArgumentError("checkpoint", path, f"is damaged ({damage})", "take another")
@@ -89,7 +89,11 @@ def best_of(paths: Iterable[Path]) -> Path | None:
 
 
 def find_damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint's files, by its manifest; None if all is well."""
+    """What is wrong with a checkpoint's files, by its manifest; None if all is well.
+
+    Raises:
+      ArgumentError: If a file cannot be read for a reason that is not in the checkpoint.
+    """
     try:
         manifest = read_json_object(path / "manifest.json")
         for name in _ALWAYS_THERE - manifest.keys():
@@ -104,13 +108,23 @@ def find_damage(path: Path) -> str | None:
                 return f"{name} has another checksum"
     except FileNotFoundError:
         return "manifest.json is missing"
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except OSError as error:
+        if may_pass(error) or isinstance(error, PermissionError):
+            rule = f"cannot be read at the moment ({error})"
+            remedy = "try again, or move it away if it stays so"
+            raise ArgumentError("checkpoint", path, rule, remedy) from error
+        return f"its files cannot be read: {error}"
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         return f"its files cannot be read: {error}"
     return None
 
 
 def newest_undamaged(folder: Path, rename_damaged: bool) -> Path | None:
-    """The newest checkpoint of a folder whose files are as its manifest says; warns of others."""
+    """The newest checkpoint of a folder whose files are as its manifest says; warns of others.
+
+    Raises:
+      ArgumentError: As `find_damage`: nothing older is taken for want of a file that is there.
+    """
     for path in reversed(step_paths(folder)):
         damage = find_damage(path)
         if damage is None:

@@ -149,7 +149,8 @@ class Checkpoints:
           read_only: Whether damaged ones are only passed over; so it is if not for training.
 
         Raises:
-          ArgumentError: If the checkpoint does not fit these networks and optimizers.
+          ArgumentError: If the checkpoint does not fit these networks and optimizers, or cannot be
+            read at the moment.
         """
         path = newest_undamaged(self._folder, rename_damaged=for_training and not read_only)
         if path is None:
@@ -169,7 +170,7 @@ class Checkpoints:
           for_training: As in `restore_latest`.
 
         Raises:
-          ArgumentError: If there is none such, it is damaged, or does not fit.
+          ArgumentError: If there is none such, it is damaged, cannot be read, or does not fit.
         """
         path = find_checkpoint(self._folder, which)
         check_undamaged(path)

@@ -1,6 +1,7 @@
 """Files of a run's folder that are damaged, foreign or no files at all: the run goes on."""
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from test_run import PLAN, lines, make_run
 
 import gan_core
 from gan_core.durable_files import read_json_object
+from gan_core.run import checkpoint_files
 from gan_core.run.checkpoint_files import find_damage, newest_undamaged, step_paths
 from gan_core.run.curves import read_metrics
 
@@ -122,6 +124,22 @@ def test_a_manifest_that_says_nothing_is_damage(manifest, folder):
     assert find_damage(newest)
     with pytest.warns(RuntimeWarning, match="step_0000012 is damaged"):
         assert newest_undamaged(folder / "checkpoints", rename_damaged=False).name[-2:] == "08"
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ESTALE, errno.EMFILE, errno.EACCES])
+def test_what_cannot_be_read_at_the_moment_is_no_damage(error, folder, monkeypatch):
+    """The next start would go on from an older one, and the newest be lost."""
+    before = step_paths(folder / "checkpoints")
+
+    def refuse(path):
+        raise OSError(error, os.strerror(error), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint_files, "checksum", refuse)
+        with pytest.raises(gan_core.ArgumentError, match="cannot be read at the moment"):
+            newest_undamaged(folder / "checkpoints", rename_damaged=True)
+    assert step_paths(folder / "checkpoints") == before
+    assert newest_undamaged(folder / "checkpoints", rename_damaged=True) == before[-1]
 
 
 @pytest.mark.parametrize("facts", [{}, {"outputs": {}}, {"outputs": 5, "settings": {}}])
