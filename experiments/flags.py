@@ -16,6 +16,7 @@ from experiments.flag import EACH_START, flag_of
 from experiments.flag_hints import flags_meant
 from experiments.settings import Settings
 from gan_core import ArgumentError
+from gan_core.run import step_paths
 
 EFFECTIVE_FLAGS = "effective.flags"
 _PATHS = {"workdir", "dataset", "data_dir", "cache_dir", "output"}
@@ -54,8 +55,10 @@ def parse(
     values = _parse_values(arguments, with_best(arguments, defaults, best))
     if values is None:
         return None
-    before = Path(values["workdir"]) / EFFECTIVE_FLAGS
-    if values["workdir"] and os.path.isfile(before):
+    workdir = Path(values["workdir"])
+    before = workdir / EFFECTIVE_FLAGS
+    # A start that left no checkpoint left no run: what it was told does not count any more.
+    if values["workdir"] and os.path.isfile(before) and step_paths(workdir / "checkpoints"):
         values = _parse_values(arguments, {**defaults, **_settings_of_run(before, values["mode"])})
     given = _parse_values(arguments, {}, only_given=True) or {}
     return Settings(**_with_end_of_decay(_with_folder_as_dataset(values, given)))

@@ -97,7 +97,7 @@ def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
         settings = flags.parse(given, defaults, best)
         assert (settings.seed, settings.beta_1, settings.num_classes) == (5, 0.2, 0)
     # A run goes on with what it was started with.
-    (tmp_path / "effective.flags").write_text("--beta_1=0.7\n")
+    leave_run(tmp_path, "--beta_1=0.7\n")
     assert flags.parse([f"--workdir={tmp_path}"], defaults, best).beta_1 == 0.7
 
 
@@ -224,13 +224,27 @@ def test_whole_numbers_may_be_written_with_an_exponent():
     assert isinstance(settings.total_steps, int)
 
 
+def leave_run(folder, flagfile):
+    """What a run with a checkpoint leaves of its settings."""
+    (folder / flags.EFFECTIVE_FLAGS).write_text(flagfile)
+    (folder / "checkpoints" / "step_0000001").mkdir(parents=True)
+
+
+def test_a_start_that_left_no_checkpoint_does_not_steer_the_next(tmp_path):
+    (tmp_path / flags.EFFECTIVE_FLAGS).write_text("--loss=hinge\n")
+    (tmp_path / "checkpoints" / "partial_0000001").mkdir(parents=True)
+    assert flags.parse([f"--workdir={tmp_path}"], {}).loss == "non_saturating"
+    (tmp_path / "checkpoints" / "step_0000001").mkdir()
+    assert flags.parse([f"--workdir={tmp_path}"], {}).loss == "hinge"
+
+
 def test_a_path_as_dataset_comes_over_the_folder_of_the_run(tmp_path):
     """However it is spelled; the run itself compares what the folders hold."""
     pictures, run = tmp_path / "pictures", tmp_path / "run"
     for folder in (pictures, run):
         folder.mkdir()
     first = flags.parse([f"--dataset={pictures}", f"--workdir={run}"], {})
-    (run / flags.EFFECTIVE_FLAGS).write_text(first.as_flagfile())
+    leave_run(run, first.as_flagfile())
     again = flags.parse([f"--dataset={pictures}/", f"--workdir={run}"], {})
     assert (again.dataset, again.data_dir) == ("folder", f"{pictures}/")
 
@@ -251,7 +265,7 @@ def test_the_settings_of_the_run_in_the_workdir_are_read(tmp_path):
     workdir = f"--workdir={tmp_path}"
     start = [workdir, "--seed=4", "--total_steps=7", "--strategy=mirrored", "--dry_run"]
     settings = flags.parse([*start, "--mode=info", "--workers=2"], {"split": "test"})
-    (tmp_path / "effective.flags").write_text(settings.as_flagfile())
+    leave_run(tmp_path, settings.as_flagfile())
     path = tmp_path / "some.flags"
     path.write_text("--total_steps=8\n--beta_1=0.1\n")
 
@@ -274,7 +288,7 @@ def test_a_decay_keeps_its_end_when_a_run_goes_on(tmp_path):
     start = [f"--workdir={tmp_path}", "--total_steps=70", "--learning_rate_schedule=cosine"]
     settings = flags.parse(start, {})
     assert settings.learning_rate_decay_steps == 70
-    (tmp_path / "effective.flags").write_text(settings.as_flagfile())
+    leave_run(tmp_path, settings.as_flagfile())
     longer = flags.parse([f"--workdir={tmp_path}", "--total_steps=90"], {})
     assert (longer.total_steps, longer.learning_rate_decay_steps) == (90, 70)
     assert longer.changes_from(settings.as_dict()) == {IF_ALLOWED: [], NEVER: []}
