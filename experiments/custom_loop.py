@@ -1,6 +1,5 @@
 """A `for` loop of one's own around the engine's updates, with a `tf.Module` as the generator."""
 
-import sys
 from collections.abc import Sequence
 
 import keras
@@ -75,4 +74,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    example.exit_with(main)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import tensorflow as tf
 
 import gan_core
+from experiments import exit_codes
 from experiments.timed_runs import path_argument
 
 
@@ -69,6 +71,11 @@ def begin(
     return options
 
 
+def exit_with(main: Callable[[], int]) -> NoReturn:
+    """Runs an example's `main`, says in a line why it cannot work, and exits with its code."""
+    sys.exit(exit_codes.exit_code_of(main))
+
+
 def open_source(
     options: argparse.Namespace, image_shape: tuple[int, int, int]
 ) -> gan_core.data.ImageSource:
@@ -124,7 +131,7 @@ def train(options: argparse.Namespace, gan: gan_core.GanStep, data: Any, **parts
     )
     usual = {"title": options.name, "schedule": schedule(options), "identity": identity}
     run = gan_core.run.Run(gan, data, options.workdir, plan, **usual | parts)
-    return int(run.train().is_failure)
+    return exit_codes.OF_ENDING[run.train().ending]
 
 
 def bright_and_dark(options: argparse.Namespace) -> dict[str, gan_core.data.ImageSource]:

@@ -89,6 +89,12 @@ def with_best(
     return {name: value for name, value in found.items() if name not in _OF_THE_DATA}
 
 
+def check_only_flags(rest: Sequence[str]) -> None:
+    """Refuses what of a command line absl took for no flag: it would be ignored."""
+    if rest:
+        raise ArgumentError("arguments", " ".join(rest), "must be flags", "write --name=value")
+
+
 def _parse_values(
     arguments: Sequence[str], defaults: Mapping[str, Any], *, only_given: bool = False
 ) -> dict[str, Any] | None:
@@ -102,8 +108,7 @@ def _parse_values(
         rest = values(["program", *_flagfiles_first(arguments)])[1:]
     except absl_flags.Error as error:
         raise _as_argument_error(error) from error
-    if rest:
-        raise ArgumentError("arguments", " ".join(rest), "must be flags", "write --name=value")
+    check_only_flags(rest)
     if values["help"].value:
         return None
     names = [field.name for field in dataclasses.fields(Settings)]

@@ -31,6 +31,7 @@ from pathlib import Path
 
 import gan_core
 from experiments import standard_streams
+from experiments.exit_codes import exit_code_of
 from experiments.flag import EACH_START, flag_of
 from experiments.flags import EFFECTIVE_FLAGS
 from experiments.quiet_startup import import_tensorflow_quietly
@@ -38,7 +39,6 @@ from experiments.settings import Settings
 from experiments.timed_runs import (
     WITHOUT_END,
     TimedRun,
-    exit_code_of,
     markdown_row,
     path_argument,
 )
@@ -213,16 +213,21 @@ def run(search: Search) -> list[Result]:
     """
     results: dict[int, Result] = {}
     left, minutes_left = search.draw(), search.total_minutes()
+    is_news = not (search.workdir / "search.md").exists()
     say(f"{len(left)} candidates, {duration(60 * minutes_left)} of training in all")
     before = 0.0
     for number, (count, minutes, seeds) in enumerate(search.plan(), 1):
         left = left[:count]
         for candidate in left:
-            results[candidate.number] = _train(search, candidate, number, minutes, seeds)
+            runs = [search.run_of(candidate, seed, minutes) for seed in range(seeds)]
+            was_done = all(each.minutes_done() >= minutes for each in runs)
+            results[candidate.number] = _train(candidate, number, minutes, runs)
             minutes_left -= minutes - before + (seeds - 1) * minutes
             _check_comparable(results.values())
-            ranked = _ranked(results)
-            _write(search, ranked)
+            # What an earlier start wrote holds later rounds, until this one has come as far.
+            is_news = is_news or not (was_done or results[candidate.number].has_failed)
+            if is_news:
+                _write(search, _ranked(results))
             say(f"{_line(results[candidate.number])}; {duration(60 * minutes_left)} left")
         before = minutes
         if all(each.has_failed for each in results.values()):
@@ -234,13 +239,14 @@ def run(search: Search) -> list[Result]:
             for each in _ranked(results)
             if each.round == number and not each.has_failed
         ]
+    _write(search, _ranked(results))
     return _ranked(results)
 
 
-def _train(search: Search, candidate: Candidate, number: int, minutes: float, seeds: int) -> Result:
+def _train(candidate: Candidate, number: int, minutes: float, runs: Sequence[TimedRun]) -> Result:
+    """Of a candidate, a run a seed."""
     result = Result(candidate, number, minutes, [])
-    for seed in range(seeds):
-        run = search.run_of(candidate, seed, minutes)
+    for run in runs:
         result.words = result.words or run.train()
         best = None if result.words else run.best()
         if not (result.words or best):

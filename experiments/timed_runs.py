@@ -6,13 +6,12 @@ import dataclasses
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 import gan_core
 from experiments import exit_codes
-from gan_core import ArgumentError
 
 _STOPPED = (exit_codes.STOPPED, exit_codes.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
 ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM) + (
@@ -128,19 +127,6 @@ def within(minutes: float, judged: Iterable[Judged]) -> list[Judged]:
     return [each for each in judged if each.minutes <= minutes + 1e-3 / 60]
 
 
-def exit_code_of(work: Callable[[], object]) -> int:
-    """Does the work of a program that trains runs; where that ends early, says why in a line."""
-    try:
-        work()
-    except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_codes.USAGE
-    except KeyboardInterrupt:
-        gan_core.run.say("stopped; run the same command to go on")
-        return exit_codes.STOPPED
-    return exit_codes.DONE
-
-
 def markdown_row(cells: Sequence[object]) -> str:
     """A row of a Markdown table."""
     return "| " + " | ".join(map(str, cells)) + " |"
@@ -177,26 +163,35 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
       have come too late for the exit code to tell.
     """
     asked: list[int] = []
-    with subprocess.Popen(
-        command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
+    to_pass_on: list[int] = []
+    process: subprocess.Popen[str] | None = None
 
-        def pass_on(number: int, frame: object) -> None:
-            del frame
-            is_hangup = number not in (signal.SIGINT, signal.SIGTERM)
-            # A terminal that closes says so more than once; a second signal ends a run at once.
-            if not (is_hangup and asked):
-                process.send_signal(signal.SIGTERM if is_hangup else number)
-            asked.append(number)
+    def pass_on() -> None:
+        while process and to_pass_on:
+            process.send_signal(to_pass_on.pop(0))
 
-        # What `nohup` or a shell has this program ignore stays ignored.
-        heard = [each for each in ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]
-        before = {number: signal.signal(number, pass_on) for number in heard}
-        try:
+    def hear(number: int, frame: object) -> None:
+        del frame
+        is_hangup = number not in (signal.SIGINT, signal.SIGTERM)
+        # A terminal that closes says so more than once; a second signal ends a run at once.
+        if not (is_hangup and asked):
+            to_pass_on.append(signal.SIGTERM if is_hangup else number)
+        asked.append(number)
+        pass_on()
+
+    # What `nohup` or a shell has this program ignore stays ignored.
+    heard = [each for each in ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]
+    # Before the program starts: a signal in between would end this one and leave that one alone.
+    before = {number: signal.signal(number, hear) for number in heard}
+    try:
+        with subprocess.Popen(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            pass_on()
             _, errors = process.communicate()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return process.returncode, errors, bool(asked)
 
 

@@ -13,17 +13,6 @@ from experiments.flags import EFFECTIVE_FLAGS
 from experiments.settings import Settings
 from gan_core.run import startup_clock
 
-_EXIT_CODES = {
-    gan_core.run.Ending.DONE: exit_codes.DONE,
-    gan_core.run.Ending.STOPPED: exit_codes.STOPPED,
-    gan_core.run.Ending.TIME_IS_UP: exit_codes.DONE,
-    gan_core.run.Ending.NO_IMPROVEMENT: exit_codes.DONE,
-    gan_core.run.Ending.COLLAPSED: exit_codes.COLLAPSED,
-    gan_core.run.Ending.NOT_FINITE: exit_codes.NOT_FINITE,
-    gan_core.run.Ending.CANNOT_WRITE: exit_codes.CANNOT_WRITE,
-    gan_core.run.Ending.WORKER_GONE: exit_codes.WORKER_GONE,
-}
-
 
 def run(experiment: Experiment, settings: Settings) -> int:
     """Trains, or goes on where the run in the workdir stopped; returns the exit code."""
@@ -43,7 +32,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
         training.check()
         training.say("dry run: everything fits; nothing was trained or written")
         return exit_codes.DONE
-    return _EXIT_CODES[training.train().ending]
+    return exit_codes.OF_ENDING[training.train().ending]
 
 
 def _make_run(

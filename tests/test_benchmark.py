@@ -1,3 +1,5 @@
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -117,6 +119,13 @@ def test_the_dcgan_of_32_pixels_is_that_of_svhn():
 def test_an_unknown_network_is_refused(name):
     with pytest.raises(gan_core.ArgumentError, match="experiment"):
         contestants.load_experiment(name)
+
+
+@pytest.mark.parametrize("program", ["benchmark", "crash_test"])
+def test_an_argument_that_is_no_flag_is_refused(program, capsys):
+    main = importlib.import_module(f"experiments.{program}.__main__").main
+    assert main(["program", "svhn_dcgan"]) == 2
+    assert "`arguments` (svhn_dcgan) must be flags" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed:UserWarning")

@@ -2,6 +2,8 @@
 
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -62,6 +64,18 @@ def differences(before, after):
         a, b = (np.concatenate([np.ravel(x[n]) for n in names]) for x in (before, after))
         found[network] = np.linalg.norm(a - b) / np.linalg.norm(a)
     return found
+
+
+def test_what_cannot_work_is_told_in_a_line():
+    """As the experiments say it, and with their exit code."""
+    command = [sys.executable, "-m", "experiments.r3gan_svhn", "--global_batch_size=0"]
+    done = subprocess.run(
+        [*command, "--dataset=drawn_digits"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    *_, last = done.stderr.splitlines()
+    assert re.match(r"error: `global_batch_size` \(0\) must be", last)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -138,6 +138,28 @@ def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
     assert flags.parse([f"--flagfile={tmp_path}/best.flags"], {}).total_minutes == 1
 
 
+def test_going_on_takes_back_nothing_that_is_written(tmp_path, scripted, monkeypatch):
+    """The first rounds are only read again; a table of them alone would hide the later ones."""
+    chosen = make(tmp_path, keep_one_in=2, rounds=3)
+    search.run(chosen)
+    files = {name: (tmp_path / name).read_text() for name in ("search.md", "best.flags")}
+    train = TimedRun.train
+    monkeypatch.setattr(TimedRun, "minutes_done", lambda run: 4.0)
+
+    def stop_in_the_last_round(run):
+        if run.minutes == 4:
+            raise KeyboardInterrupt
+        return train(run)
+
+    monkeypatch.setattr(TimedRun, "train", stop_in_the_last_round)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(chosen)
+    assert {name: (tmp_path / name).read_text() for name in files} == files
+    monkeypatch.setattr(TimedRun, "train", train)
+    search.run(chosen)
+    assert {name: (tmp_path / name).read_text() for name in files} == files
+
+
 def test_a_failure_of_a_later_round_is_not_the_best(tmp_path, scripted, monkeypatch):
     train = TimedRun.train
     monkeypatch.setattr(

@@ -173,7 +173,7 @@ def test_a_grid_that_cannot_be_drawn_is_a_failure_which_is_tried_again(tmp_path,
     row = Row("best", "svhn_dcgan", "svhn_dcgan_best.flags")
     table = Table("some", 1, (row,), "drawn_digits")
     for _ in range(2):
-        program.measure([table], Places(tmp_path / "runs"), tmp_path)
+        assert program.measure([table], Places(tmp_path / "runs"), tmp_path) == 1
         assert "no grid: error: `workdir`" in (tmp_path / "time_to_quality.md").read_text()
     assert len(trained) == 2
 
@@ -232,6 +232,28 @@ while not told.exists(): time.sleep(0.01)
     assert is_ignored or heard.read_text() == str(int(expected))
 
 
+def test_a_stop_while_the_program_starts_leaves_it_not_running(tmp_path, monkeypatch):
+    pids = []
+
+    class InterruptedPopen(subprocess.Popen):
+        def __init__(self, *given, **named):
+            super().__init__(*given, **named)
+            pids.append(self.pid)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    script = "import time; time.sleep(60)"
+    monkeypatch.setattr(TimedRun, "command", lambda run: [sys.executable, "-c", script])
+    monkeypatch.setattr(subprocess, "Popen", InterruptedPopen)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started this
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            TimedRun("svhn_dcgan", (), tmp_path, 1.0).train()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pids[0], 0)
+
+
 def test_what_is_kept_is_of_the_settings_that_are_there(tmp_path):
     kept = ROOT / "experiments/results/measured"
     for table in TABLES:
@@ -256,6 +278,13 @@ def test_the_tables_say_when_and_on_which_machine_each_row_was_measured(tmp_path
     text = (tmp_path / "time_to_quality.md").read_text()
     assert "a: EPYC\n\nb: Xeon" in text
     assert "| `svhn_dcgan_best.flags` | 2026-11-26, b; 2026-11-26, a | 1.0, 1.0 |" in text
+
+
+@pytest.mark.parametrize(("num_failed", "code"), [(0, 0), (2, 1)])
+def test_the_exit_code_tells_whether_runs_failed(num_failed, code, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(program, "measure", lambda *given: num_failed)
+    assert program.main([f"--workdir={tmp_path}", "--tables=drawn_digits"]) == code
+    assert ("2 runs failed" in capsys.readouterr().out) == bool(num_failed)
 
 
 def test_what_is_not_known_is_told(capsys):

@@ -32,12 +32,13 @@ import keras
 from absl import app, flags
 
 import gan_core
-from experiments import exit_codes
 from experiments import flags as experiment_flags
 from experiments.benchmark import contestants, report, starts, turns
 from experiments.benchmark.arithmetic import CEILING_SIZE, measure_ceiling, step_flops
 from experiments.benchmark.contestants import PEERS, Task
 from experiments.benchmark.keras_peers import keras_networks
+from experiments.exit_codes import exit_code_of
+from experiments.flags import check_only_flags
 from experiments.machine import describe_machine
 
 _PRECISIONS = ("float32", "mixed_bfloat16")
@@ -62,16 +63,15 @@ def _define_flags() -> None:
 
 def main(arguments: list[str]) -> int:
     """Runs the benchmark; returns the exit code."""
-    del arguments
-    try:
+
+    def work() -> None:
+        check_only_flags(arguments[1:])
         if flags.FLAGS.starts:
             _show_starts(flags.FLAGS.experiment, flags.FLAGS.starts)
         else:
             _compare(flags.FLAGS)
-    except gan_core.ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_codes.USAGE
-    return exit_codes.DONE
+
+    return exit_code_of(work)
 
 
 def _show_starts(experiments: Sequence[str], num_starts: int) -> None:

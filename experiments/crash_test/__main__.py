@@ -23,9 +23,11 @@ from pathlib import Path
 from absl import app, flags
 
 import gan_core
+from experiments import exit_codes
 from experiments.crash_test.kills import run_in_peace, run_with_kills
 from experiments.crash_test.plan import Plan
 from experiments.crash_test.refusals import refusable, run_with_refusals
+from experiments.flags import check_only_flags
 
 
 def _define_flags() -> None:
@@ -69,7 +71,18 @@ def _plans() -> Iterator[tuple[str, Plan]]:
 
 def main(arguments: list[str]) -> int:
     """Runs the test; exit code 1 if anything differs."""
-    del arguments
+
+    def work() -> int:
+        check_only_flags(arguments[1:])
+        found = _differences()
+        print("\n".join(["DIFFERENT:", *found]) if found else "equal: nothing was lost")
+        return exit_codes.FAILED if found else exit_codes.DONE
+
+    return exit_codes.exit_code_of(work)
+
+
+def _differences() -> list[str]:
+    """What is not as in peace, a line each."""
     chosen, begin = flags.FLAGS, time.monotonic()
     found: list[str] = []
     plans = list(_plans())
@@ -89,8 +102,7 @@ def main(arguments: list[str]) -> int:
                 print(f"refused: {json.dumps(counts)}", flush=True)
                 found += [f"devices {devices}, {words}" for words in lost]
     print(f"took {gan_core.run.duration(time.monotonic() - begin)}")
-    print("\n".join(["DIFFERENT:", *found]) if found else "equal: nothing was lost")
-    return 1 if found else 0
+    return found
 
 
 if __name__ == "__main__":

@@ -25,12 +25,12 @@ from pathlib import Path
 import imageio.v3 as imageio
 
 import gan_core
-from experiments import standard_streams
+from experiments import exit_codes, standard_streams
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.timed_runs import TimedRun, exit_code_of, last_line, path_argument
+from experiments.timed_runs import TimedRun, last_line, path_argument
 from gan_core import ArgumentError, check_known, check_positive
 from gan_core.run import duration, say, write_durably
 
@@ -39,8 +39,13 @@ _WIDEST = 1024
 """Pixels across a picture of samples; larger ones are halved."""
 
 
-def measure(tables: Sequence[Table], places: Places, output: Path) -> None:
-    """Trains what is not trained yet, and writes tables, curves and grids after each run."""
+def measure(tables: Sequence[Table], places: Places, output: Path) -> int:
+    """Trains what is not trained yet, and writes tables, curves and grids after each run.
+
+    Returns:
+      How many runs failed.
+    """
+    num_failed = 0
     runs = [
         (table, row, seed, row.run(table, seed, places))
         for table in tables
@@ -60,11 +65,13 @@ def measure(tables: Sequence[Table], places: Places, output: Path) -> None:
                 found = dataclasses.replace(found, failure=_draw(row, run, picture))
             keep(found, path)
         del left[number]
+        num_failed += bool(found.failure)
         best = min((each.values[table.measure] for each in found.judged), default=math.inf)
         words = found.failure or f"distance {best:.3g}"
         in_time = f"{duration(60 * sum(left.values()))} left"
         say(f"{table.name}, {row.name}, seed {seed}: {words}; {in_time}")
         _write(tables, places, output)
+    return num_failed
 
 
 def _minutes_left(output: Path, table: Table, row: Row, seed: int, run: TimedRun) -> float:
@@ -155,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import_tensorflow_quietly()
     places = Places(options.workdir, options.data_dir, options.pictures)
 
-    def work() -> None:
+    def work() -> int:
         check_positive("times", options.times)
         tables = _chosen(options.tables.split(","), options.times)
         if any(table.dataset == "folder" for table in tables) and not options.pictures:
@@ -164,9 +171,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         gan_core.run.make_folder("workdir", options.workdir)
         with gan_core.run.RunLock(options.workdir):
-            measure(tables, places, options.output or options.workdir)
+            num_failed = measure(tables, places, options.output or options.workdir)
+        if num_failed:
+            say(f"{num_failed} runs failed; the same command tries them again")
+        return exit_codes.FAILED if num_failed else exit_codes.DONE
 
-    return exit_code_of(work)
+    return exit_codes.exit_code_of(work)
 
 
 def _chosen(names: Sequence[str], times: float) -> list[Table]:
