@@ -29,11 +29,12 @@ OF_ENDING = {
 }
 
 
-def exit_code_of(work: Callable[[], int | None]) -> int:
+def exit_code_of(work: Callable[[], int | None], *, goes_on: bool = False) -> int:
     """Does a program's work; where that ends early, says why in a line.
 
     Args:
       work: Returns the exit code, or None where all is done.
+      goes_on: Whether what was done before an interruption is kept.
     """
     try:
         code = work()
@@ -41,6 +42,9 @@ def exit_code_of(work: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
-        gan_core.run.say("stopped; run the same command to go on")
-        return STOPPED
+        if goes_on:
+            gan_core.run.say("stopped; run the same command to go on")
+            return STOPPED
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
     return DONE if code is None else code

@@ -12,7 +12,6 @@ from pathlib import Path
 from experiments import exit_codes, flags, launcher, preflight, standard_streams
 from experiments.experiment import ORIGINAL, Experiment
 from experiments.quiet_startup import import_tensorflow_quietly
-from gan_core import ArgumentError
 from gan_core.run import startup_clock
 
 _FLAGFILES = Path(__file__).parent / "flagfiles"
@@ -44,8 +43,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
         words = "best" if networks == ORIGINAL else networks
         return _FLAGFILES / f"{experiment.name}_{words}.flags"
 
-    startup_clock.begin()
-    try:
+    def work() -> int:
         settings = flags.parse(arguments, defaults, best_flagfile)
         if settings is None:
             print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
@@ -53,23 +51,20 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
                 print(f"With --networks={name}: {sister.about}.\n")
             print(flags.help_text(flags.with_best([], defaults, best_flagfile)))
             return exit_codes.DONE
-        experiment = experiment.with_networks(settings.networks, settings.image_size)
-        preflight.check(experiment, settings)
+        chosen = experiment.with_networks(settings.networks, settings.image_size)
+        preflight.check(chosen, settings)
         if settings.workers > 1 and settings.mode == "train" and "TF_CONFIG" not in os.environ:
-            module = f"experiments.{experiment.name}"
+            module = f"experiments.{chosen.name}"
             return launcher.launch(module, arguments, settings.workers)
         # Nothing above needs TensorFlow, whose import takes seconds; everything below does.
         startup_clock.lap("checks")
         import_tensorflow_quietly()
         startup_clock.lap("TensorFlow")
         mode = importlib.import_module(f"experiments.{_MODES[settings.mode]}")
-        return mode.run(experiment, settings)
-    except ArgumentError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return exit_codes.USAGE
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return exit_codes.INTERRUPTED
+        return mode.run(chosen, settings)
+
+    startup_clock.begin()
+    return exit_codes.exit_code_of(work)
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *where: object) -> None:

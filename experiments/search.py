@@ -36,12 +36,7 @@ from experiments.flag import EACH_START, flag_of
 from experiments.flags import EFFECTIVE_FLAGS
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.settings import Settings
-from experiments.timed_runs import (
-    WITHOUT_END,
-    TimedRun,
-    markdown_row,
-    path_argument,
-)
+from experiments.timed_runs import WITHOUT_END, TimedRun, markdown_row, path_argument
 from gan_core import ArgumentError, check_positive
 from gan_core.run import duration, say, write_durably
 
@@ -383,7 +378,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             best = run(search)[0]
         say(f"the best is {_line(best)}: {workdir}/best.flags; all are in {workdir}/search.md")
 
-    return exit_code_of(work)
+    return exit_code_of(work, goes_on=True)
 
 
 if __name__ == "__main__":

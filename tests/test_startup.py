@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments import __main__ as listing
-from experiments import flags
+from experiments import exit_codes, flags
 from experiments.fashion_mnist_dcgan import EXPERIMENT
 from experiments.quiet_startup import import_tensorflow_quietly
 from gan_core.run.startup import StartupClock
@@ -128,3 +128,15 @@ def test_laps_add_up(monkeypatch):
         startup.lap(name)
     assert startup.describe() == "first step after 3.2 s: checks 0.2, data 3.0"
     assert startup.describe(10).startswith("first 10 steps after 3.2 s: ")
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "code", "words"),
+    [(False, exit_codes.INTERRUPTED, "interrupted"), (True, exit_codes.STOPPED, "to go on")],
+)
+def test_only_a_program_that_goes_on_says_so_when_interrupted(goes_on, code, words, capsys):
+    def work():
+        raise KeyboardInterrupt
+
+    assert exit_codes.exit_code_of(work, goes_on=goes_on) == code
+    assert words in "".join(capsys.readouterr())

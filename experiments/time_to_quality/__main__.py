@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             say(f"{num_failed} runs failed; the same command tries them again")
         return exit_codes.FAILED if num_failed else exit_codes.DONE
 
-    return exit_codes.exit_code_of(work)
+    return exit_codes.exit_code_of(work, goes_on=True)
 
 
 def _chosen(names: Sequence[str], times: float) -> list[Table]:
