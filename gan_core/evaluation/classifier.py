@@ -149,7 +149,8 @@ def trained_classifier(
         down.
       test: Labelled images that it is not trained on; a tenth of `train` when None.
       cache_dir: Where the weights are kept.
-      seed: Of weights, order and shifts, 0 or above. On CPUs the same seed gives the same weights.
+      seed: Of weights, order and shifts, 0 or above. On CPUs of one kind the same seed gives the
+        same weights; with AVX-512 and without, say, they differ.
       num_updates: How long it is trained.
       batch_size: Images in one update.
 
