@@ -103,12 +103,15 @@ def outputs_and_gradients(layer, inputs, upstream):
 
 
 def assert_as_exact(found, expected, exact, tolerance):
-    """Each number is within the tolerance, or no farther outside of it than Keras's own.
+    """Each number is near to Keras's, or else near to what Keras computes in float32.
 
-    Where a processor has no bfloat16, Keras's gradients of kernels are off by several hundredths.
+    Where a processor has no bfloat16, Keras's own gradients are off by a few hundredths.
     """
-    allowed = tolerance * (np.abs(exact) + np.abs(exact).max()) + np.abs(expected - exact)
-    np.testing.assert_array_less(np.abs(found - exact), allowed + 1e-300)
+    of_exact, of_keras = (
+        np.abs(found - wanted) <= tolerance * (np.abs(wanted) + np.abs(wanted).max())
+        for wanted in (exact, expected)
+    )
+    assert np.all(of_exact | of_keras)
 
 
 def operations_of_gradient(layer, size):
