@@ -102,23 +102,29 @@ def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
     with (options.workdir / "metrics.jsonl").open("w", encoding="utf-8") as lines:
         batches = iter(float_dataset(source.images, experiment.value_range, batch_size))
         score = lambda: judge.score(_images(generator, latents))  # noqa: E731
-        for line in _train(step, batches, options.minutes, score):
+        for line in train(step, batches, options.minutes, score):
             print(line, file=lines, flush=True)
     picture = gan_core.run.grid(_images(generator, latents[:64]))
     (options.workdir / "samples.png").write_bytes(gan_core.run.png_bytes(picture, options.peer))
     gan_core.run.write_durably(options.workdir / DONE, f"{options.minutes:g}".encode())
 
 
-def _train(
+def train(
     step: Callable[[tf.Tensor], tf.Tensor],
     batches: Iterator[tf.Tensor],
     minutes: float,
     judge: Callable[[], dict[str, float]],
 ) -> Iterator[str]:
-    """Lines like those of a run's metrics; the last when the time is up.
+    """Trains, and yields lines like those of a run's metrics; the last when the time is up.
 
     The few steps before the last that come after the minutes are counted as within them, in the
     peer's favour.
+
+    Args:
+      step: Trains on a batch; returns a loss, which is waited for.
+      batches: What it is given.
+      minutes: Of training; judging is left out.
+      judge: Values of the judge's, by `name@protocol`.
     """
     start, evaluating, count, next_look = time.monotonic(), 0.0, 0, _SECONDS_BETWEEN / 2
     is_over = False
