@@ -28,7 +28,7 @@ import gan_core
 from experiments import exit_codes, standard_streams
 from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.time_to_quality.measured import Measured, keep, read, train
-from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
+from experiments.time_to_quality.report import LEGEND, Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
 from experiments.timed_runs import TimedRun, last_line, path_argument
 from gan_core import ArgumentError, check_known, check_positive
@@ -118,7 +118,8 @@ def _write(tables: Sequence[Table], places: Places, output: Path) -> None:
         of_table = [(*run, found) for (of, *run), found in known.items() if of == table]
         results.append((table, [_curve(*each, letters) for each in of_table]))
     command = " ".join(["python -m experiments.time_to_quality", *sys.argv[1:]])
-    heading = "\n\n".join([f"`{command}`", *(f"{letters[each]}: {each}" for each in machines)])
+    of_machines = [f"{letters[each]}: {each}" for each in machines]
+    heading = "\n\n".join([f"`{command}`", LEGEND, *of_machines])
     seen = _read_seen(output / _SEEN)
     parts = [heading, *(markdown(table, curves, seen) for table, curves in results)]
     write_durably(output / "time_to_quality.md", ("\n\n".join(parts) + "\n").encode("utf-8"))

@@ -23,6 +23,12 @@ _COLUMNS = {
     "class_evenness": "evenness",
     "copied_share": "copied",
 }
+LEGEND = (
+    "Read: the share of samples of which the classifier is surer than 0.9. Evenness: how many of "
+    "the rarest class it sees to one of the commonest. Copied: the share of samples as near to a "
+    "training image as that is to its nearest other."
+)
+"""What the columns after the distances hold."""
 
 
 @dataclasses.dataclass(frozen=True)
