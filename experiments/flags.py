@@ -12,11 +12,11 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from experiments.flag import EACH_START, flag_of
+from experiments.flag import EACH_START, IF_ALLOWED, NEVER, flag_of
 from experiments.flag_hints import flags_meant
 from experiments.settings import Settings
 from gan_core import ArgumentError
-from gan_core.run import step_paths
+from gan_core.run import newest_facts, step_paths
 
 EFFECTIVE_FLAGS = "effective.flags"
 _PATHS = {"workdir", "dataset", "data_dir", "cache_dir", "output"}
@@ -32,6 +32,7 @@ _WITHOUT_MEANING = {
         "learning_rate_decay_steps",
         "learning_rate_final_share",
     },
+    ("evaluate_every_steps", 0): {"stop_after_no_improvement", "on_collapse"},
 }
 """By a flag and its value, others that mean nothing with it."""
 
@@ -57,10 +58,11 @@ def parse(
         return None
     workdir = Path(values["workdir"])
     before = workdir / EFFECTIVE_FLAGS
+    given = _parse_values(arguments, {}, only_given=True) or {}
     # A start that left no checkpoint left no run: what it was told does not count any more.
     if values["workdir"] and os.path.isfile(before) and step_paths(workdir / "checkpoints"):
-        values = _parse_values(arguments, {**defaults, **_settings_of_run(before, values["mode"])})
-    given = _parse_values(arguments, {}, only_given=True) or {}
+        of_run = _with_meaning(_settings_of_run(workdir, values["mode"]), given)
+        values = _parse_values(arguments, {**defaults, **of_run})
     return Settings(**_with_end_of_decay(_with_folder_as_dataset(values, given)))
 
 
@@ -79,14 +81,20 @@ def with_best(
     if not path.exists():
         return defaults
     found = {**defaults, **(_parse_values([f"--flagfile={path}"], {}, only_given=True) or {})}
-    for (name, value), others in _WITHOUT_MEANING.items():
-        if given.get(name) == value:
-            found = {each: kept for each, kept in found.items() if each not in others}
+    found = _with_meaning(found, given)
     own = found.get("dataset", Settings.dataset)
     dataset = given.get("dataset", own)
     if dataset == own or (own == "folder" and os.path.isdir(dataset)):
         return found
     return {name: value for name, value in found.items() if name not in _OF_THE_DATA}
+
+
+def _with_meaning(found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found of settings, without what means nothing with those that are given."""
+    for (name, value), others in _WITHOUT_MEANING.items():
+        if given.get(name) == value:
+            found = {each: kept for each, kept in found.items() if each not in others}
+    return dict(found)
 
 
 def check_only_flags(rest: Sequence[str]) -> None:
@@ -123,15 +131,21 @@ def _parse_values(
     return settings
 
 
-def _settings_of_run(flagfile: Path, mode: str) -> dict[str, Any]:
+def _settings_of_run(workdir: Path, mode: str) -> dict[str, Any]:
     """What a run was last started with, but for what belongs to that start alone."""
+    flagfile = workdir / EFFECTIVE_FLAGS
     try:
         values = _parse_values([f"--flagfile={flagfile}"], {}, only_given=True)
     except ArgumentError as error:
         raise ArgumentError(
-            "workdir", flagfile.parent, f"holds settings that cannot be read: {error}", "mend them"
+            "workdir", workdir, f"holds settings that cannot be read: {error}", "mend them"
         ) from error
-    names = {f.name for f in dataclasses.fields(Settings) if flag_of(f).changes != EACH_START}
+    # A start that was killed before its first checkpoint has changed nothing in the run.
+    saved = (newest_facts(workdir / "checkpoints") or {}).get("settings", {})
+    fields = dataclasses.fields(Settings)
+    guarded = {field.name for field in fields if flag_of(field).changes in (IF_ALLOWED, NEVER)}
+    values |= {name: value for name, value in saved.items() if name in guarded}
+    names = {field.name for field in fields if flag_of(field).changes != EACH_START}
     if mode != "train":
         names -= _DEVICES
     return {name: value for name, value in values.items() if name in names}

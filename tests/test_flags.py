@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import json
 
 import pytest
 
@@ -236,6 +237,32 @@ def test_a_start_that_left_no_checkpoint_does_not_steer_the_next(tmp_path):
     assert flags.parse([f"--workdir={tmp_path}"], {}).loss == "non_saturating"
     (tmp_path / "checkpoints" / "step_0000001").mkdir()
     assert flags.parse([f"--workdir={tmp_path}"], {}).loss == "hinge"
+
+
+def test_a_start_killed_before_its_first_checkpoint_has_changed_nothing(tmp_path):
+    """It wrote its own settings; the weights to go on from were trained with others."""
+    first = flags.parse([f"--workdir={tmp_path}", "--learning_rate_schedule=cosine"], {})
+    second = dataclasses.replace(
+        first, generator_learning_rate=1e-3, learning_rate_final_share=0.5, total_steps=70
+    )
+    leave_run(tmp_path, second.as_flagfile())
+    facts = {"settings": first.as_dict() | {"no_longer_there": 3}}
+    (tmp_path / "checkpoints" / "step_0000001" / "facts.json").write_text(json.dumps(facts))
+    third = flags.parse([f"--workdir={tmp_path}"], {})
+    assert third.changes_from(first.as_dict()) == {IF_ALLOWED: [], NEVER: []}
+    assert third.total_steps == 70  # what no run minds is as it was last given
+    again = flags.parse([f"--workdir={tmp_path}", "--generator_learning_rate=1e-3"], {})
+    words = "generator_learning_rate: was 0.0002, now 0.001"
+    assert again.changes_from(first.as_dict())[IF_ALLOWED] == [words]
+
+
+def test_what_a_later_start_turns_off_needs_no_other_flag_left_out(tmp_path):
+    given = ["--evaluate_every_steps=100", "--on_collapse=stop", "--stop_after_no_improvement=3"]
+    leave_run(tmp_path, flags.parse([f"--workdir={tmp_path}", *given], {}).as_flagfile())
+    later = flags.parse([f"--workdir={tmp_path}", "--evaluate_every_steps=0"], {})
+    assert (later.on_collapse, later.stop_after_no_improvement) == ("warn", 0)
+    with pytest.raises(ArgumentError, match=r"`on_collapse` \(stop\) needs"):
+        flags.parse(["--evaluate_every_steps=0", "--on_collapse=stop"], {})
 
 
 def test_a_path_as_dataset_comes_over_the_folder_of_the_run(tmp_path):

@@ -286,10 +286,10 @@ class Run:
             self._recorder = None
 
     def _open_files(self) -> None:
-        self._on_start()
         evaluator = None
-        if self._evaluation:  # first: what the judge takes to be made is no time of training
+        if self._evaluation:  # first: it may refuse, and what it takes is no time of training
             evaluator = Evaluator(self._gan, self._evaluation, self._record.evaluation, self.say)
+        self._on_start()
         forget_the_finish(self._workdir)
         self._recorder = self._make_recorder(evaluator)
         if self._plan.on_nan == "rollback" and self._is_new:
