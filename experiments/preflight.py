@@ -30,6 +30,10 @@ def check(experiment: Experiment, settings: Settings) -> None:
     facts = gan_core.run.newest_facts(workdir / "checkpoints")
     if settings.mode == "train":
         gan_core.run.check_writable("workdir", workdir)
+        pictures = settings.data_dir if settings.dataset == "folder" else ""
+        if pictures and workdir.resolve() == Path(pictures).resolve():
+            rule = "must not be the folder of pictures: the run's grids would become data"
+            raise ArgumentError("workdir", workdir, rule, "name a folder within it, or elsewhere")
         has_workers = settings.strategy == "multi_worker" or settings.workers > 1
         is_one_of_them = has_workers and "TF_CONFIG" in os.environ  # the chief may hold it already
         if not (settings.dry_run or is_one_of_them):

@@ -143,6 +143,24 @@ def test_goes_on_with_the_settings_of_the_run_in_the_workdir(tmp_path, capsys):
     assert "holds a run of fashion_mnist_dcgan; run that exp" in capsys.readouterr().err
 
 
+def test_a_refused_evaluation_leaves_the_settings_of_the_run_as_they_were(tmp_path, capsys):
+    workdir = f"--workdir={tmp_path}"
+    assert run(workdir) == 0
+    settings = (tmp_path / "effective.flags").read_text()
+    wrong = ["--extractor=file", f"--extractor_path={tmp_path}/none.keras"]
+    judged = ["--total_steps=4", "--evaluate_every_steps=2", "--evaluation_samples=30"]
+    assert run(workdir, *judged, *wrong) == 2
+    assert "none.keras" in capsys.readouterr().err
+    assert (tmp_path / "effective.flags").read_text() == settings
+    assert run(workdir, "--total_steps=4") == 0
+
+
+def test_the_folder_of_pictures_is_no_folder_of_a_run(tmp_path, capsys):
+    pictures = [f"--dataset={tmp_path}", f"--workdir={tmp_path / 'x' / '..'}", "--split=train"]
+    assert run(*pictures) == 2
+    assert "must not be the folder of pictures" in capsys.readouterr().err
+
+
 def test_says_where_there_is_no_room_for_the_checkpoints(tmp_path, monkeypatch):
     usage = shutil._ntuple_diskusage(2**30, 2**30, 2**20)
     monkeypatch.setattr("experiments.parts.shutil.disk_usage", lambda path: usage)

@@ -23,6 +23,8 @@ _MAXIMUM_PIXELS = 100_000_000
 _NAMED_BAD_PICTURES = 10
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information"}
 """Folders at a disk's root that only the system may read."""
+_LOCK_OF_A_RUN = "run.lock"
+"""In the folder of a run, or of a search, whose grids are no data (see `run.RunLock`)."""
 
 
 def folder_images(
@@ -36,10 +38,10 @@ def folder_images(
 ) -> ImageSource:
     """All pictures below a folder, each fitted to one shape, see `resizing.fit`.
 
-    Nested folders are searched; the names of the first level are the classes. Files are taken by
-    their endings (PNG, JPEG, GIF, BMP, WebP), hidden ones left out. Of a film its first frame
-    counts. Decoded once into a cache, which is made anew when a file's name or state (see
-    `cache.file_state`), or a setting, is another.
+    Nested folders are searched, but for those of runs; the names of the first level are the
+    classes. Files are taken by their endings (PNG, JPEG, GIF, BMP, WebP), hidden ones left out. Of
+    a film its first frame counts. Decoded once into a cache, which is made anew when a file's name
+    or state (see `cache.file_state`), or a setting, is another.
 
     Args:
       folder: Where the pictures are.
@@ -105,6 +107,10 @@ def _picture_paths(folder: Path, bad_images: str) -> list[Path]:
             folders.clear()
             continue
         visited.add(real)
+        if _LOCK_OF_A_RUN in files and root != str(folder):
+            print(f"skipped the folder of a run: {root}", file=sys.stderr)
+            folders.clear()
+            continue
         folders[:] = sorted(
             name
             for name in folders

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -113,6 +114,8 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     except tfds.core.DatasetNotFoundError as error:
         alike = difflib.get_close_matches(name, ["drawn_digits", *tfds.list_builders()])
         remedy = f"did you mean {' or '.join(alike)}?" if alike else "see `tfds.list_builders()`"
+        if os.path.isdir(name):
+            remedy = f"for the folder of that name give its path, ./{name}"
         raise ArgumentError("dataset", name, "must be a known dataset", remedy) from error
     except Exception as error:
         # Grammar, configurations, files of its own that are damaged: TFDS fails in many types.

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import gan_core
 from gan_core import ArgumentError
 from gan_core.data import folder as folder_module
 from gan_core.data import folder_images
@@ -150,6 +151,15 @@ def test_a_folder_that_cannot_be_read_is_named_or_skipped(pictures, tmp_path, mo
     source = read(pictures, tmp_path, bad_images="skip")
     assert "cats" not in source.class_names
     assert "skipped a folder that cannot be read" in capsys.readouterr().err
+
+
+def test_the_grids_of_a_run_within_are_no_pictures(pictures, tmp_path, capsys):
+    run = pictures / "runs" / "first"
+    save(run / "samples" / "step_0000000.png", (1, 2, 3))
+    with gan_core.run.RunLock(run):
+        assert len(read(pictures, tmp_path).images) == 5
+    assert f"skipped the folder of a run: {run}" in capsys.readouterr().err
+    assert len(read(run, tmp_path).images) == 1
 
 
 def test_links_are_followed_once_and_those_that_lead_nowhere_are_bad(pictures, tmp_path):

@@ -10,6 +10,15 @@ from gan_core.data import tfds as tfds_source
 from gan_core.errors import ArgumentError
 
 
+def test_a_folder_of_that_name_is_given_by_its_path(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ArgumentError, match=r"for the folder of that name give its path, \./photos"
+    ):
+        gan_core.data.tfds_splits("photos")
+
+
 def make_tfds_set(data_dir, name, images, labels):
     """Writes a prepared TensorFlow Datasets set."""
     import tensorflow_datasets as tfds
