@@ -34,13 +34,18 @@ def exit_code_of(work: Callable[[], int | None], *, goes_on: bool = False) -> in
 
     Args:
       work: Returns the exit code, or None where all is done.
-      goes_on: Whether what was done before an interruption is kept.
+      goes_on: Whether what was done before an interruption, or a full disk, is kept.
     """
     try:
         code = work()
     except ArgumentError as error:
         print(f"error: {error}", file=sys.stderr)
         return USAGE
+    except OSError as error:
+        if not goes_on:
+            raise
+        print(f"error: {error}; make room, and run the same command to go on", file=sys.stderr)
+        return CANNOT_WRITE
     except KeyboardInterrupt:
         if goes_on:
             gan_core.run.say("stopped; run the same command to go on")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -81,3 +83,18 @@ class Experiment:
             build_generator=lambda latent_size: networks.build_generator(latent_size, *size),
             build_discriminator=lambda: networks.build_discriminator(*size),
         )
+
+
+def load_experiment(name: str) -> Experiment:
+    """An experiment by its module's name.
+
+    Raises:
+      ArgumentError: If there is none of that name.
+    """
+    module = f"experiments.{name}"
+    if name.isidentifier() and importlib.util.find_spec(module) is not None:
+        found = getattr(importlib.import_module(module), "EXPERIMENT", None)
+        if isinstance(found, Experiment):
+            return found
+    rule = "must be an experiment"
+    raise ArgumentError("experiment", name, rule, "see python -m experiments; svhn_dcgan, say")

@@ -6,12 +6,14 @@ import importlib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from experiments import exit_codes, flags, launcher, preflight, standard_streams
 from experiments.experiment import ORIGINAL, Experiment
 from experiments.quiet_startup import import_tensorflow_quietly
+from experiments.settings import Settings
 from gan_core.run import startup_clock
 
 _FLAGFILES = Path(__file__).parent / "flagfiles"
@@ -37,19 +39,14 @@ def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None
 
 def run(experiment: Experiment, arguments: Sequence[str]) -> int:
     """`main` without the exit: returns the exit code."""
-    defaults = {"workdir": f"runs/{experiment.name}", **experiment.defaults}
-
-    def best_flagfile(networks: str) -> Path:
-        words = "best" if networks == ORIGINAL else networks
-        return _FLAGFILES / f"{experiment.name}_{words}.flags"
 
     def work() -> int:
-        settings = flags.parse(arguments, defaults, best_flagfile)
+        settings = settings_of(experiment, arguments)
         if settings is None:
             print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
             for name, sister in experiment.sisters.items():
                 print(f"With --networks={name}: {sister.about}.\n")
-            print(flags.help_text(flags.with_best([], defaults, best_flagfile)))
+            print(flags.help_text(flags.with_best([], *_defaults_of(experiment))))
             return exit_codes.DONE
         chosen = experiment.with_networks(settings.networks, settings.image_size)
         preflight.check(chosen, settings)
@@ -65,6 +62,21 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
 
     startup_clock.begin()
     return exit_codes.exit_code_of(work)
+
+
+def settings_of(experiment: Experiment, arguments: Sequence[str]) -> Settings | None:
+    """What a command line means to an experiment, see `flags.parse`."""
+    return flags.parse(arguments, *_defaults_of(experiment))
+
+
+def _defaults_of(experiment: Experiment) -> tuple[Mapping[str, Any], flags.BestFlagfile]:
+    """Its defaults, and its best flagfile by the networks' name."""
+
+    def best_flagfile(networks: str) -> Path:
+        words = "best" if networks == ORIGINAL else networks
+        return _FLAGFILES / f"{experiment.name}_{words}.flags"
+
+    return {"workdir": f"runs/{experiment.name}", **experiment.defaults}, best_flagfile
 
 
 def _print_warning(message: Warning | str, category: type[Warning], *where: object) -> None:

@@ -32,9 +32,11 @@ from pathlib import Path
 import gan_core
 from experiments import standard_streams
 from experiments.exit_codes import exit_code_of
+from experiments.experiment import load_experiment
 from experiments.flag import EACH_START, flag_of
 from experiments.flags import EFFECTIVE_FLAGS
 from experiments.quiet_startup import import_tensorflow_quietly
+from experiments.runner import settings_of
 from experiments.settings import Settings
 from experiments.timed_runs import WITHOUT_END, TimedRun, markdown_row, path_argument
 from gan_core import ArgumentError, check_positive
@@ -299,6 +301,25 @@ def _write(search: Search, ranked: Sequence[Result]) -> None:
     write_durably(search.workdir / "best.flags", ("\n".join(lines) + "\n").encode("utf-8"))
 
 
+def _check_rates_fall(search: Search) -> None:
+    """Refuses rates that are to fall until a step that no run will come to.
+
+    Its runs end by their minutes, and a decay whose end is not named ends at their last step.
+    """
+    experiment = load_experiment(search.experiment)
+    for candidate in search.draw():
+        flags = search.run_of(candidate, 0, search.minutes).command()[3:]
+        try:
+            settings = settings_of(experiment, flags)
+        except ArgumentError:
+            continue  # its run says so
+        if settings and f"--total_steps={settings.learning_rate_decay_steps}" == WITHOUT_END:
+            schedule = settings.learning_rate_schedule
+            rule = "needs learning_rate_decay_steps where runs end by their minutes"
+            remedy = "name the step at which rates shall have fallen"
+            raise ArgumentError("learning_rate_schedule", schedule, rule, remedy)
+
+
 def _name_of(flag: str) -> str:
     return flag.removeprefix("--").split("=")[0]
 
@@ -373,6 +394,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         values = vars(options) | {"space": read_space(options.space), "workdir": workdir}
         search = Search(flags=tuple(flags), **values)
+        _check_rates_fall(search)
         _check_same_search(search)
         with gan_core.run.RunLock(workdir):
             best = run(search)[0]

@@ -95,6 +95,7 @@ class TimedRun:
 
         Raises:
           ArgumentError: If it is being trained by another process.
+          OSError: If its folder cannot be written to, which is no fault of its settings.
           KeyboardInterrupt: If a signal asked for a stop; what was done is saved.
         """
         gan_core.run.RunLock.check_free(self.workdir)
@@ -106,6 +107,8 @@ class TimedRun:
             output.write(errors)
         if is_asked_to_stop or code in _STOPPED:
             raise KeyboardInterrupt
+        if code == exit_codes.CANNOT_WRITE:
+            raise OSError(f"{self.workdir} cannot be written to; see output.txt there")
         return "" if code == exit_codes.DONE else last_line(errors, code)
 
     def judged(self) -> list[Judged]:
@@ -196,6 +199,12 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
 
 
 def last_line(errors: str, code: int) -> str:
-    """The last of a program's words, or its exit code where it had none."""
+    """The last of a program's words, or its exit code where it had none.
+
+    One that a signal ended had no last words: what it said before is no reason.
+    """
+    if code < 0:
+        why = ", for want of memory perhaps" if code == -signal.SIGKILL else ""
+        return f"ended by {signal.Signals(-code).name}{why}"
     lines = [line for line in errors.splitlines() if line.strip()]
     return lines[-1] if lines else f"exit code {code}"

@@ -97,7 +97,7 @@ def test_networks_in_pytorch_have_the_same_sizes():
     from experiments.benchmark.torch_peers import torch_network
 
     for name in ("svhn_dcgan", "rock_paper_scissors_dcgan", "mnist_dcgan", "dog_gan"):
-        for network in keras_networks(contestants.load_experiment(name)):
+        for network in keras_networks(contestants.experiment_named(name)):
             translated = torch_network(network)
             trainable = sum(p.numel() for p in translated.parameters())
             assert trainable == sum(np.prod(v.shape) for v in network.trainable_variables)
@@ -118,7 +118,7 @@ def test_the_dcgan_of_32_pixels_is_that_of_svhn():
 @pytest.mark.parametrize("name", ["dcgan_48", "dcgan_0", "dcgan_x", "no_such_experiment", "parts"])
 def test_an_unknown_network_is_refused(name):
     with pytest.raises(gan_core.ArgumentError, match="experiment"):
-        contestants.load_experiment(name)
+        contestants.experiment_named(name)
 
 
 @pytest.mark.parametrize("program", ["benchmark", "crash_test"])

@@ -12,7 +12,7 @@ from test_experiments import SMALL
 
 from experiments import exit_codes, flags, search
 from experiments.search import Search, read_space
-from experiments.timed_runs import Judged, TimedRun
+from experiments.timed_runs import Judged, TimedRun, last_line
 from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -178,6 +178,60 @@ def test_a_search_in_which_nothing_can_train_ends_with_the_reason(tmp_path, caps
     assert search.main(["svhn_dcgan", f"--workdir={tmp_path}"]) == exit_codes.USAGE
     assert "but all failed; see: error: `networks` (leaky)" in capsys.readouterr().err
     assert not (tmp_path / "best.flags").exists()
+
+
+def test_a_full_disk_is_no_fault_of_the_settings(tmp_path, capsys, scripted, monkeypatch):
+    """The search stops; it does not go on to the candidates that were worse."""
+    train = TimedRun.train
+
+    def fill_the_disk(run):
+        if run.minutes > 1:
+            raise OSError(f"{run.workdir} cannot be written to")
+        return train(run)
+
+    monkeypatch.setattr(TimedRun, "train", fill_the_disk)
+    space = tmp_path / "space"
+    space.write_text("--beta_1=0.5 | 0.0 | 0.2\n")
+    given = ["fashion_mnist_gan", f"--space={space}", f"--workdir={tmp_path}/search"]
+    assert search.main(given) == exit_codes.CANNOT_WRITE
+    found = capsys.readouterr()
+    assert "the best is" not in found.out
+    assert "cannot be written to; make room, and run the same command to go on" in found.err
+
+
+def test_a_run_that_was_killed_is_not_told_by_what_it_said_before(tmp_path, monkeypatch):
+    script = "import os, sys; print('all is well', file=sys.stderr, flush=True); os.abort()"
+    monkeypatch.setattr(TimedRun, "command", lambda run: [sys.executable, "-c", script])
+    assert TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0).train() == "ended by SIGABRT"
+    assert (
+        last_line("all is well", -signal.SIGKILL) == "ended by SIGKILL, for want of memory perhaps"
+    )
+
+
+def test_a_run_whose_disk_is_full_says_so_and_not_that_it_failed(tmp_path, monkeypatch):
+    for code, is_full in ((exit_codes.CANNOT_WRITE, True), (exit_codes.NOT_FINITE, False)):
+        command = [sys.executable, "-c", f"raise SystemExit({code})"]
+        monkeypatch.setattr(TimedRun, "command", lambda run, command=command: command)
+        run = TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0)
+        if is_full:
+            with pytest.raises(OSError, match="run cannot be written to"):
+                run.train()
+        else:
+            assert run.train() == f"exit code {code}"
+
+
+def test_rates_that_would_never_fall_are_refused(tmp_path, capsys, scripted):
+    space, schedule = tmp_path / "space", "--learning_rate_schedule=constant | cosine\n"
+    space.write_text(f"--networks=no_dropout\n{schedule}")
+    given = ["fashion_mnist_dcgan", f"--space={space}", f"--workdir={tmp_path}/search"]
+    assert search.main(given) == exit_codes.USAGE
+    error = capsys.readouterr().err
+    assert "`learning_rate_schedule` (cosine) needs learning_rate_decay_steps" in error
+    assert not scripted
+    space.write_text(f"{schedule}--beta_1=0.5\n")  # the best flagfile names an end
+    assert search.main(["fashion_mnist_dcgan", *given[1:]]) == 0
+    assert search.main(["no_such", *given[1:]]) == exit_codes.USAGE
+    assert "`experiment` (no_such) must be an experiment" in capsys.readouterr().err
 
 
 def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys, scripted):

@@ -1,5 +1,6 @@
 """What is answered before TensorFlow is imported, and what is said about the start."""
 
+import errno
 import gc
 import json
 import subprocess
@@ -128,6 +129,17 @@ def test_laps_add_up(monkeypatch):
         startup.lap(name)
     assert startup.describe() == "first step after 3.2 s: checks 0.2, data 3.0"
     assert startup.describe(10).startswith("first 10 steps after 3.2 s: ")
+
+
+def test_a_program_that_goes_on_says_that_a_disk_is_full(capsys):
+    def work():
+        raise OSError(errno.ENOSPC, "No space left on device", "search.md")
+
+    assert exit_codes.exit_code_of(work, goes_on=True) == exit_codes.CANNOT_WRITE
+    words = "No space left on device: 'search.md'; make room, and run the same command to go on"
+    assert words in capsys.readouterr().err
+    with pytest.raises(OSError, match="No space left"):
+        exit_codes.exit_code_of(work)
 
 
 @pytest.mark.parametrize(

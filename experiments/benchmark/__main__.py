@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
 def _show_starts(experiments: Sequence[str], num_starts: int) -> None:
     print(describe_machine())
     for name in experiments:
-        contestants.load_experiment(name)
+        contestants.experiment_named(name)
         print(f"\n{name}, drawn digits, {num_starts} starts on a warm disk", flush=True)
         print(starts.table(starts.measure(name, num_starts)), flush=True)
 
@@ -99,7 +99,7 @@ def _compare(chosen: flags.FlagValues) -> None:
     print(heading, flush=True)
     comparisons = []
     for name in chosen.experiment:
-        experiment = contestants.load_experiment(name)
+        experiment = contestants.experiment_named(name)
         default = experiment_flags.parse([], experiment.defaults).global_batch_size
         flops_an_image = step_flops(*keras_networks(experiment), 1)
         keras.backend.clear_session()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from experiments.experiment import Experiment
-from gan_core import ArgumentError
+from experiments.experiment import Experiment, load_experiment
 
 ENGINE = "gan_core"
 _MODULES = {
@@ -51,7 +49,7 @@ class Task:
 
     def load(self) -> Experiment:
         """The experiment."""
-        return load_experiment(self.experiment)
+        return experiment_named(self.experiment)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,20 +68,13 @@ class Contestant:
     weights: Callable[[], list[np.ndarray]]
 
 
-def load_experiment(name: str) -> Experiment:
+def experiment_named(name: str) -> Experiment:
     """An experiment by its module's name, or `dcgan_<resolution>`."""
     if name.startswith("dcgan_"):
         from experiments.benchmark.dcgan import dcgan
 
         return dcgan(name.removeprefix("dcgan_"))
-    module = f"experiments.{name}"
-    if importlib.util.find_spec(module) is not None:
-        experiment = getattr(importlib.import_module(module), "EXPERIMENT", None)
-        if experiment is not None:
-            return experiment
-    raise ArgumentError(
-        "experiment", name, "must be an experiment", "use svhn_dcgan or dcgan_64, say"
-    )
+    return load_experiment(name)
 
 
 def maker_of(name: str) -> Callable[[Task], Contestant]:

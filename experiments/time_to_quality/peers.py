@@ -23,8 +23,8 @@ from keras import layers
 
 import gan_core
 from experiments import flags, judging, parts
-from experiments.benchmark.contestants import load_experiment
 from experiments.benchmark.keras_peers import float_dataset, keras_networks, tutorial_step
+from experiments.experiment import load_experiment
 from experiments.time_to_quality.rows import DONE, OWN_NETWORKS, TUTORIAL_NETWORKS
 
 _SECONDS_BETWEEN = 20.0
