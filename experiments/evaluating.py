@@ -93,6 +93,8 @@ def _line(name: str, values: dict[str, float], ending: str) -> str:
     for key, title in _IN_TABLE.items():
         width = max(8, len(title) + 1)
         value = values.get(key + ending)
+        if key == "frechet_distance" and value is None:
+            value = values.get("fid" + ending)
         text = title if not values else "-" if value is None else f"{value:.3g}"
         cells.append(f" {text:>{width - 1}}")
     return "".join(cells)

@@ -19,6 +19,9 @@ from experiments.setting_rules import ADAPTIVE
 from experiments.settings import Settings
 from gan_core import ArgumentError
 
+_MOST_PIXELS_HIGH = 2048
+"""Of a grid by class, where ten classes have room in it."""
+
 
 def make_strategy(settings: Settings) -> tf.distribute.Strategy:
     """The strategy that `--strategy` and `--virtual_devices` name; the batch divides among it."""
@@ -180,10 +183,14 @@ def make_schedule(settings: Settings) -> gan_core.Schedule:
 
 
 def make_picture(gan: gan_core.GanStep, settings: Settings) -> gan_core.run.MakePicture | None:
-    """A class in each row where there are classes; None where the run shows its usual grid."""
+    """A class in each row where there are classes; None where the run shows its usual grid.
+
+    Of many classes the first: a GIF has at most 65,535 rows of pixels, and a film is in memory.
+    """
     if not settings.num_classes:
         return None
-    return gan_core.run.samples_by_class(gan, settings.num_classes)
+    num_rows = min(settings.num_classes, max(10, _MOST_PIXELS_HIGH // image_shape(gan)[0]))
+    return gan_core.run.samples_by_class(gan, num_rows)
 
 
 def make_plan(settings: Settings) -> gan_core.run.Plan:

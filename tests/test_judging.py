@@ -2,13 +2,15 @@
 
 import csv
 import json
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 from test_experiments import metrics, run
 
-from experiments import flags
+from experiments import evaluating, flags, parts
+from experiments.settings import Settings
 from gan_core import ArgumentError
 from gan_core.evaluation import classifier
 
@@ -48,6 +50,21 @@ def test_what_training_found_is_what_evaluating_finds(tmp_path, capsys):
     one = ["--mode=evaluate", "--checkpoint=newest", f"--output={tmp_path}/newest.csv"]
     assert run("fashion_mnist_dcgan", *JUDGED, *one, workdir) == 0
     assert Image.open(tmp_path / "newest.png").width > 8 * 28
+
+
+def test_an_fid_stands_where_the_frechet_distance_would():
+    row = evaluating._line(
+        "real images", {"fid_of_reals": 3.25, "recall_of_reals": 0.5}, "_of_reals"
+    )
+    assert row.split()[:5] == ["real", "images", "3.25", "-", "-"]
+
+
+def test_a_grid_by_class_has_room_for_as_many_rows_as_a_film_takes(monkeypatch):
+    monkeypatch.setattr("gan_core.run.samples_by_class", lambda gan, rows: rows)
+    for side, num_classes, rows in ((256, 257, 10), (256, 10, 10), (28, 26, 26), (64, 1000, 32)):
+        network = types.SimpleNamespace(output_shape=(None, side, side, 3))
+        settings = Settings(num_classes=num_classes)
+        assert parts.make_picture(types.SimpleNamespace(generator=network), settings) == rows
 
 
 def test_a_classifier_judges_classes_as_often_as_they_are(tmp_path, monkeypatch):

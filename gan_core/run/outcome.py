@@ -71,7 +71,8 @@ def no_improvement(step: int, record: EvaluationRecord) -> Outcome:
     """After as many evaluations without a better one as asked for."""
     words = (
         f"done: step {step:,}, no better in {record.since_best} evaluations; the best "
-        f"checkpoint is of step {record.best_step:,}"
+        f"checkpoint is of step {record.best_step:,}; to go on give a larger "
+        "stop_after_no_improvement"
     )
     return Outcome(Ending.NO_IMPROVEMENT, step, words)
 

@@ -130,6 +130,7 @@ def test_it_stops_where_samples_do_not_become_better(one_device, tmp_path, monke
         outcome = make_run(one_device, tmp_path / "run", **given)[1].train()
         assert (outcome.ending, outcome.step) == (gan_core.run.Ending.NO_IMPROVEMENT, 8)
         assert "no better in 2 evaluations; the best checkpoint is of step 4" in outcome.words
+        assert "to go on give a larger stop_after_no_improvement" in outcome.words
         assert not outcome.is_failure
     assert (tmp_path / "run/training.gif").exists()
     given = {"evaluation": evaluation(tmp_path, stop_after_no_improvement=5)}
