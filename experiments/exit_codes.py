@@ -1,5 +1,6 @@
 """How a program ends, as its exit code says it; from 64 on after sysexits.h."""
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -27,6 +28,9 @@ OF_ENDING = {
     Ending.CANNOT_WRITE: CANNOT_WRITE,
     Ending.WORKER_GONE: WORKER_GONE,
 }
+_WRITE_ERRORS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+}
 
 
 def exit_code_of(work: Callable[[], int | None], *, goes_on: bool = False) -> int:
@@ -42,9 +46,10 @@ def exit_code_of(work: Callable[[], int | None], *, goes_on: bool = False) -> in
         print(f"error: {error}", file=sys.stderr)
         return USAGE
     except OSError as error:
-        if not goes_on:
+        if not (goes_on and error.errno in _WRITE_ERRORS):
             raise
-        print(f"error: {error}; make room, and run the same command to go on", file=sys.stderr)
+        words = f"error: cannot write ({error}); the same command goes on when that is mended"
+        print(words, file=sys.stderr)
         return CANNOT_WRITE
     except KeyboardInterrupt:
         if goes_on:

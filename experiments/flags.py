@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -140,11 +141,14 @@ def _settings_of_run(workdir: Path, mode: str) -> dict[str, Any]:
         raise ArgumentError(
             "workdir", workdir, f"holds settings that cannot be read: {error}", "mend them"
         ) from error
-    # A start that was killed before its first checkpoint has changed nothing in the run.
-    saved = (newest_facts(workdir / "checkpoints") or {}).get("settings", {})
     fields = dataclasses.fields(Settings)
+    saved = (newest_facts(workdir / "checkpoints") or {}).get("settings", {})
     guarded = {field.name for field in fields if flag_of(field).changes in (IF_ALLOWED, NEVER)}
-    values |= {name: value for name, value in saved.items() if name in guarded}
+    if any(values[name] != saved[name] for name in guarded & values.keys() & saved.keys()):
+        # The weights were trained with others: that start ended before it saved any of its own.
+        words = "the last start ended before its first checkpoint: its settings are not taken"
+        print(f"{workdir}: {words}", file=sys.stderr)
+        values = saved
     names = {field.name for field in fields if flag_of(field).changes != EACH_START}
     if mode != "train":
         names -= _DEVICES

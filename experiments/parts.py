@@ -19,8 +19,8 @@ from experiments.setting_rules import ADAPTIVE
 from experiments.settings import Settings
 from gan_core import ArgumentError
 
-_MOST_PIXELS_HIGH = 2048
-"""Of a grid by class, where ten classes have room in it."""
+_MOST_PIXELS_HIGH = 4096
+"""Of a grid by class: all its images are made at once, and a film of them is in memory."""
 
 
 def make_strategy(settings: Settings) -> tf.distribute.Strategy:
@@ -183,10 +183,7 @@ def make_schedule(settings: Settings) -> gan_core.Schedule:
 
 
 def make_picture(gan: gan_core.GanStep, settings: Settings) -> gan_core.run.MakePicture | None:
-    """A class in each row where there are classes; None where the run shows its usual grid.
-
-    Of many classes the first: a GIF has at most 65,535 rows of pixels, and a film is in memory.
-    """
+    """A class in each row where there are classes, of many the first; None for the usual grid."""
     if not settings.num_classes:
         return None
     num_rows = min(settings.num_classes, max(10, _MOST_PIXELS_HIGH // image_shape(gan)[0]))

@@ -31,9 +31,9 @@ def check(experiment: Experiment, settings: Settings) -> None:
     if settings.mode == "train":
         gan_core.run.check_writable("workdir", workdir)
         pictures = settings.data_dir if settings.dataset == "folder" else ""
-        if pictures and workdir.resolve() == Path(pictures).resolve():
+        if pictures and os.path.realpath(workdir) == os.path.realpath(pictures):
             rule = "must not be the folder of pictures: the run's grids would become data"
-            raise ArgumentError("workdir", workdir, rule, "name a folder within it, or elsewhere")
+            raise ArgumentError("workdir", workdir, rule, "name a new folder")
         has_workers = settings.strategy == "multi_worker" or settings.workers > 1
         is_one_of_them = has_workers and "TF_CONFIG" in os.environ  # the chief may hold it already
         if not (settings.dry_run or is_one_of_them):

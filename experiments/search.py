@@ -55,6 +55,8 @@ _OF_RUNS = (
 
 _SPACE = Path(__file__).parent / "flagfiles" / "folder.space"
 _MOST_CANDIDATES = 10_000
+_RECORD = "search.json"
+"""What is searched."""
 _OF_EACH_RUN = {"seed", "data_dir", "cache_dir"} | {
     field.name for field in dataclasses.fields(Settings) if flag_of(field).changes == EACH_START
 }
@@ -353,7 +355,7 @@ def read_space(path: Path) -> Space:
 
 def _check_same_search(search: Search) -> None:
     """Refuses a folder that holds another search."""
-    path = search.workdir / "search.json"
+    path = search.workdir / _RECORD
     free = {"workdir", "rounds", "seeds"}
     now = {name: value for name, value in dataclasses.asdict(search).items() if name not in free}
     text = json.dumps(now, indent=2) + "\n"
@@ -394,7 +396,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         values = vars(options) | {"space": read_space(options.space), "workdir": workdir}
         search = Search(flags=tuple(flags), **values)
-        _check_rates_fall(search)
+        if not (workdir / _RECORD).exists():
+            _check_rates_fall(search)
         _check_same_search(search)
         with gan_core.run.RunLock(workdir):
             best = run(search)[0]

@@ -259,7 +259,7 @@ class Settings:
     num_classes: int = flag(
         0,
         "Make both networks conditional on so many classes, the data's labels; each row of the "
-        "grids is then a class. 0: labels are not looked at.",
+        "grids is then a class, of many the first. 0: labels are not looked at.",
         at_least=0,
         at_most=1e5,
         changes=NEVER,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import signal
 import subprocess
 import sys
@@ -108,7 +109,8 @@ class TimedRun:
         if is_asked_to_stop or code in _STOPPED:
             raise KeyboardInterrupt
         if code == exit_codes.CANNOT_WRITE:
-            raise OSError(f"{self.workdir} cannot be written to; see output.txt there")
+            words = "cannot be written to, as output.txt there says"
+            raise OSError(errno.EIO, words, str(self.workdir))
         return "" if code == exit_codes.DONE else last_line(errors, code)
 
     def judged(self) -> list[Judged]:
@@ -201,10 +203,10 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
 def last_line(errors: str, code: int) -> str:
     """The last of a program's words, or its exit code where it had none.
 
-    One that a signal ended had no last words: what it said before is no reason.
+    Of one that a signal ended, that too: what it said last may be no reason.
     """
-    if code < 0:
-        why = ", for want of memory perhaps" if code == -signal.SIGKILL else ""
-        return f"ended by {signal.Signals(-code).name}{why}"
     lines = [line for line in errors.splitlines() if line.strip()]
-    return lines[-1] if lines else f"exit code {code}"
+    if code >= 0:
+        return lines[-1] if lines else f"exit code {code}"
+    why = ", for want of memory perhaps" if code == -signal.SIGKILL else ""
+    return "; ".join([f"ended by signal {-code}{why}", *lines[-1:]])

@@ -239,8 +239,8 @@ def test_a_start_that_left_no_checkpoint_does_not_steer_the_next(tmp_path):
     assert flags.parse([f"--workdir={tmp_path}"], {}).loss == "hinge"
 
 
-def test_a_start_killed_before_its_first_checkpoint_has_changed_nothing(tmp_path):
-    """It wrote its own settings; the weights to go on from were trained with others."""
+def test_settings_of_a_start_killed_before_its_first_checkpoint_are_not_taken(tmp_path, capsys):
+    """It wrote its own; the weights to go on from were trained with others."""
     first = flags.parse([f"--workdir={tmp_path}", "--learning_rate_schedule=cosine"], {})
     second = dataclasses.replace(
         first, generator_learning_rate=1e-3, learning_rate_final_share=0.5, total_steps=70
@@ -250,10 +250,14 @@ def test_a_start_killed_before_its_first_checkpoint_has_changed_nothing(tmp_path
     (tmp_path / "checkpoints" / "step_0000001" / "facts.json").write_text(json.dumps(facts))
     third = flags.parse([f"--workdir={tmp_path}"], {})
     assert third.changes_from(first.as_dict()) == {IF_ALLOWED: [], NEVER: []}
-    assert third.total_steps == 70  # what no run minds is as it was last given
+    assert third == first
+    assert "ended before its first checkpoint" in capsys.readouterr().err
     again = flags.parse([f"--workdir={tmp_path}", "--generator_learning_rate=1e-3"], {})
     words = "generator_learning_rate: was 0.0002, now 0.001"
     assert again.changes_from(first.as_dict())[IF_ALLOWED] == [words]
+    longer = dataclasses.replace(first, total_steps=70)
+    (tmp_path / flags.EFFECTIVE_FLAGS).write_text(longer.as_flagfile())
+    assert flags.parse([f"--workdir={tmp_path}"], {}) == longer
 
 
 def test_what_a_later_start_turns_off_needs_no_other_flag_left_out(tmp_path):

@@ -1,5 +1,6 @@
 """Settings by successive halving: what is tried for how long, and what is said of it."""
 
+import errno
 import math
 import signal
 import subprocess
@@ -186,7 +187,7 @@ def test_a_full_disk_is_no_fault_of_the_settings(tmp_path, capsys, scripted, mon
 
     def fill_the_disk(run):
         if run.minutes > 1:
-            raise OSError(f"{run.workdir} cannot be written to")
+            raise OSError(errno.ENOSPC, "No space left on device")
         return train(run)
 
     monkeypatch.setattr(TimedRun, "train", fill_the_disk)
@@ -196,16 +197,16 @@ def test_a_full_disk_is_no_fault_of_the_settings(tmp_path, capsys, scripted, mon
     assert search.main(given) == exit_codes.CANNOT_WRITE
     found = capsys.readouterr()
     assert "the best is" not in found.out
-    assert "cannot be written to; make room, and run the same command to go on" in found.err
+    assert "No space left on device); the same command goes on when that is mended" in found.err
 
 
-def test_a_run_that_was_killed_is_not_told_by_what_it_said_before(tmp_path, monkeypatch):
+def test_a_run_that_a_signal_ended_says_so_beside_its_last_words(tmp_path, monkeypatch):
     script = "import os, sys; print('all is well', file=sys.stderr, flush=True); os.abort()"
     monkeypatch.setattr(TimedRun, "command", lambda run: [sys.executable, "-c", script])
-    assert TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0).train() == "ended by SIGABRT"
-    assert (
-        last_line("all is well", -signal.SIGKILL) == "ended by SIGKILL, for want of memory perhaps"
+    assert TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0).train() == (
+        f"ended by signal {int(signal.SIGABRT)}; all is well"
     )
+    assert last_line("", -signal.SIGKILL) == "ended by signal 9, for want of memory perhaps"
 
 
 def test_a_run_whose_disk_is_full_says_so_and_not_that_it_failed(tmp_path, monkeypatch):
@@ -214,7 +215,7 @@ def test_a_run_whose_disk_is_full_says_so_and_not_that_it_failed(tmp_path, monke
         monkeypatch.setattr(TimedRun, "command", lambda run, command=command: command)
         run = TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0)
         if is_full:
-            with pytest.raises(OSError, match="run cannot be written to"):
+            with pytest.raises(OSError, match="cannot be written to, as output"):
                 run.train()
         else:
             assert run.train() == f"exit code {code}"
@@ -230,7 +231,7 @@ def test_rates_that_would_never_fall_are_refused(tmp_path, capsys, scripted):
     assert not scripted
     space.write_text(f"{schedule}--beta_1=0.5\n")  # the best flagfile names an end
     assert search.main(["fashion_mnist_dcgan", *given[1:]]) == 0
-    assert search.main(["no_such", *given[1:]]) == exit_codes.USAGE
+    assert search.main(["no_such", f"--workdir={tmp_path}/other"]) == exit_codes.USAGE
     assert "`experiment` (no_such) must be an experiment" in capsys.readouterr().err
 
 

@@ -136,10 +136,12 @@ def test_a_program_that_goes_on_says_that_a_disk_is_full(capsys):
         raise OSError(errno.ENOSPC, "No space left on device", "search.md")
 
     assert exit_codes.exit_code_of(work, goes_on=True) == exit_codes.CANNOT_WRITE
-    words = "No space left on device: 'search.md'; make room, and run the same command to go on"
+    words = "left on device: 'search.md'); the same command goes on when that is mended"
     assert words in capsys.readouterr().err
     with pytest.raises(OSError, match="No space left"):
         exit_codes.exit_code_of(work)
+    with pytest.raises(FileNotFoundError):
+        exit_codes.exit_code_of(lambda: open("/no/such/file").close(), goes_on=True)
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from gan_core.evaluation.neighbours import check_neighbours, nearest, neighbour_
 from gan_core.evaluation.protocol import Protocol
 
 _CHUNK = 5000
-_FEWEST_OTHERS = 4
-"""Two for a subset of the kernel distance, and as many that are not in it."""
+_FEWEST_TEST_IMAGES = 4
+"""Two for a subset of the kernel distance, which is of half of them."""
 _OF_REALS = "_of_reals"
 
 
@@ -94,8 +94,8 @@ class Judge:
       protocol: All that a value depends on.
 
     Raises:
-      ArgumentError: If there are fewer real images than the settings ask for, or too few beside
-        the training images, or the sets differ in shape.
+      ArgumentError: If there are fewer real images than the settings ask for, or three test images
+        or fewer, or the sets differ in shape.
     """
 
     def __init__(
@@ -134,13 +134,12 @@ class Judge:
         self._searched = order[:num_searched]
         others = order[self._num_real :] if test is None else choose.permutation(len(test.images))
         self._others = others[: settings.num_samples]
-        if 0 < len(self._others) < _FEWEST_OTHERS:
+        if settings.subset_size is None and test and len(test.images) < _FEWEST_TEST_IMAGES:
             raise ArgumentError(
-                "train" if test is None else "test",
-                f"{count if test is None else len(test.images)} images",
-                f"must leave none, or {_FEWEST_OTHERS} or more, to compare with the training "
-                f"images, but leave {len(self._others)}",
-                "give more images" + ("" if test is None else ", or no test images"),
+                "test",
+                f"{len(test.images)} images",
+                f"must be {_FEWEST_TEST_IMAGES} or more, for subsets of half of them",
+                "give more, or none",
             )
         self._other_source = train if test is None else test
         check_neighbours(settings.k, self._num_real)

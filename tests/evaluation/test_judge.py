@@ -133,9 +133,7 @@ def test_samples_stand_beside_their_nearest_training_images(tmp_path):
 
 def test_too_few_images_to_compare_with_are_refused_before_any_sample_is_made(tmp_path):
     few = source("test", range(3))
-    with pytest.raises(
-        ArgumentError, match=r"`test` \(3 images\) must leave none, or 4 or more, .*but leave 3"
-    ):
+    with pytest.raises(ArgumentError, match=r"`test` \(3 images\) must be 4 or more"):
         judge_in(tmp_path, test=few)
     score(judge_in(tmp_path, test=source("test", range(4))), GOOD[:300])
 
