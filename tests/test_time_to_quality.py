@@ -106,6 +106,8 @@ def test_the_table_compares_with_the_worst_seed_of_the_first_row():
     unlike = dataclasses.replace(curves[2].judged[1], protocol="classifier_5000_def")
     otherwise = [*curves[:2], dataclasses.replace(curves[2], judged=[unlike]), curves[3]]
     assert "| measured in another way |" in markdown(table, otherwise, seen).splitlines()[5]
+    of_reals = [line for line in markdown(table, otherwise, seen).splitlines() if "| real" in line]
+    assert [line.split(" | ")[1] for line in of_reals] == ["b", "b"]  # one for each classifier
     none_yet = Curve(original, 1, [], "not measured yet")
     line = markdown(table, [*curves, none_yet], seen).splitlines()[5]
     assert line.endswith("; seed 1: not measured yet |")

@@ -97,14 +97,24 @@ def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> 
     for row in table.rows:
         of_row = [curve for curve in curves if curve.row == row]
         lines.append(_row_of(table, row, of_row, curves, seen))
-    best = list(filter(None, (curve.best(table.measure) for curve in curves)))
-    reals = best[0].values if best else {}
-    of_reals = [_numbers([reals.get(f"{name}_of_reals")]) for name in _COLUMNS]
-    lines.append(markdown_row(["real images", "", "", *of_reals, "", ""]))
-    protocols = ", ".join(sorted({found.protocol for found in best}))
+    lines += [_row_of_reals(protocol, curves) for protocol in _protocols(curves) or [""]]
+    protocols = ", ".join(_protocols(curves))
     what = f"the smallest {_COLUMNS[table.measure]} distance of each seed"
     lines.append(f"\nMeasured as `{protocols or '-'}`; {what}, and the other values there.")
     return "\n".join(lines)
+
+
+def _protocols(curves: Sequence[Curve]) -> list[str]:
+    return sorted({each.protocol for curve in curves for each in curve.judged})
+
+
+def _row_of_reals(protocol: str, curves: Sequence[Curve]) -> str:
+    """What real images get, measured as the runs of some machines were."""
+    own = [curve for curve in curves if any(each.protocol == protocol for each in curve.judged)]
+    reals = own[0].judged[0].values if own else {}
+    machines = ", ".join(sorted({curve.machine for curve in own}))
+    values = [_numbers([reals.get(f"{name}_of_reals")]) for name in _COLUMNS]
+    return markdown_row(["real images", machines, "", *values, "", ""])
 
 
 def _row_of(
