@@ -12,7 +12,7 @@ _PROGRAMS = {
     "crash_test": "crash_test/__main__.py",
     "benchmark": "benchmark/__main__.py",
     "evaluate": "evaluate.py",
-    "search": "search.py",
+    "search": "search/__main__.py",
     "time_to_quality": "time_to_quality/__main__.py",
 }
 

@@ -19,8 +19,9 @@ ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM) + (
     (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 )
 """A terminal that closes sends SIGHUP, which only Unix has."""
-WITHOUT_END = "--total_steps=1000000000"
-"""For runs that end after so many minutes."""
+NO_END = 1_000_000_000
+"""Steps of a run that ends after so many minutes."""
+WITHOUT_END = f"--total_steps={NO_END}"
 _OF_A_PLACE = "--data_dir="
 _FLAGFILE = "--flagfile="
 _SECONDS, _OWN = "evaluation/seconds", "evaluation/"

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from test_experiments import SMALL
 
-from experiments import exit_codes, flags, search
-from experiments.search import Search, read_space
+from experiments import exit_codes, flags
+from experiments.search import __main__ as program
+from experiments.search import halving
+from experiments.search.plan import Search, read_space
 from experiments.timed_runs import Judged, TimedRun, last_line
 from gan_core import ArgumentError
 
@@ -55,7 +57,7 @@ def test_a_space_is_a_line_a_flag(tmp_path):
 
 def test_what_is_tried_by_default_can_be_meant(tmp_path):
     defaults = {"--dataset": ["folder"], "--data_dir": ["somewhere"]}
-    for candidate in make(tmp_path, space=defaults | read_space(search._SPACE), flags=()).draw():
+    for candidate in make(tmp_path, space=defaults | read_space(program._SPACE), flags=()).draw():
         assert flags.parse(candidate.flags, {})
 
 
@@ -117,7 +119,7 @@ def scripted(monkeypatch):
 
 def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
     chosen = make(tmp_path, keep_one_in=2, rounds=3)
-    ranked = search.run(chosen)
+    ranked = halving.run(chosen)
     first, *_ = ranked
     assert first.candidate.flags[0] == "--beta_1=0.0"
     assert (first.round, first.minutes, first.distances) == (3, 4, [0.25, 0.25])
@@ -135,14 +137,14 @@ def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
     names = {line.split("=")[0] for line in (tmp_path / "best.flags").read_text().splitlines()}
     assert not names & {"--seed", "--data_dir", "--cache_dir", "--workdir", "--mode"}
     # Of a search with fewer rounds, in the same folder, their minutes.
-    search.run(make(tmp_path, keep_one_in=2, rounds=1))
+    halving.run(make(tmp_path, keep_one_in=2, rounds=1))
     assert flags.parse([f"--flagfile={tmp_path}/best.flags"], {}).total_minutes == 1
 
 
 def test_going_on_takes_back_nothing_that_is_written(tmp_path, scripted, monkeypatch):
     """The first rounds are only read again; a table of them alone would hide the later ones."""
     chosen = make(tmp_path, keep_one_in=2, rounds=3)
-    search.run(chosen)
+    halving.run(chosen)
     files = {name: (tmp_path / name).read_text() for name in ("search.md", "best.flags")}
     train = TimedRun.train
     monkeypatch.setattr(TimedRun, "minutes_done", lambda run: 4.0)
@@ -154,10 +156,10 @@ def test_going_on_takes_back_nothing_that_is_written(tmp_path, scripted, monkeyp
 
     monkeypatch.setattr(TimedRun, "train", stop_in_the_last_round)
     with pytest.raises(KeyboardInterrupt):
-        search.run(chosen)
+        halving.run(chosen)
     assert {name: (tmp_path / name).read_text() for name in files} == files
     monkeypatch.setattr(TimedRun, "train", train)
-    search.run(chosen)
+    halving.run(chosen)
     assert {name: (tmp_path / name).read_text() for name in files} == files
 
 
@@ -167,7 +169,7 @@ def test_a_failure_of_a_later_round_is_not_the_best(tmp_path, scripted, monkeypa
         TimedRun, "train", lambda run: "error: NaN" if run.workdir.name == "seed_1" else train(run)
     )
     space = {"--beta_1": ["0.5", "0.0", "0.9", "0.2"]}
-    search.run(make(tmp_path, space=space, keep_one_in=4, rounds=2))
+    halving.run(make(tmp_path, space=space, keep_one_in=4, rounds=2))
     lines = (tmp_path / "search.md").read_text().splitlines()
     assert lines[2].startswith("| 2 | 1 | 1 | 1.2 | 1.2 | 0.2 |")
     assert lines[-1].startswith("| 1 | 2 | 4 | inf | error: NaN |")
@@ -176,7 +178,7 @@ def test_a_failure_of_a_later_round_is_not_the_best(tmp_path, scripted, monkeypa
 
 def test_a_search_in_which_nothing_can_train_ends_with_the_reason(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(TimedRun, "train", lambda run: "error: `networks` (leaky) is not known")
-    assert search.main(["svhn_dcgan", f"--workdir={tmp_path}"]) == exit_codes.USAGE
+    assert program.main(["svhn_dcgan", f"--workdir={tmp_path}"]) == exit_codes.USAGE
     assert "but all failed; see: error: `networks` (leaky)" in capsys.readouterr().err
     assert not (tmp_path / "best.flags").exists()
 
@@ -194,7 +196,7 @@ def test_a_full_disk_is_no_fault_of_the_settings(tmp_path, capsys, scripted, mon
     space = tmp_path / "space"
     space.write_text("--beta_1=0.5 | 0.0 | 0.2\n")
     given = ["fashion_mnist_gan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert search.main(given) == exit_codes.CANNOT_WRITE
+    assert program.main(given) == exit_codes.CANNOT_WRITE
     found = capsys.readouterr()
     assert "the best is" not in found.out
     assert "No space left on device); the same command goes on when that is mended" in found.err
@@ -225,13 +227,13 @@ def test_rates_that_would_never_fall_are_refused(tmp_path, capsys, scripted):
     space, schedule = tmp_path / "space", "--learning_rate_schedule=constant | cosine\n"
     space.write_text(f"--networks=no_dropout\n{schedule}")
     given = ["fashion_mnist_dcgan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert search.main(given) == exit_codes.USAGE
+    assert program.main(given) == exit_codes.USAGE
     error = capsys.readouterr().err
     assert "`learning_rate_schedule` (cosine) needs learning_rate_decay_steps" in error
     assert not scripted
     space.write_text(f"{schedule}--beta_1=0.5\n")  # the best flagfile names an end
-    assert search.main(["fashion_mnist_dcgan", *given[1:]]) == 0
-    assert search.main(["no_such", f"--workdir={tmp_path}/other"]) == exit_codes.USAGE
+    assert program.main(["fashion_mnist_dcgan", *given[1:]]) == 0
+    assert program.main(["no_such", f"--workdir={tmp_path}/other"]) == exit_codes.USAGE
     assert "`experiment` (no_such) must be an experiment" in capsys.readouterr().err
 
 
@@ -239,11 +241,11 @@ def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys, scripted)
     space = tmp_path / "space"
     space.write_text("--beta_1=0.5 | 0.0\n")
     given = ["fashion_mnist_gan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert search.main(given) == 0
+    assert program.main(given) == 0
     assert "the best is candidate 1" in capsys.readouterr().out
-    assert search.main([*given, "--rounds=1"]) == 0
+    assert program.main([*given, "--rounds=1"]) == 0
     space.write_text("--beta_1=0.5 | 0.1\n")
-    assert search.main(given) == 2
+    assert program.main(given) == 2
     assert "holds another search; choose another folder" in capsys.readouterr().err
 
 
