@@ -82,9 +82,18 @@ def run(experiment: Experiment, settings: Settings) -> int:
 
 def _checkpoints_to_judge(folder: Path, settings: Settings) -> list[Path]:
     """The folders of what `--checkpoint` names, oldest first."""
-    if settings.checkpoint == "all":
-        return gan_core.run.step_paths(folder)
+    if settings.checkpoint == "all":  # the start has seen one with facts at least
+        return list(filter(_has_facts, gan_core.run.step_paths(folder)))
     return [parts.find_checkpoint(folder, settings.checkpoint)]
+
+
+def _has_facts(path: Path) -> bool:
+    try:
+        gan_core.run.read_facts(path)
+    except ArgumentError as error:
+        say(f"left out: {error}")
+        return False
+    return True
 
 
 def _line(name: str, values: dict[str, float], ending: str) -> str:
@@ -92,9 +101,7 @@ def _line(name: str, values: dict[str, float], ending: str) -> str:
     cells = [f"{name:>11}"]
     for key, title in _IN_TABLE.items():
         width = max(8, len(title) + 1)
-        value = values.get(key + ending)
-        if key == "frechet_distance" and value is None:
-            value = values.get("fid" + ending)
+        value = values.get(gan_core.evaluation.metric_name(key + ending, values))
         text = title if not values else "-" if value is None else f"{value:.3g}"
         cells.append(f" {text:>{width - 1}}")
     return "".join(cells)

@@ -46,7 +46,7 @@ class Judged:
     @property
     def distance(self) -> float:
         """The Fréchet distance, or FID where that is its name."""
-        return self.values["fid" if "fid" in self.values else "frechet_distance"]
+        return self.values[gan_core.evaluation.metric_name("frechet_distance", self.values)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,6 +53,22 @@ def test_what_training_found_is_what_evaluating_finds(tmp_path, capsys):
     assert Image.open(tmp_path / "newest.png").width > 8 * 28
 
 
+def test_checkpoints_whose_facts_are_damaged_are_left_out_of_all(tmp_path, capsys):
+    given, workdir = [*JUDGED, "--mode=evaluate", "--checkpoint=all"], f"--workdir={tmp_path}"
+    every = ["--total_steps=6", "--checkpoint_every_steps=2", "--keep_checkpoints=3"]
+    assert run("fashion_mnist_gan", *every, workdir) == 0
+    facts = [tmp_path / "checkpoints" / f"step_000000{step}" / "facts.json" for step in (2, 4, 6)]
+    facts[2].write_text("{")
+    assert run("fashion_mnist_gan", *given, workdir) == 0
+    assert "left out: `checkpoint`" in capsys.readouterr().out
+    with (tmp_path / "evaluation.csv").open() as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [2, 4]
+    for path in facts:
+        path.write_text("{")
+    assert run("fashion_mnist_gan", *given, workdir) == 2
+    assert "must hold a checkpoint; train there first" in capsys.readouterr().err
+
+
 def test_an_fid_stands_where_the_frechet_distance_would():
     row = evaluating._line(
         "real images", {"fid_of_reals": 3.25, "recall_of_reals": 0.5}, "_of_reals"

@@ -29,7 +29,7 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.evaluation.neighbours import Nearest, nearest, neighbour_distances
     from gan_core.evaluation.network_file import model_file
-    from gan_core.evaluation.protocol import Protocol
+    from gan_core.evaluation.protocol import Protocol, metric_name
     from gan_core.evaluation.unlabelled import random_convolutions
 
 __all__ = [
@@ -55,6 +55,7 @@ __all__ = [
     "frechet_distance",
     "inception_2015",
     "kernel_distance",
+    "metric_name",
     "model_file",
     "nearest",
     "nearest_gap",

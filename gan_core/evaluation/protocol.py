@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Container
 from typing import Any
 
 from gan_core.content_hash import content_hash
@@ -75,6 +76,18 @@ class Protocol:
 
         The Fréchet distance is `fid` under the standard protocol, and nowhere else.
         """
-        if self.is_standard:
-            metric = metric.replace("frechet_distance", "fid")
-        return f"{metric}@{self.short()}"
+        return f"{_as_fid(metric) if self.is_standard else metric}@{self.short()}"
+
+
+def metric_name(metric: str, values: Container[str]) -> str:
+    """A metric's name among those of one protocol: `fid` for the Fréchet distance where it is that.
+
+    Args:
+      metric: Its name under most protocols: `frechet_distance`, `precision_of_reals`.
+      values: All names, without the protocol, or values by them.
+    """
+    return _as_fid(metric) if _as_fid(metric) in values else metric
+
+
+def _as_fid(metric: str) -> str:
+    return metric.replace("frechet_distance", "fid")

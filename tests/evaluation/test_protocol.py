@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from gan_core.evaluation import Protocol
+from gan_core.evaluation import Protocol, metric_name
 
 FIELDS = {
     "extractor": "inception_2015_12_05", "extractor_hash": "ab", "resizing": "any size",
@@ -24,6 +24,14 @@ def test_only_the_standard_protocol_is_called_fid():
     for change in ({"extractor": "classifier"}, {"num_samples": 10_000}, {"all_real": False}):
         other = dataclasses.replace(STANDARD, **change)
         assert other.key("frechet_distance").startswith("frechet_distance@")
+
+
+@pytest.mark.parametrize("metric", ["frechet_distance", "frechet_distance_of_reals", "precision"])
+@pytest.mark.parametrize("change", [{}, {"extractor": "classifier"}])
+def test_a_metric_is_found_under_the_name_that_its_protocol_gives_it(metric, change):
+    key = dataclasses.replace(STANDARD, **change).key(metric).split("@")[0]
+    assert metric_name(metric, {key: 1.0, "recall": 0.5}) == key
+    assert metric_name(metric, []) == metric
 
 
 @pytest.mark.parametrize("name", FIELDS)
