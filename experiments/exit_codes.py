@@ -28,9 +28,7 @@ OF_ENDING = {
     Ending.CANNOT_WRITE: CANNOT_WRITE,
     Ending.WORKER_GONE: WORKER_GONE,
 }
-_WRITE_ERRORS = {
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-}
+_WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 
 def exit_code_of(work: Callable[[], int | None], *, goes_on: bool = False) -> int:

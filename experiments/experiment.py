@@ -85,8 +85,14 @@ class Experiment:
         )
 
 
-def load_experiment(name: str) -> Experiment:
+def load_experiment(
+    name: str, remedy: str = "see python -m experiments; svhn_dcgan, say"
+) -> Experiment:
     """An experiment by its module's name.
+
+    Args:
+      name: `svhn_dcgan`, say.
+      remedy: What the error tells to do.
 
     Raises:
       ArgumentError: If there is none of that name.
@@ -96,5 +102,4 @@ def load_experiment(name: str) -> Experiment:
         found = getattr(importlib.import_module(module), "EXPERIMENT", None)
         if isinstance(found, Experiment):
             return found
-    rule = "must be an experiment"
-    raise ArgumentError("experiment", name, rule, "see python -m experiments; svhn_dcgan, say")
+    raise ArgumentError("experiment", name, "must be an experiment", remedy)

@@ -4,6 +4,8 @@ import json
 import random
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -28,6 +30,13 @@ def tiny(tmp_path_factory):
     plan = Plan("fashion_mnist_gan", total_steps=8)
     folder = tmp_path_factory.mktemp("tiny")
     return plan, run_in_peace(plan, folder / "in_peace"), folder
+
+
+def test_an_experiment_that_is_none_is_refused_before_anything_starts():
+    command = [sys.executable, "-m", "experiments.crash_test", "--experiment=none"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "`experiment` (none) must be an experiment" in done.stderr
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ import keras
 import numpy as np
 
 from experiments.experiment import Experiment, load_experiment
-from gan_core import ArgumentError
 
 ENGINE = "gan_core"
 _MODULES = {
@@ -75,11 +74,7 @@ def experiment_named(name: str) -> Experiment:
         from experiments.benchmark.dcgan import dcgan
 
         return dcgan(name.removeprefix("dcgan_"))
-    try:
-        return load_experiment(name)
-    except ArgumentError as error:
-        remedy = "use svhn_dcgan or dcgan_64, say"
-        raise ArgumentError("experiment", name, "must be an experiment", remedy) from error
+    return load_experiment(name, remedy="use svhn_dcgan or dcgan_64, say")
 
 
 def maker_of(name: str) -> Callable[[Task], Contestant]:

@@ -27,6 +27,7 @@ from experiments import exit_codes
 from experiments.crash_test.kills import run_in_peace, run_with_kills
 from experiments.crash_test.plan import Plan
 from experiments.crash_test.refusals import refusable, run_with_refusals
+from experiments.experiment import load_experiment
 from experiments.flags import check_only_flags
 
 
@@ -74,6 +75,7 @@ def main(arguments: list[str]) -> int:
 
     def work() -> int:
         check_only_flags(arguments[1:])
+        load_experiment(flags.FLAGS.experiment)  # or each start would say that there is none
         found = _differences()
         print("\n".join(["DIFFERENT:", *found]) if found else "equal: nothing was lost")
         return exit_codes.FAILED if found else exit_codes.DONE

@@ -5,7 +5,6 @@ Each is a process of its own, with its own TensorFlow; only the seconds of the i
 
 from __future__ import annotations
 
-import importlib
 import multiprocessing
 import os
 import signal
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from experiments import evaluating, generating, runner, training  # noqa: F401
 from experiments.crash_test import faults
 from experiments.crash_test.faults import Fault
+from experiments.experiment import load_experiment
 
 NO_FAULT = Fault()
 _PATIENCE_SECONDS = 300
@@ -108,10 +108,10 @@ def _run(
         os.dup2(descriptor, standard)
     sys.stdout, sys.stderr = (os.fdopen(n, "w", closefd=False) for n in (1, 2))
     tqdm.set_lock(threading.RLock())  # a killed process would leave tqdm's own behind
-    module = importlib.import_module(f"experiments.{experiment}")
+    own = load_experiment(experiment)
     os.chdir(log.parent)  # names that are not absolute are of no place of the user's
     faults.install(fault, watched, writes)
-    runner.main(module.EXPERIMENT, arguments)
+    runner.main(own, arguments)
 
 
 def cache_of(folder: Path) -> Path:

@@ -97,10 +97,11 @@ def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> 
     for row in table.rows:
         of_row = [curve for curve in curves if curve.row == row]
         lines.append(_row_of(table, row, of_row, curves, seen))
-    lines += [_row_of_reals(protocol, curves) for protocol in _protocols(curves) or [""]]
-    protocols = ", ".join(_protocols(curves))
+    protocols = _protocols(curves) or [""]
+    lines += [_row_of_reals(protocol, curves) for protocol in protocols]
     what = f"the smallest {_COLUMNS[table.measure]} distance of each seed"
-    lines.append(f"\nMeasured as `{protocols or '-'}`; {what}, and the other values there.")
+    names = ", ".join(protocols) or "-"
+    lines.append(f"\nMeasured as `{names}`; {what}, and the other values there.")
     return "\n".join(lines)
 
 
