@@ -20,8 +20,8 @@ from absl import app, flags
 
 import gan_core
 from experiments import exit_codes, extractors
-from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.settings import EXTRACTORS
+from experiments.tensorflow_import import import_tensorflow
 from gan_core import ArgumentError
 
 _NUM_IN_PICTURE = 32
@@ -162,7 +162,7 @@ def main(arguments: list[str]) -> int:
     try:
         if len(arguments) > 1:
             raise ArgumentError("arguments", arguments[1], "must be flags", "begin it with --")
-        import_tensorflow_quietly()
+        import_tensorflow()
         _evaluate(flags.FLAGS)
     except ArgumentError as error:
         print(error, file=sys.stderr)

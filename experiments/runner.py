@@ -12,8 +12,8 @@ from typing import Any
 
 from experiments import exit_codes, flags, launcher, preflight, standard_streams
 from experiments.experiment import ORIGINAL, Experiment
-from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.settings import Settings
+from experiments.tensorflow_import import import_tensorflow
 from gan_core.run import startup_clock
 
 _FLAGFILES = Path(__file__).parent / "flagfiles"
@@ -55,7 +55,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
             return launcher.launch(module, arguments, settings.workers)
         # Nothing above needs TensorFlow, whose import takes seconds; everything below does.
         startup_clock.lap("checks")
-        import_tensorflow_quietly()
+        import_tensorflow()
         startup_clock.lap("TensorFlow")
         mode = importlib.import_module(f"experiments.{_MODES[settings.mode]}")
         return mode.run(chosen, settings)

@@ -6,7 +6,7 @@ import os
 import pytest
 
 import gan_core
-from experiments.quiet_startup import import_tensorflow_quietly
+from experiments.tensorflow_import import import_tensorflow
 
 
 def pytest_configure(config):
@@ -19,7 +19,7 @@ def pytest_configure(config):
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**18))
     else:
-        import_tensorflow_quietly()
+        import_tensorflow()
         gan_core.run.make_virtual_devices(4)
 
 

@@ -34,7 +34,7 @@ SHARED = {
     "__init__", "__main__", "conditional", "evaluate", "evaluating", "example",
     "exit_codes", "experiment", "extractors", "flag", "flag_hints", "flags", "generating",
     "informing", "judging", "launcher", "machine", "networks", "parts", "preflight",
-    "quiet_startup", "runner",
+    "tensorflow_import", "runner",
     "search", "setting_rules", "settings", "standard_streams", "timed_runs", "training",
 }  # fmt: skip
 EXAMPLES = {

@@ -3,6 +3,8 @@
 import errno
 import gc
 import json
+import os
+import platform
 import subprocess
 import sys
 import weakref
@@ -13,7 +15,7 @@ import pytest
 from experiments import __main__ as listing
 from experiments import exit_codes, flags
 from experiments.fashion_mnist_dcgan import EXPERIMENT
-from experiments.quiet_startup import import_tensorflow_quietly
+from experiments.tensorflow_import import import_tensorflow
 from gan_core.run.startup import StartupClock
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +56,26 @@ def run_before(tmp_path_factory):
     (folder / "held").mkdir()
     (folder / "file").write_text("")
     return folder
+
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+WHOSE_KERNELS = """
+from experiments.tensorflow_import import import_tensorflow
+import_tensorflow()
+from tensorflow.python.framework import test_util
+print("oneDNN" if test_util.IsMklEnabled() else "TensorFlow")
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86 processors")
+@pytest.mark.parametrize(("given", "expected"), [({}, "oneDNN"), ({ONEDNN: "0"}, "TensorFlow")])
+def test_kernels_are_onednns_unless_the_environment_says_otherwise(given, expected):
+    others = {name: value for name, value in os.environ.items() if name != ONEDNN}
+    done = subprocess.run(
+        [sys.executable, "-c", WHOSE_KERNELS], cwd=ROOT, env=others | given, capture_output=True,
+        text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == [expected]
 
 
 def test_help_and_refusals_come_before_tensorflow(run_before):
@@ -100,7 +122,7 @@ def test_what_one_run_leaves_is_freed_after_the_next_has_begun():
             self.next = self
 
     left = weakref.ref(Ring())
-    import_tensorflow_quietly()
+    import_tensorflow()
     gc.collect()
     assert left() is None
 

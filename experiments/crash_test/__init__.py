@@ -1,5 +1,5 @@
 """Proof that faults lose nothing: `python -m experiments.crash_test`."""
 
-from experiments.quiet_startup import import_tensorflow_quietly
+from experiments.tensorflow_import import import_tensorflow
 
-import_tensorflow_quietly()
+import_tensorflow()

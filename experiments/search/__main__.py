@@ -29,11 +29,11 @@ import gan_core
 from experiments import standard_streams
 from experiments.exit_codes import exit_code_of
 from experiments.experiment import load_experiment
-from experiments.quiet_startup import import_tensorflow_quietly
 from experiments.runner import settings_of
 from experiments.search import halving
 from experiments.search.plan import Search, read_space
 from experiments.search.results import summary
+from experiments.tensorflow_import import import_tensorflow
 from experiments.timed_runs import NO_END, path_argument
 from gan_core import ArgumentError
 from gan_core.run import say, write_durably
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     options, flags = parser.parse_known_args(arguments)
     standard_streams.make_safe()
-    import_tensorflow_quietly()
+    import_tensorflow()
     workdir = options.workdir or Path("runs") / f"search_{options.experiment}"
 
     def work() -> None:

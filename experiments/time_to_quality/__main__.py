@@ -26,7 +26,7 @@ import imageio.v3 as imageio
 
 import gan_core
 from experiments import exit_codes, standard_streams
-from experiments.quiet_startup import import_tensorflow_quietly
+from experiments.tensorflow_import import import_tensorflow
 from experiments.time_to_quality.measured import Measured, keep, read, train
 from experiments.time_to_quality.report import LEGEND, Curve, curves_png, halved, markdown
 from experiments.time_to_quality.rows import TABLES, Places, Row, Table
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     standard_streams.make_safe()
-    import_tensorflow_quietly()
+    import_tensorflow()
     places = Places(options.workdir, options.data_dir, options.pictures)
 
     def work() -> int:
