@@ -21,7 +21,7 @@ def import_tensorflow() -> None:
     """Imports TensorFlow as the programs want it; does nothing where it is imported already.
 
     Its kernels are oneDNN's on each x86 processor. By itself TensorFlow takes them only where there
-    is AVX-512 VNNI; without it a training step takes 1.5 to 2 times as long. With
+    is AVX-512 VNNI; without it a training step takes 1.4 to 2 times as long. With
     TF_ENABLE_ONEDNN_OPTS=0 in the environment it does not take them.
 
     Its start-up notices (CUDA, oneDNN) and libraries' warnings stay off the screen;
