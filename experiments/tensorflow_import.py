@@ -1,11 +1,10 @@
-"""TensorFlow imported with its fast kernels, quickly, and without its start-up notices."""
+"""TensorFlow imported quickly, and without its start-up notices."""
 
 from __future__ import annotations
 
 import contextlib
 import gc
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -18,17 +17,10 @@ from experiments import exit_codes
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow as the programs want it; does nothing where it is imported already.
+    """Keeps TensorFlow's start-up notices (CUDA, oneDNN) off the screen, and libraries' warnings.
 
-    Its kernels are oneDNN's on each x86 processor. By itself TensorFlow takes them only where there
-    is AVX-512 VNNI; without it a training step takes 1.4 to 2 times as long. With
-    TF_ENABLE_ONEDNN_OPTS=0 in the environment it does not take them.
-
-    Its start-up notices (CUDA, oneDNN) and libraries' warnings stay off the screen;
-    TF_CPP_MIN_LOG_LEVEL=0 brings all back.
+    TF_CPP_MIN_LOG_LEVEL=0 in the environment brings all back.
     """
-    if platform.machine() in ("x86_64", "AMD64"):
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     quiet = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") == "3"
     quietly = _without_notices() if quiet else contextlib.nullcontext()
     with _ended_by_ctrl_c(), _without_collector(), quietly:

@@ -34,8 +34,8 @@ SHARED = {
     "__init__", "__main__", "conditional", "evaluate", "evaluating", "example",
     "exit_codes", "experiment", "extractors", "flag", "flag_hints", "flags", "generating",
     "informing", "judging", "launcher", "machine", "networks", "parts", "preflight",
-    "tensorflow_import", "runner",
-    "search", "setting_rules", "settings", "standard_streams", "timed_runs", "training",
+    "runner", "setting_rules", "settings", "standard_streams", "tensorflow_import", "timed_runs",
+    "training",
 }  # fmt: skip
 EXAMPLES = {
     "conditional_mnist", "custom_loop", "cyclegan_digits", "r3gan_svhn", "wgan_gp_svhn",

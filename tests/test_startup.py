@@ -59,21 +59,28 @@ def run_before(tmp_path_factory):
 
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+PROGRAM = "from experiments.tensorflow_import import import_tensorflow; import_tensorflow()"
+EXAMPLE = "import experiments.example"
 WHOSE_KERNELS = """
-from experiments.tensorflow_import import import_tensorflow
-import_tensorflow()
 from tensorflow.python.framework import test_util
 print("oneDNN" if test_util.IsMklEnabled() else "TensorFlow")
 """
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="of x86 processors")
-@pytest.mark.parametrize(("given", "expected"), [({}, "oneDNN"), ({ONEDNN: "0"}, "TensorFlow")])
-def test_kernels_are_onednns_unless_the_environment_says_otherwise(given, expected):
+@pytest.mark.parametrize(
+    ("start", "given", "expected"),
+    [
+        (PROGRAM, {}, "oneDNN"),
+        (EXAMPLE, {}, "oneDNN"),
+        (PROGRAM, {ONEDNN: "0"}, "TensorFlow"),
+    ],
+)
+def test_kernels_are_onednns_unless_the_environment_says_otherwise(start, given, expected):
     others = {name: value for name, value in os.environ.items() if name != ONEDNN}
     done = subprocess.run(
-        [sys.executable, "-c", WHOSE_KERNELS], cwd=ROOT, env=others | given, capture_output=True,
-        text=True, check=True,
+        [sys.executable, "-c", start + WHOSE_KERNELS], cwd=ROOT, env=others | given,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == [expected]
 

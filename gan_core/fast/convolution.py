@@ -13,7 +13,8 @@ arguments, and the derivatives of each are the other two:
 
 So derivatives of every order, as gradient penalties need them, are as fast as the first.
 Which way is the fastest was measured with oneDNN on x86 with AVX-512 BF16, 2 cores; it is used on
-all x86 processors. Those that are taken in float32 are faster with oneDNN on AVX2, too.
+all x86 processors. Exchanged roles and phases, where they are taken in float32, are faster with
+oneDNN on AVX2, too.
 """
 
 from __future__ import annotations
