@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
+
+from tqdm import tqdm
 
 import gan_core
 from experiments import exit_codes
@@ -25,6 +28,9 @@ WITHOUT_END = f"--total_steps={NO_END}"
 _OF_A_PLACE = "--data_dir="
 _FLAGFILE = "--flagfile="
 _SECONDS, _OWN = "evaluation/seconds", "evaluation/"
+_SECONDS_BETWEEN_LOOKS = 2.0
+_LONGEST_LINE = 4096
+"""Bytes."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,11 +200,39 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
             command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
         ) as process:
             pass_on()
-            _, errors = process.communicate()
+            errors = _wait(process, Path(output.name))
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     return process.returncode, errors, bool(asked)
+
+
+def _wait(process: subprocess.Popen[str], output: Path) -> str:
+    """Waits for a program, and shows on a terminal how far it is.
+
+    Args:
+      process: The program, whose standard error is a pipe.
+      output: File of its standard output, which grows.
+
+    Returns:
+      What it wrote to standard error.
+    """
+    with tqdm(bar_format="{desc}", disable=None, leave=False) as shown:
+        while True:
+            try:
+                return process.communicate(timeout=_SECONDS_BETWEEN_LOOKS)[1]
+            except subprocess.TimeoutExpired:
+                words = f"{output.parent.name}: {_newest_line(output)}"
+                shown.set_description_str(words[: shutil.get_terminal_size().columns - 1])
+
+
+def _newest_line(path: Path) -> str:
+    """The last line of a file that has words, its spaces made one; empty where there is none."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_LINE))
+        text = file.read().decode("utf-8", errors="replace")
+    lines = (" ".join(line.split()) for line in reversed(text.split("\n")))
+    return next(filter(None, lines), "")
 
 
 def last_line(errors: str, code: int) -> str:

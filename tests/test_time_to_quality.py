@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import os
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments import time_to_quality
+from experiments import time_to_quality, timed_runs
 from experiments.time_to_quality import __main__ as program
 from experiments.time_to_quality import peers
 from experiments.time_to_quality.measured import Measured, keep, read, train
@@ -258,6 +259,31 @@ def test_a_stop_while_the_program_starts_leaves_it_not_running(tmp_path, monkeyp
         signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
+
+
+def test_a_terminal_shows_the_newest_line_of_a_run(tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    script = """
+import time
+print("     step done      ETA")
+print("      125   4%   7m 35s", end="\\n\\n", flush=True)
+time.sleep(1)
+"""
+    monkeypatch.setattr(TimedRun, "command", lambda run: [sys.executable, "-c", script])
+    monkeypatch.setattr(timed_runs, "_SECONDS_BETWEEN_LOOKS", 0.1)
+    for stream, is_shown in ((Terminal(), True), (io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert TimedRun("svhn_dcgan", (), tmp_path / "best_seed_0", 1.0).train() == ""
+        assert ("\rbest_seed_0: 125 4% 7m 35s" in stream.getvalue()) == is_shown
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    TimedRun("svhn_dcgan", (), tmp_path / "best_seed_0", 1.0).train()
+    lines = sys.stderr.getvalue().split("\r")
+    assert max(map(len, lines)) == 19
+    assert "best_seed_0: 125 4%" in lines
 
 
 def test_what_is_kept_is_of_the_settings_that_are_there(tmp_path):

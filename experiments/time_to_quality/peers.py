@@ -26,6 +26,8 @@ from experiments import flags, judging, parts
 from experiments.benchmark.keras_peers import float_dataset, keras_networks, tutorial_step
 from experiments.experiment import load_experiment
 from experiments.time_to_quality.rows import DONE, OWN_NETWORKS, TUTORIAL_NETWORKS
+from experiments.timed_runs import judged_in
+from gan_core.run import say
 
 _SECONDS_BETWEEN = 20.0
 _STEPS_A_LOOK = 10
@@ -99,11 +101,15 @@ def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
     judge.prepare()
     step = tutorial_step(*networks, *optimizers, [batch_size, latent_size])
     latents = tf.random.stateless_normal([settings.evaluation_samples, latent_size], [0, 0])
-    with (options.workdir / "metrics.jsonl").open("w", encoding="utf-8") as lines:
+    path = options.workdir / "metrics.jsonl"
+    with path.open("w", encoding="utf-8") as lines:
         batches = iter(float_dataset(source.images, experiment.value_range, batch_size))
         score = lambda: judge.score(_images(generator, latents))  # noqa: E731
         for line in train(step, batches, options.minutes, score):
             print(line, file=lines, flush=True)
+            newest = judged_in(path)[-1]
+            in_time = f"{newest.minutes:.1f} of {options.minutes:g} minutes"
+            say(f"step {newest.step:,}, {in_time}: distance {newest.distance:.3g}")
     picture = gan_core.run.grid(_images(generator, latents[:64]))
     (options.workdir / "samples.png").write_bytes(gan_core.run.png_bytes(picture, options.peer))
     gan_core.run.write_durably(options.workdir / DONE, f"{options.minutes:g}".encode())
