@@ -10,6 +10,7 @@ import gan_core
 from experiments import exit_codes, judging, parts, preflight
 from experiments.experiment import Experiment
 from experiments.flags import EFFECTIVE_FLAGS
+from experiments.late_decay import LateDecay
 from experiments.settings import Settings
 from gan_core.run import startup_clock
 
@@ -42,7 +43,11 @@ def _make_run(
     source: gan_core.data.ImageSource,
 ) -> gan_core.run.Run:
     flagfile = Path(settings.workdir) / EFFECTIVE_FLAGS
-    return gan_core.run.Run(
+    hooks = []
+    if settings.total_minutes and settings.learning_rate_schedule != "constant":
+        minutes, decay_steps = settings.total_minutes, settings.learning_rate_decay_steps
+        hooks.append(LateDecay(minutes, decay_steps, lambda words: training.say(words)))
+    training = gan_core.run.Run(
         gan,
         source,
         settings.workdir,
@@ -50,6 +55,7 @@ def _make_run(
         title=experiment.name,
         schedule=parts.make_schedule(settings),
         evaluation=judging.make_evaluation(settings, gan, source),
+        hooks=hooks,
         image_shape=parts.image_shape(gan),
         flip=settings.flip,
         identity=gan_core.run.Identity(
@@ -64,3 +70,4 @@ def _make_run(
             flagfile, settings.as_flagfile().encode("utf-8")
         ),
     )
+    return training
