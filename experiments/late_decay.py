@@ -18,9 +18,9 @@ _NEAR_ENOUGH = 0.8
 class LateDecay:
     """Says early, and once, where a run's time will be over long before its decay.
 
-    A hook. The same flags make several times as many steps on another processor, and samples are
-    the best after the learning rates have fallen. Of a run that goes on it says nothing: where a
-    decay ends is chosen at the start.
+    A hook. The same flags make several times as many steps on another processor, and most of the
+    measured runs are at their best where the learning rates have fallen. Of a run that goes on it
+    says nothing: where a decay ends is chosen at the start.
 
     Args:
       minutes: Of training, after which the run ends.
