@@ -33,7 +33,7 @@ PARAMETERS = {
 SHARED = {
     "__init__", "__main__", "conditional", "evaluate", "evaluating", "example",
     "exit_codes", "experiment", "extractors", "flag", "flag_hints", "flags", "generating",
-    "informing", "judging", "launcher", "machine", "networks", "parts", "preflight",
+    "informing", "judging", "late_decay", "launcher", "machine", "networks", "parts", "preflight",
     "runner", "setting_rules", "settings", "standard_streams", "tensorflow_import", "timed_runs",
     "training",
 }  # fmt: skip
