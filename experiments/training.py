@@ -43,11 +43,7 @@ def _make_run(
     source: gan_core.data.ImageSource,
 ) -> gan_core.run.Run:
     flagfile = Path(settings.workdir) / EFFECTIVE_FLAGS
-    hooks = []
-    if settings.total_minutes and settings.learning_rate_schedule != "constant":
-        minutes, decay_steps = settings.total_minutes, settings.learning_rate_decay_steps
-        hooks.append(LateDecay(minutes, decay_steps, lambda words: training.say(words)))
-    training = gan_core.run.Run(
+    return gan_core.run.Run(
         gan,
         source,
         settings.workdir,
@@ -55,7 +51,6 @@ def _make_run(
         title=experiment.name,
         schedule=parts.make_schedule(settings),
         evaluation=judging.make_evaluation(settings, gan, source),
-        hooks=hooks,
         image_shape=parts.image_shape(gan),
         flip=settings.flip,
         identity=gan_core.run.Identity(
@@ -69,5 +64,5 @@ def _make_run(
         on_start=lambda: gan_core.run.write_durably(
             flagfile, settings.as_flagfile().encode("utf-8")
         ),
+        on_forecast=LateDecay(settings),
     )
-    return training

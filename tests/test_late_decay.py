@@ -5,45 +5,45 @@ from test_experiments import SMALL, experiment_named
 
 from experiments import runner
 from experiments.late_decay import LateDecay
+from experiments.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
 
 
-def told(minutes, decay_steps, steps_per_second, first_step=1, seconds_a_call=1.0, calls=100):
-    lines, now = [], [1000.0]
-
-    def say(words):
-        lines.append((now[0], words))
-
-    hook = LateDecay(minutes, decay_steps, say, clock=lambda: now[0])
-    for call in range(calls):
-        now[0] = 1000.0 + call * seconds_a_call
-        assert hook(first_step + round(call * seconds_a_call * steps_per_second), {}) is None
+def told(forecasts, **settings):
+    """What is said at which step, of forecasts (step, last step)."""
+    lines = []
+    defaults = {"total_steps": 10**6, "total_minutes": 20, "learning_rate_decay_steps": 15000}
+    settings = Settings(learning_rate_schedule="cosine", **(defaults | settings))
+    step = 0
+    hook = LateDecay(settings, say=lambda words: lines.append((step, words)))
+    for step, last_step in forecasts:
+        assert hook(step, last_step) is None
     return lines
 
 
-def test_it_is_told_once_after_half_a_minute_with_the_steps_to_give():
-    ((when, words),) = told(minutes=20, decay_steps=15000, steps_per_second=3.5)
-    assert when == 1030
+def test_it_is_told_once_after_a_twentieth_of_the_run_with_the_steps_to_give():
+    ((step, words),) = told([(50, 90_000), (200, 4230), (212, 4230), (250, 4230), (300, 4000)])
+    assert step == 212  # 200 is less than a twentieth; the first forecast was no good
     assert "20 minutes are about 4,200 steps" in words
     assert "fall until step 15,000" in words
     assert "--learning_rate_decay_steps=4200" in words
 
 
-def test_of_a_short_run_it_is_told_after_a_tenth():
-    ((when, words),) = told(minutes=1, decay_steps=100, steps_per_second=0.5)
-    assert when == 1006
-    assert "--learning_rate_decay_steps=30" in words
+@pytest.mark.parametrize(("last_step", "is_told"), [(4799, True), (4800, False)])
+def test_it_is_told_below_four_fifths_of_the_decay(last_step, is_told):
+    assert bool(told([(1000, last_step)], learning_rate_decay_steps=6000)) == is_told
 
 
-@pytest.mark.parametrize(("steps_per_second", "is_told"), [(10 * 0.79, True), (10 * 0.81, False)])
-def test_it_is_told_below_four_fifths_of_the_decay(steps_per_second, is_told):
-    lines = told(minutes=10, decay_steps=6000, steps_per_second=steps_per_second)
-    assert bool(lines) == is_told
+def test_nothing_is_told_of_a_run_that_ends_for_its_steps():
+    assert not told([(1000, 4000)], total_steps=4000)
 
 
-def test_of_a_run_that_goes_on_nothing_is_told():
-    assert not told(minutes=20, decay_steps=15000, steps_per_second=3.5, first_step=500)
+def test_steps_that_the_warm_up_takes_are_not_advised():
+    """They would be refused: rates that fall must do so after their warm-up."""
+    ((_, words),) = told([(300, 400)], learning_rate_warm_up_steps=400)
+    assert "--learning_rate_decay_steps" not in words
+    assert "give more --total_minutes" in words
 
 
 @pytest.mark.parametrize(

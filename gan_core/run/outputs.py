@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -55,6 +55,7 @@ class RunOutputs:
       is_new: Whether it stands at its start, and not at a checkpoint.
       checkpoints: Whose pauses are logged.
       make_picture: What is shown as a sample; a grid from the same latents when None.
+      on_forecast: Called with the step and with the one at which the run will end.
 
     Raises:
       OSError: If a file cannot be written.
@@ -71,6 +72,7 @@ class RunOutputs:
         is_new: bool,
         checkpoints: Checkpoints,
         make_picture: MakePicture | None = None,
+        on_forecast: Callable[[int, int], None] = lambda step, last_step: None,
     ):
         self._gan = gan
         self._data = data
@@ -82,7 +84,7 @@ class RunOutputs:
         _drop_samples_after(record.last_picture, folder / "samples")
         self._write_reals()
         self._evaluation_seconds = 0.0
-        self._status = StatusWriter(plan.total_steps, step, time_left=self.time_left)
+        self._status = StatusWriter(plan.total_steps, step, None, self.time_left, on_forecast)
         self._writer = MultiWriter(
             [
                 JsonLinesWriter(folder / "metrics.jsonl", last_line),

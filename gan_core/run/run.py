@@ -93,6 +93,8 @@ class Run:
       make_picture: What is shown as a sample: uint8 [H, W, C]; a grid when None.
       on_restore: Called after each restore, to set what a checkpoint must not: learning rates, say.
       on_start: Called by the chief when training starts from a step, to write into the folder.
+      on_forecast: Called by the chief at each line of metrics, once the speed is known, with the
+        step and with the one at which the run will end at this speed.
       say: Prints a line for people.
 
     Raises:
@@ -116,6 +118,7 @@ class Run:
         make_picture: MakePicture | None = None,
         on_restore: Callable[[], None] = lambda: None,
         on_start: Callable[[], None] = lambda: None,
+        on_forecast: Callable[[int, int], None] = lambda step, last_step: None,
         say: Callable[[str], None] = print_line,
     ):
         self.is_chief = is_chief(gan.strategy)
@@ -146,6 +149,7 @@ class Run:
         self._make_picture = make_picture
         self._on_restore = on_restore
         self._on_start = on_start
+        self._on_forecast = on_forecast
         self._say = say
         self._identity = identity or Identity()
         self._new = RunRecord(self._describe_parts(), self._identity.settings)
@@ -306,6 +310,7 @@ class Run:
             self._is_new,
             self._checkpoints,
             self._make_picture,
+            self._on_forecast,
         )
         return Recorder(
             self._gan, self._plan, self._workdir, self._checkpoints, outputs, evaluator, self.say

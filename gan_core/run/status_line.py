@@ -63,6 +63,8 @@ class StatusWriter(Writer):
       first_step: Where this process starts.
       stream: Where to print; standard output when None.
       time_left: Seconds after which the run ends, if that is before its last step.
+      on_forecast: Called at each line, once the speed is known, with the step and with the one at
+        which the run will end at this speed.
     """
 
     def __init__(
@@ -71,9 +73,11 @@ class StatusWriter(Writer):
         first_step: int = 0,
         stream: TextIO | None = None,
         time_left: Callable[[], float] = lambda: math.inf,
+        on_forecast: Callable[[int, int], None] = lambda step, last_step: None,
     ):
         self._total_steps = total_steps
         self._time_left = time_left
+        self._on_forecast = on_forecast
         self._stream = stream or sys.stdout
         self._num_lines = 0
         self._seconds_a_step: float | None = None
@@ -108,6 +112,8 @@ class StatusWriter(Writer):
         self._num_lines += 1
         self._bar.write("\n".join(lines), file=self._stream)
         self._stream.flush()
+        if self._seconds_a_step is not None:
+            self._on_forecast(step, last)
 
     def close(self) -> None:
         """Takes the bar off the screen."""

@@ -65,6 +65,23 @@ def test_the_time_left_is_that_of_the_limit_where_that_ends_the_run():
     assert stream.getvalue().splitlines()[1].split()[:3] == ["100", "50%", "10s"]
 
 
+def test_it_forecasts_the_last_step_from_the_smoothed_speed_and_the_time_left():
+    found, seconds = [], [30.0]
+    status = StatusWriter(
+        1000,
+        stream=io.StringIO(),
+        time_left=lambda: seconds[0],
+        on_forecast=lambda *steps: found.append(steps),
+    )
+    status.write_scalars(1, {})  # the first call alone: no speed is known yet
+    status.write_scalars(100, {"steps_per_sec": 10.0})
+    seconds[0] = 13.0
+    status.write_scalars(200, {"steps_per_sec": 5.0})  # 0.13 s a step
+    seconds[0] = 1e6
+    status.write_scalars(300, {"steps_per_sec": 5.0})
+    assert found == [(100, 400), (200, 300), (300, 1000)]
+
+
 def test_one_smoothed_time_left():
     """Ten steps a second, then one that was slow for another reason, then ten again."""
     stream = io.StringIO()
