@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from experiments.settings import MODES, Settings
+from experiments.settings.settings import MODES, Settings
 
 _FOLDER = Path(__file__).parent
 _PROGRAMS = {
-    "crash_test": "crash_test/__main__.py",
-    "benchmark": "benchmark/__main__.py",
-    "evaluate": "evaluate.py",
-    "search": "search/__main__.py",
-    "time_to_quality": "time_to_quality/__main__.py",
+    "crash_test": "tools/crash_test/__main__.py",
+    "benchmark": "tools/benchmark/__main__.py",
+    "compare_folders": "tools/compare_folders.py",
+    "search": "tools/search/__main__.py",
+    "time_to_quality": "tools/time_to_quality/__main__.py",
 }
 
 
@@ -26,8 +26,8 @@ def overview() -> str:
     ]
     examples = [
         (path.stem, _first_line(path))
-        for path in sorted(_FOLDER.glob("*.py"))
-        if "example.begin(" in path.read_text(encoding="utf-8") and path != Path(__file__)
+        for path in sorted((_FOLDER / "examples").glob("*.py"))
+        if path.stem not in ("__init__", "common")
     ]
     programs = [(name, _first_line(_FOLDER / file)) for name, file in _PROGRAMS.items()]
     modes = [(f"--mode={name}", words) for name, words in MODES.items()]
@@ -37,9 +37,9 @@ def overview() -> str:
             _table(experiments),
             f"Modes ({Settings.mode} where none is named):",
             _table(modes),
-            "Examples of games of one's own: python -m experiments.<name>; --help lists flags",
+            "Examples of games of one's own: python -m experiments.examples.<name> --help",
             _table(examples),
-            "Other programs: python -m experiments.<name> [flags]",
+            "Other programs: python -m experiments.tools.<name> [flags]",
             _table(programs),
             "For a start without data or network, about four minutes:",
             "  python -m experiments.svhn_dcgan --flagfile=experiments/flagfiles/quickstart.flags",

@@ -5,8 +5,9 @@ from __future__ import annotations
 from etils import epy
 
 import gan_core
-from experiments import networks, runner
-from experiments.experiment import Experiment
+from experiments import networks
+from experiments.program import main as runner
+from experiments.program.experiment import Experiment
 
 with epy.lazy_imports():
     import keras

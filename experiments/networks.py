@@ -5,7 +5,7 @@ from __future__ import annotations
 from etils import epy
 
 import gan_core
-from experiments.experiment import Networks
+from experiments.program.experiment import Networks
 
 with epy.lazy_imports():
     import keras

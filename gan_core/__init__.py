@@ -18,7 +18,7 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.averaging import WeightAverage
     from gan_core.choices import AUGMENTATIONS, LEARNING_RATES, LOSSES
-    from gan_core.draw import Draw
+    from gan_core.draw import Draw, stream_seed
     from gan_core.errors import (
         ArgumentError,
         check_divides,
@@ -27,6 +27,7 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.game import Game
     from gan_core.game_state import GameState
+    from gan_core.gan import Gan
     from gan_core.images import to_uint8
     from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
     from gan_core.learning_rates import learning_rate
@@ -50,9 +51,7 @@ with epy.lazy_api_imports(globals()):
         wgan_gp,
     )
     from gan_core.players import Augment, Outputs, Players
-    from gan_core.random_streams import stream_seed
     from gan_core.run.loop import train
-    from gan_core.step import GanStep
     from gan_core.strategies import make_strategy
     from gan_core.types import Metrics, Terms
     from gan_core.update_schedules import Schedule, alternating, simultaneous
@@ -69,7 +68,7 @@ __all__ = [
     "Draw",
     "Game",
     "GameState",
-    "GanStep",
+    "Gan",
     "LatentDistribution",
     "Metrics",
     "NormalLatents",

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from gan_core.errors import check_positive
 from gan_core.networks import Network, tf_variable
-from gan_core.on_replicas import variable_on_replicas
+from gan_core.strategies import variable_on_replicas
 
 _RAMP_UP = 0.05
 

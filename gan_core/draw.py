@@ -1,4 +1,4 @@
-"""What one update is given: a batch, latents, and random numbers by name."""
+"""Inputs of one update: batch, latents and named random numbers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_core.computed_once import computed_once
 from gan_core.errors import ArgumentError
 from gan_core.images import ValueRange, from_uint8
 from gan_core.latents import LatentDistribution
+from gan_core.types import computed_once
 
 _SLACK = 0.1
 """How far beyond the range, in parts of its width, floats may be: resizing rings a little."""
@@ -128,7 +128,7 @@ class Draw:
                 images.shape[0],
                 f"must hold {self.replica_batch_size} examples a replica, of a "
                 f"`global_batch_size` of {self.global_batch_size}",
-                "give the batches and GanStep the same",
+                "give the batches and Gan the same",
             )
         if images.dtype.is_floating and self._images_seen is not None:
             self._check_range(images)
@@ -146,7 +146,7 @@ class Draw:
                 "latents",
                 None,
                 "are asked for by the game",
-                "give GanStep a distribution: latents=gan_core.NormalLatents(100), say",
+                "give Gan a distribution: latents=gan_core.NormalLatents(100), say",
             )
         latents = self._latents(self.global_batch_size, self._seed)
         if not latents.dtype.is_floating:
@@ -223,3 +223,36 @@ def _range_error(found: str) -> ArgumentError:
         "must be in `value_range`",
         "give them as uint8, which is scaled for you, or scale them: images / 127.5 - 1, say",
     )
+
+
+DRAWS_BETWEEN_ROLLBACKS = 2**48
+"""More than a run can count, so that draws after a rollback are none of those before it."""
+
+
+def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
+    """The seed of one draw, for the `tf.random.stateless_*` functions.
+
+    Args:
+      seed: The run's seed, from 0 to 2**32 - 1.
+      stream: What the draw is for; draws of different streams are unrelated.
+      index: Scalar integer; which draw of the stream this is.
+
+    Returns:
+      int64 [2].
+    """
+    base = tf.constant([seed, zlib.crc32(stream.encode())], tf.uint32)
+    return tf.random.fold_in(tf.bitcast(base, tf.int32), tf.cast(index, tf.int64))
+
+
+def seed_for_xla(seed: tf.Tensor) -> tf.Tensor:
+    """A seed int64 [2] as int32 [2], by all of its bits: XLA takes the lower half of each number.
+
+    The draws are other ones, as unrelated between different seeds.
+    """
+    (first, first_high), (second, second_high) = (
+        tf.unstack(halves) for halves in tf.unstack(tf.bitcast(seed, tf.int32))
+    )
+    folded = tf.stack([first, first_high])
+    for half in (second_high, second):
+        folded = tf.random.fold_in(folded, half)
+    return folded

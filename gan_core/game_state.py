@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 from gan_core.losses import Logits
-from gan_core.on_replicas import variable_on_replicas
+from gan_core.strategies import variable_on_replicas
 from gan_core.types import DISCRIMINATOR, Metrics, Terms
 
 Numbers = Mapping[str, tf.Tensor]
@@ -21,7 +21,7 @@ Numbers = Mapping[str, tf.Tensor]
 class GameState:
     """A few numbers that a part of a game keeps: a running mean, a probability that adapts.
 
-    `GanStep` holds each in a variable, which is the same on all replicas and saved with the run.
+    `Gan` holds each in a variable, which is the same on all replicas and saved with the run.
     In an update they are `draw.state[name]`, and they are logged as `game/<name>`; each update of
     the discriminator leaves what `update` makes of them.
 
@@ -65,7 +65,7 @@ def read(states: Iterable[GameState], variables: Mapping[str, tf.Variable]) -> d
             "game",
             ", ".join(names) or "no state",
             f"must keep what it kept when the step was built ({', '.join(variables) or 'nothing'})",
-            "give it to GanStep",
+            "give it to Gan",
         )
     return {name: tf.convert_to_tensor(variable) for name, variable in variables.items()}
 

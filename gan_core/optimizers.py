@@ -33,7 +33,7 @@ class _OfTheSum(keras.optimizers.Optimizer):
                 "use_ema",
                 True,
                 "does not go with `gradient_accumulation_steps`",
-                "have the average made: GanStep(average_half_life_images=10_000)",
+                "have the average made: Gan(average_half_life_images=10_000)",
             )
         super().build(variables)
 

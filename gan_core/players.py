@@ -9,10 +9,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gan_core.computed_once import computed_once
 from gan_core.draw import Draw
 from gan_core.errors import ArgumentError
 from gan_core.networks import Network, run_network
+from gan_core.types import computed_once
 
 Augment = Callable[[tf.Tensor, Draw, str], tf.Tensor]
 """(images [b, H, W, C], draw, name of the draws) -> images of the same shape, differentiable."""

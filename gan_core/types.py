@@ -1,12 +1,9 @@
-"""The shapes of what passes between the floors.
-
-Floats are of the type that Keras is told to compute in, `keras.config.floatx()`: float32, unless a
-program sets another before it builds anything.
-"""
+"""Types that modules share: `Batch`, `Terms`, `Metrics`; a cached property without a lock."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import tensorflow as tf
 
@@ -35,3 +32,34 @@ GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 def gradient_check(network: str) -> str:
     """The metric that is 0 if all gradients of a network are finite, and NaN otherwise."""
     return f"{network}/gradient"
+
+
+Value = TypeVar("Value")
+
+
+class computed_once(Generic[Value]):  # noqa: N801 (a decorator, like `property`)
+    """A property whose value is kept: `functools.cached_property` without a lock.
+
+    Until Python 3.12 that one holds a lock of the whole class while it computes. Replicas are
+    traced by threads that wait for each other within a pass, and would do so for ever.
+    """
+
+    def __init__(self, function: Callable[[Any], Value]):
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> computed_once[Value]: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+
+    def __get__(self, instance: object | None, owner: type) -> computed_once[Value] | Value:
+        if instance is None:
+            return self
+        value = self._function(instance)
+        instance.__dict__[self._name] = value
+        return value

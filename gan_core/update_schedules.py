@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 
 from gan_core.errors import check_positive
-from gan_core.step import GanStep
+from gan_core.gan import Gan
 from gan_core.types import Batch, Metrics
 
-Schedule = Callable[[GanStep, Iterator[Batch]], Metrics]
+Schedule = Callable[[Gan, Iterator[Batch]], Metrics]
 """One step: takes the batches it needs and returns the metrics of its updates, as traced.
 
 Choices that depend on tensors are made with `tf.cond`, or in a `tf.function` of one's own: as in
@@ -38,7 +38,7 @@ def alternating(discriminator_updates: int) -> Schedule:
     """
     check_positive("discriminator_updates", discriminator_updates, "use 1 at least")
 
-    def schedule(gan: GanStep, batches: Iterator[Batch]) -> Metrics:
+    def schedule(gan: Gan, batches: Iterator[Batch]) -> Metrics:
         taken = [next(batches) for _ in range(discriminator_updates)]
         updates = [gan.update_discriminator(batch) for batch in taken]
         means = {name: tf.reduce_mean(tf.stack([u[name] for u in updates])) for name in updates[0]}

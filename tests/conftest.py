@@ -6,7 +6,7 @@ import os
 import pytest
 
 import gan_core
-from experiments.tensorflow_import import import_tensorflow
+from experiments.program.tensorflow_import import import_tensorflow
 
 
 def pytest_configure(config):

@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 import gan_core
-from experiments import flags, parts
+from experiments.program import build as parts
+from experiments.settings import parse as flags
 
 
 def settings_of(experiment, arguments, precision):

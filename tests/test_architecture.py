@@ -23,11 +23,28 @@ for room in ROOMS:
     del MODULES[f"{room}.__init__"]  # holds nothing but its public names
 
 
-def floors():
-    """Floor by module, from the map in the README: lines `  losses.py  1  what it is`."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.findall(r"^ +([\w/]+)\.py +(\d+) ", readme, flags=re.MULTILINE)
-    return {name.replace("/", "."): int(floor) for name, floor in found}
+def first_line(path):
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split("\n")[0]
+
+
+def engine_map():
+    """The rooms and their modules, a line each: as `gan_core/README.md` shows them."""
+    lines = []
+    for room in ("", *ROOMS):
+        if room:
+            lines.append(f"{room}/ - {first_line(ENGINE / room / '__init__.py')}")
+        own = [name for name in MODULES if name.rpartition(".")[0] == room and name != "__init__"]
+        width = max(len(name.rpartition(".")[2]) for name in own)
+        lines += [
+            f"{'  ' if room else ''}{name.rpartition('.')[2]:{width}}  {first_line(MODULES[name])}"
+            for name in own
+        ]
+    return "\n".join(lines)
+
+
+def test_the_map_is_of_this_tree():
+    """Run this file to print the map that belongs into `gan_core/README.md`."""
+    assert engine_map() in (ENGINE / "README.md").read_text(encoding="utf-8")
 
 
 def imported(path, package):
@@ -52,23 +69,33 @@ def names_imported(path):
             yield from (alias.name for alias in node.names)
 
 
-def test_the_map_lists_each_module_once():
-    assert set(floors()) == set(MODULES)
+ROOM_OF_NAMES = {"__init__", *ROOMS}
+
+
+def modules_below(name, seen=()):
+    """All modules that one imports, through others too."""
+    assert name not in seen, f"imports go in a circle: {' -> '.join([*seen, name])}"
+    below = set()
+    for other in imported(MODULES[name], "gan_core"):
+        if other not in ROOM_OF_NAMES:
+            below |= {other} | modules_below(other, (*seen, name))
+    return below
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_imports_go_down(name):
-    path, floor = MODULES[name], floors()
-    for other in imported(path, "gan_core"):
-        if other in ROOMS and name == "__init__":
-            continue
-        assert floor[other] < floor[name], f"{name} imports {other} from above or beside"
+    """No circles, and no room imports from one above it."""
+    path, room = MODULES[name], name.rpartition(".")[0]
+    below = modules_below(name) if name != "__init__" else set()
+    rooms_below = {other.rpartition(".")[0] for other in below}
+    above = {"data": {"run", "evaluation"}, "fast": {"run", "data", "evaluation"}}
+    assert not rooms_below & above.get(room, {"run"} if room != "run" else set())
     assert not list(imported(path, "experiments")), "the engine knows no experiment"
     assert "absl" not in path.read_text(encoding="utf-8"), "flags exist in experiments only"
 
 
 def public_names():
-    """Of the package and its rooms: `GanStep`, `run.Checkpoints`."""
+    """Of the package and its rooms: `Gan`, `run.Checkpoints`."""
     for room in ("", *ROOMS):
         package = importlib.import_module(f"gan_core.{room}".rstrip("."))
         for name in dir(package):
@@ -149,32 +176,23 @@ def test_each_module_has_its_tests():
         ".".join(path.relative_to(ROOT / "tests").with_suffix("").parts).replace("test_", "")
         for path in (ROOT / "tests").rglob("test_*.py")
     }
-    # Exercised where they are used: the types everywhere, schedules by the loop, curves by hooks,
-    # the files of checkpoints by the checkpoints, the game and updates
-    # on replicas by the step, a run's parts by the run, the
-    # record of evaluations by the evaluator.
+    # Exercised where they are used: choices everywhere, the game by the gan, schedules by the loop,
+    # the files of checkpoints by the checkpoints, and a run's parts by the run.
     without = {
         "__init__",
         "choices",
-        "types",
-        "replica_update",
-        "on_replicas",
+        "game",
+        "update_schedules",
+        "data.source",
         "run.checkpoint_files",
-        "run.checkpoint_schema",
-        "run.evaluation_record",
-        "run.folders",
         "run.identity",
-        "run.outcome",
-        "run.outputs",
         "run.plan",
         "run.record",
         "run.recorder",
         "run.run_data",
-        "run.startup",
-        "game",
-        "update_schedules",
-        "run.curves",
-        "data.cache",
-        "data.source",
     }
     assert set(MODULES) - tests <= without
+
+
+if __name__ == "__main__":
+    print(engine_map())

@@ -8,11 +8,11 @@ from keras import layers
 
 import gan_core
 from experiments import svhn_dcgan
-from experiments.benchmark import contestants, keras_peers, report, starts, turns
-from experiments.benchmark.arithmetic import gradient_bytes, step_flops
-from experiments.benchmark.contestants import Task
-from experiments.benchmark.dcgan import dcgan
-from experiments.benchmark.keras_peers import keras_networks, tutorial_step
+from experiments.tools.benchmark import contestants, keras_peers, report, starts, turns
+from experiments.tools.benchmark.arithmetic import gradient_bytes, step_flops
+from experiments.tools.benchmark.contestants import Task
+from experiments.tools.benchmark.dcgan import dcgan
+from experiments.tools.benchmark.keras_peers import keras_networks, tutorial_step
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
 
@@ -94,7 +94,7 @@ def test_a_step_of_the_tutorials_loop_by_hand():
 
 def test_networks_in_pytorch_have_the_same_sizes():
     torch = pytest.importorskip("torch")
-    from experiments.benchmark.torch_peers import torch_network
+    from experiments.tools.benchmark.torch_peers import torch_network
 
     for name in ("svhn_dcgan", "rock_paper_scissors_dcgan", "mnist_dcgan", "dog_gan"):
         for network in keras_networks(contestants.experiment_named(name)):

@@ -9,12 +9,12 @@ import sys
 
 import pytest
 
-from experiments.crash_test import faults
-from experiments.crash_test.comparing import differences
-from experiments.crash_test.kills import remove, run_in_peace, run_with_kills
-from experiments.crash_test.plan import Plan
-from experiments.crash_test.refusals import refusable, run_with_refusals
-from experiments.crash_test.starts import Start
+from experiments.tools.crash_test import faults
+from experiments.tools.crash_test.comparing import differences
+from experiments.tools.crash_test.kills import remove, run_in_peace, run_with_kills
+from experiments.tools.crash_test.plan import Plan
+from experiments.tools.crash_test.refusals import refusable, run_with_refusals
+from experiments.tools.crash_test.starts import Start
 
 FEATURES = (
     "--global_batch_size=4",
@@ -33,7 +33,7 @@ def tiny(tmp_path_factory):
 
 
 def test_an_experiment_that_is_none_is_refused_before_anything_starts():
-    command = [sys.executable, "-m", "experiments.crash_test", "--experiment=none"]
+    command = [sys.executable, "-m", "experiments.tools.crash_test", "--experiment=none"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert "`experiment` (none) must be an experiment" in done.stderr

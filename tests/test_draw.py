@@ -1,11 +1,13 @@
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import gan_core
 from gan_core import draw
+from gan_core.draw import stream_seed
 from gan_core.errors import ArgumentError
-from gan_core.random_streams import stream_seed
 
 
 def draw_of(strategy, batch=None, global_batch_size=8, seed=0, images_seen=None):
@@ -104,3 +106,12 @@ def test_floats_must_be_in_the_range_in_the_first_batch(one_device, high):
         assert "must be in `value_range`; give them as uint8" in str(error)
         seen.assign(9)
         np.testing.assert_array_equal(run(), images)
+
+
+def test_seed_stream_and_index_each_give_another_seed():
+    seeds = [
+        tuple(stream_seed(seed, stream, index).numpy())
+        for seed, stream, index in itertools.product((0, 1), ("a", "b"), (0, 1, 2**40))
+    ]
+    assert len(set(seeds)) == len(seeds)
+    assert seeds[0] == tuple(stream_seed(0, "a", 0).numpy())

@@ -27,7 +27,12 @@ def folders(tmp_path_factory):
 
 
 def evaluate(folder, *arguments):
-    command = [sys.executable, "-m", "experiments.evaluate", f"--cache_dir={folder / 'cache'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.tools.compare_folders",
+        f"--cache_dir={folder / 'cache'}",
+    ]
     command += [f"--output={folder / 'out' / 'table.csv'}", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 

@@ -68,7 +68,7 @@ def differences(before, after):
 
 def test_what_cannot_work_is_told_in_a_line():
     """As the experiments say it, and with their exit code."""
-    command = [sys.executable, "-m", "experiments.r3gan_svhn", "--global_batch_size=0"]
+    command = [sys.executable, "-m", "experiments.examples.r3gan_svhn", "--global_batch_size=0"]
     done = subprocess.run(
         [*command, "--dataset=drawn_digits"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -80,7 +80,7 @@ def test_what_cannot_work_is_told_in_a_line():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_is_short(name):
-    text = (ROOT / "experiments" / f"{name}.py").read_text(encoding="utf-8")
+    text = (ROOT / "experiments" / "examples" / f"{name}.py").read_text(encoding="utf-8")
     assert text.count("\n") < 80
 
 

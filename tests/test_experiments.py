@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments import conditional, flags, runner
+from experiments.program import main as runner
+from experiments.settings import conditional
+from experiments.settings import parse as flags
 from gan_core.data.digits import draw_digits
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
@@ -293,8 +295,10 @@ def test_flagfiles_are_read_and_explained(path):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_without_a_flagfile_it_takes_the_best_settings(name, capsys, monkeypatch):
     found = []
-    monkeypatch.setattr("experiments.runner.preflight.check", lambda _, given: found.append(given))
-    monkeypatch.setattr("experiments.informing.run", lambda *_: 0)
+    monkeypatch.setattr(
+        "experiments.program.main.preflight.check", lambda _, given: found.append(given)
+    )
+    monkeypatch.setattr("experiments.program.info.run", lambda *_: 0)
     best = ROOT / f"experiments/flagfiles/{name}_best.flags"
     original = ROOT / f"experiments/flagfiles/{name}.flags"
     for given in ([], [f"--flagfile={best}"], [f"--flagfile={original}"]):
@@ -326,7 +330,7 @@ def test_sister_networks_are_built_by_name_and_size(capsys, tmp_path):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_sister_does_no_more_arithmetic_than_the_original(name):
-    from experiments.benchmark.arithmetic import step_flops
+    from experiments.tools.benchmark.arithmetic import step_flops
 
     experiment = experiment_named(name)
     for sister in experiment.sisters:
@@ -339,7 +343,7 @@ def test_a_sister_does_no_more_arithmetic_than_the_original(name):
 
 def test_each_experiment_has_its_flagfile_and_its_counts():
     modules = {path.stem for path in (ROOT / "experiments").glob("*.py")}
-    assert modules - SHARED - EXAMPLES == set(PARAMETERS)
+    assert modules - {"__init__", "__main__", "networks"} == set(PARAMETERS)
     assert set(PARAMETERS) <= {path.stem for path in (ROOT / "experiments/flagfiles").iterdir()}
 
 

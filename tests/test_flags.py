@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from experiments import flags
-from experiments.flag import IF_ALLOWED, NEVER, flag_of
-from experiments.settings import Settings
+from experiments.settings import parse as flags
+from experiments.settings.flag import IF_ALLOWED, NEVER, flag_of
+from experiments.settings.settings import Settings
 from gan_core import ArgumentError
 
 

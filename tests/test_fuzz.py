@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from experiments.crash_test.starts import Start
-from experiments.flag import flag_of
-from experiments.settings import Settings
+from experiments.settings.flag import flag_of
+from experiments.settings.settings import Settings
+from experiments.tools.crash_test.starts import Start
 
 # Beside other tests an answer takes as much longer as they take of the machine.
 LIMIT_SECONDS = 60 if "PYTEST_XDIST_WORKER" in os.environ else 10

@@ -6,7 +6,8 @@ from PIL import Image
 from test_experiments import run
 
 import gan_core
-from experiments import exit_codes, generating
+from experiments.program import exit_codes
+from experiments.program import generate as generating
 
 NAME = "fashion_mnist_gan"
 
@@ -74,12 +75,12 @@ def test_too_many_for_one_grid_are_refused(trained, tmp_path, capsys, monkeypatc
 
 
 def test_many_are_not_held_in_memory(one_device):
-    """Batches are the parts of `draw_samples`; none is made before it is asked for."""
+    """Batches are the parts of `generate_samples`; none is made before it is asked for."""
     import tiny_gan
 
     gan = tiny_gan.build_gan(one_device)
-    whole = gan_core.run.draw_samples(gan, 150, "generate")
-    batches = gan_core.run.sample_batches(gan, 10**9, "generate")
+    whole = gan_core.run.generate_samples(gan, 150, "generate")
+    batches = gan_core.run.generate_sample_batches(gan, 10**9, "generate")
     first, second = next(batches), next(batches)
     np.testing.assert_array_equal(np.concatenate([first, second]), whole[:128])
 
@@ -102,7 +103,7 @@ def test_a_full_disk_leaves_whole_pictures_and_one_line(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_bytes", fill)
-    monkeypatch.setattr("gan_core.durable_files.publish", refuse)
+    monkeypatch.setattr("gan_core.files.publish", refuse)
     code = generate(trained, f"--output={tmp_path}/{output}", "--num_images=9")
     assert code == exit_codes.CANNOT_WRITE
     (line,) = capsys.readouterr().err.splitlines()

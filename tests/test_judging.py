@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 from test_experiments import metrics, run
 
-from experiments import evaluating, flags, parts
-from experiments.settings import Settings
+from experiments.program import build as parts
+from experiments.program import evaluate as evaluating
+from experiments.settings import parse as flags
+from experiments.settings.settings import Settings
 from gan_core import ArgumentError
 from gan_core.evaluation import classifier
 
@@ -94,7 +96,7 @@ def test_a_classifier_judges_classes_as_often_as_they_are(tmp_path, monkeypatch)
         return np.zeros((count, 28, 28, 1), np.uint8)
 
     monkeypatch.setattr(classifier, "train_classifier", lambda *arguments, **given: None)
-    monkeypatch.setattr("gan_core.run.draw_samples", remember)
+    monkeypatch.setattr("gan_core.run.generate_samples", remember)
     given = [*TRAINED, "--extractor=auto", "--num_classes=10", "--total_steps=2"]
     assert run("fashion_mnist_gan", *given, f"--workdir={tmp_path}") == 0
     assert len(drawn[0]) == 30

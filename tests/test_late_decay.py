@@ -3,9 +3,9 @@
 import pytest
 from test_experiments import SMALL, experiment_named
 
-from experiments import runner
-from experiments.late_decay import LateDecay
-from experiments.settings import Settings
+from experiments.program import main as runner
+from experiments.program.late_decay import LateDecay
+from experiments.settings.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
 

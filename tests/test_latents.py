@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from gan_core.draw import stream_seed
 from gan_core.errors import ArgumentError
 from gan_core.latents import NormalLatents, UniformLatents
-from gan_core.random_streams import stream_seed
 
 
 def test_draws_depend_on_the_seed_alone():

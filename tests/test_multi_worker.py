@@ -13,8 +13,8 @@ from test_experiments import ROOT, SMALL, metrics
 from test_training import FEATURES, everything, lines_without_timings
 
 import gan_core
-from experiments.crash_test.comparing import relative_differences
-from experiments.launcher import _free_ports
+from experiments.program.launcher import _free_ports
+from experiments.tools.crash_test.comparing import relative_differences
 
 # An experiment without batch normalization and dropout.
 COMMAND = [sys.executable, "-m", "experiments.fashion_mnist_gan", *SMALL]

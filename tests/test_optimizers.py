@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny_gan
-from test_step import batch_of
+from test_gan import batch_of
 
 import gan_core
 from gan_core.optimizers import Adam, RMSprop

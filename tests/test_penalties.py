@@ -5,8 +5,8 @@ import tensorflow as tf
 import tiny_gan
 
 import gan_core
+from gan_core.draw import stream_seed
 from gan_core.errors import ArgumentError
-from gan_core.random_streams import stream_seed
 
 
 class Pass:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from test_experiments import SMALL
 
-from experiments import exit_codes, flags
-from experiments.search import __main__ as program
-from experiments.search import halving
-from experiments.search.plan import Search, read_space
-from experiments.timed_runs import Judged, TimedRun, last_line
+from experiments.program import exit_codes
+from experiments.settings import parse as flags
+from experiments.tools.search import __main__ as program
+from experiments.tools.search import halving
+from experiments.tools.search.plan import Search, read_space
+from experiments.tools.timed_runs import Judged, TimedRun, last_line
 from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -254,7 +255,7 @@ def test_it_searches_and_goes_on_where_it_was_stopped(tmp_path):
     space = tmp_path / "space"
     space.write_text("--generator_learning_rate=2e-4 | 1e-3\n--extractor=random_convolutions\n")
     command = [
-        sys.executable, "-m", "experiments.search", "fashion_mnist_gan", f"--space={space}",
+        sys.executable, "-m", "experiments.tools.search", "fashion_mnist_gan", f"--space={space}",
         f"--workdir={tmp_path}/search", "--minutes=0.15", "--keep_one_in=2", "--rounds=2",
         *(flag for flag in SMALL if "steps" not in flag), "--evaluation_samples=50",
     ]  # fmt: skip

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_experiments import SMALL, metrics
 
-from experiments import exit_codes
+from experiments.program import exit_codes
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = f"{sys.executable} -m experiments.fashion_mnist_gan"

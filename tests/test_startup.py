@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from experiments import __main__ as listing
-from experiments import exit_codes, flags
 from experiments.fashion_mnist_dcgan import EXPERIMENT
-from experiments.tensorflow_import import import_tensorflow
-from gan_core.run.startup import StartupClock
+from experiments.program import exit_codes
+from experiments.program.tensorflow_import import import_tensorflow
+from experiments.settings import parse as flags
+from gan_core.run.process import StartupClock
 
 ROOT = Path(__file__).parent.parent
 MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
@@ -59,8 +60,8 @@ def run_before(tmp_path_factory):
 
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-PROGRAM = "from experiments.tensorflow_import import import_tensorflow; import_tensorflow()"
-EXAMPLE = "import experiments.example"
+PROGRAM = "from experiments.program.tensorflow_import import import_tensorflow; import_tensorflow()"
+EXAMPLE = "import experiments.examples.common"
 WHOSE_KERNELS = """
 from tensorflow.python.framework import test_util
 print("oneDNN" if test_util.IsMklEnabled() else "TensorFlow")
@@ -145,13 +146,13 @@ def test_all_experiments_and_programs_are_listed():
     assert len(experiments) == 7
     modes = {"--mode=train", "--mode=generate", "--mode=evaluate", "--mode=info"}
     examples = {"wgan_gp_svhn", "r3gan_svhn", "conditional_mnist", "cyclegan_digits", "custom_loop"}
-    programs = {"crash_test", "benchmark", "evaluate", "search", "time_to_quality"}
+    programs = {"crash_test", "benchmark", "compare_folders", "search", "time_to_quality"}
     assert words - {"python"} == experiments | modes | examples | programs
 
 
 def test_laps_add_up(monkeypatch):
     now = [10.0]
-    monkeypatch.setattr("gan_core.run.startup.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("gan_core.run.process.time.monotonic", lambda: now[0])
     startup = StartupClock()
     for name, seconds in (("checks", 0.25), ("data", 2.0), ("data", 1.0)):
         now[0] += seconds

@@ -19,13 +19,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from experiments import time_to_quality, timed_runs
-from experiments.time_to_quality import __main__ as program
-from experiments.time_to_quality import peers
-from experiments.time_to_quality.measured import Measured, keep, read, train
-from experiments.time_to_quality.report import Curve, curves_png, halved, markdown
-from experiments.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.timed_runs import ASK_FOR_A_STOP, Judged, TimedRun, judged_in, within
+from experiments.tools import time_to_quality, timed_runs
+from experiments.tools.time_to_quality import __main__ as program
+from experiments.tools.time_to_quality import peers
+from experiments.tools.time_to_quality.measured import Measured, keep, read, train
+from experiments.tools.time_to_quality.report import Curve, curves_png, halved, markdown
+from experiments.tools.time_to_quality.rows import TABLES, Places, Row, Table
+from experiments.tools.timed_runs import ASK_FOR_A_STOP, Judged, TimedRun, judged_in, within
 from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -354,7 +354,7 @@ def test_a_peer_is_judged_every_20_seconds_of_training_and_at_its_end(tmp_path, 
 @pytest.mark.parametrize("peer", ["own networks", "tutorial's networks"])
 def test_peers_are_judged_as_runs_are(peer, tmp_path):
     command = [
-        sys.executable, "-m", "experiments.time_to_quality.peers", f"--peer={peer}",
+        sys.executable, "-m", "experiments.tools.time_to_quality.peers", f"--peer={peer}",
         "--minutes=0.4", f"--workdir={tmp_path}", "--dataset=drawn_digits", "--split=test",
         "--evaluation_samples=100", "--extractor=random_convolutions",
     ]  # fmt: skip

@@ -17,9 +17,9 @@ import tiny_gan
 from test_experiments import ROOT, SMALL, experiment_named, metrics
 
 import gan_core
-from experiments import runner
-from experiments.crash_test.comparing import TIMINGS, state
-from gan_core import durable_files
+from experiments.program import main as runner
+from experiments.tools.crash_test.comparing import TIMINGS, state
+from gan_core import files as durable_files
 from gan_core.run.checkpoint_files import find_damage
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
@@ -163,7 +163,7 @@ def test_the_folder_of_pictures_is_no_folder_of_a_run(tmp_path, capsys):
 
 def test_says_where_there_is_no_room_for_the_checkpoints(tmp_path, monkeypatch):
     usage = shutil._ntuple_diskusage(2**30, 2**30, 2**20)
-    monkeypatch.setattr("experiments.parts.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("experiments.program.build.shutil.disk_usage", lambda path: usage)
     with pytest.warns(RuntimeWarning, match=r"has 1 MiB of room, and checkpoints take up to [1-9]"):
         assert run("--mode=info", f"--workdir={tmp_path}") == 0
 
@@ -276,7 +276,7 @@ def test_a_crash_before_the_last_checkpoint_writes_the_end_again(tmp_path, monke
         raise OSError("No space left on device")
 
     odd = ["--log_every_steps=2", "--total_steps=5", f"--workdir={tmp_path}"]
-    monkeypatch.setattr("gan_core.run.outputs._write_film", refuse)
+    monkeypatch.setattr("gan_core.run.recorder._write_film", refuse)
     assert run(*odd) == 74
     monkeypatch.undo()
     assert run(*odd) == 0
@@ -295,7 +295,7 @@ def test_generates_from_the_average_that_the_samples_show(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-class NotFiniteOnce(gan_core.GanStep):
+class NotFiniteOnce(gan_core.Gan):
     """The generator's loss is NaN at step 4, unless the run went back before."""
 
     bad_rollbacks = 1
@@ -314,7 +314,7 @@ class NotFiniteOnce(gan_core.GanStep):
 
 @pytest.fixture
 def not_finite(monkeypatch):
-    monkeypatch.setattr(gan_core, "GanStep", NotFiniteOnce)
+    monkeypatch.setattr(gan_core, "Gan", NotFiniteOnce)
     return NotFiniteOnce
 
 
@@ -391,7 +391,7 @@ def fill_the_disk_after(monkeypatch, step, *, until=None):
         state["step"] = step
         real_add(self, step, values)
 
-    monkeypatch.setattr("gan_core.durable_files.sync", sync)
+    monkeypatch.setattr("gan_core.files.sync", sync)
     monkeypatch.setattr(gan_core.run.MetricsWindow, "add", add)
 
 

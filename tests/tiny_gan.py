@@ -47,7 +47,7 @@ def build_gan(strategy, *, batch_norm=True, optimizer=adam, regularizers=(), **a
             "global_batch_size": 8,
             "game": gan_core.Game(regularizers=regularizers),
         }
-        return gan_core.GanStep(**usual | arguments)
+        return gan_core.Gan(**usual | arguments)
 
 
 def batches(gan, strategy):

@@ -12,7 +12,7 @@ from typing_extensions import assert_type
 import gan_core
 
 
-def names_of_the_engine(gan: gan_core.GanStep, batches: Iterator[gan_core.data.Batch]) -> None:
+def names_of_the_engine(gan: gan_core.Gan, batches: Iterator[gan_core.data.Batch]) -> None:
     assert_type(gan_core.hinge(), gan_core.AdversarialLoss)
     assert_type(gan_core.UniformLatents(3).low, float)
     assert_type(gan_core.Game().regularizers, tuple[gan_core.Regularizer, ...])
@@ -25,7 +25,7 @@ def print_metrics(step: int, metrics: gan_core.Metrics) -> None:
     print(step, metrics)
 
 
-def names_of_its_rooms(gan: gan_core.GanStep) -> None:
+def names_of_its_rooms(gan: gan_core.Gan) -> None:
     source = gan_core.data.drawn_digits("test")
     assert_type(source, gan_core.data.ImageSource)
     assert_type(source.image_shape, tuple[int, int, int])

@@ -20,9 +20,8 @@ import numpy as np
 import psutil
 from tqdm import tqdm
 
-from gan_core.content_hash import content_hash
-from gan_core.durable_files import publish, read_json_object
 from gan_core.errors import ArgumentError
+from gan_core.files import content_hash, publish, read_json_object
 
 Item = TypeVar("Item")
 _DAMAGE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, EOFError, KeyError)

@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from gan_core.data.cache import cached_images, with_progress
 from gan_core.data.resizing import ImageShape, fit_array, kept_shape
 from gan_core.data.source import ImageSource
-from gan_core.durable_files import checksum
 from gan_core.errors import ArgumentError
+from gan_core.files import checksum
 
 SIZE = 32
 NUM_CLASSES = 10

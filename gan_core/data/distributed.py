@@ -1,4 +1,4 @@
-"""Datasets as iterators over global batches, shared out among the replicas of a strategy."""
+"""Batches of any tf.data dataset shared among replicas; pipelines without an autotune thread."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from gan_core.data.autotune import without_autotune
 from gan_core.errors import ArgumentError
 from gan_core.strategies import per_replica_batch_size
 
@@ -131,3 +130,15 @@ def _check(dataset: tf.data.Dataset, global_batch_size: int) -> None:
             "must not end before training does",
             f"use {batched}",
         )
+
+
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """The same dataset without tf.data's tuning thread.
+
+    The thread sleeps for up to a minute at a time, and whoever drops an iterator waits until it
+    wakes: a run that has ended, or one that goes back to a checkpoint. Parallelism that is left to
+    AUTOTUNE is then what tf.data starts with, the number of cores.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)

@@ -15,8 +15,8 @@ from gan_core.choices import BAD_IMAGES
 from gan_core.data.cache import cached_images, file_state, with_progress
 from gan_core.data.resizing import ImageShape, fit, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
-from gan_core.durable_files import may_pass
 from gan_core.errors import ArgumentError, check_known
+from gan_core.files import may_pass
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 _MAXIMUM_PIXELS = 100_000_000

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from gan_core.data.autotune import without_autotune
-from gan_core.data.distributed import distributed_iterator
+from gan_core.data.distributed import distributed_iterator, without_autotune
 from gan_core.data.source import ImageSource, shape_text
 from gan_core.errors import ArgumentError
 from gan_core.types import Batch
@@ -41,7 +40,7 @@ def image_batches(
       global_batch_size: Examples a batch, over all replicas together.
       strategy: What the batches are distributed by.
       seed: Seed of the permutations, crops and flips.
-      first_image: Number of the first image, `GanStep.images_seen` of the run.
+      first_image: Number of the first image, `Gan.images_seen` of the run.
       image_shape: (H, W, C) of the batches; larger images of the source are cropped to it at a
         random place, another one each time. The source's own when None.
       flip: Whether each image is mirrored left to right with probability 1/2.

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from gan_core.computed_once import computed_once
-from gan_core.content_hash import content_hash
 from gan_core.errors import ArgumentError
+from gan_core.files import content_hash
+from gan_core.types import computed_once
 
 _ALIGNMENT = 64
 UNKNOWN_LABEL = -1

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gan_core.data.autotune import without_autotune
 from gan_core.data.cache import cached_images, file_state, with_progress
+from gan_core.data.distributed import without_autotune
 from gan_core.data.resizing import ImageShape, fit_array, kept_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError

@@ -19,7 +19,6 @@ with epy.lazy_api_imports(globals()):
         kernel_distance,
     )
     from gan_core.evaluation.extractor import Description, Extractor
-    from gan_core.evaluation.inception import inception_2015
     from gan_core.evaluation.judge import Judge, JudgeSettings
     from gan_core.evaluation.manifolds import (
         DensityCoverage,
@@ -28,7 +27,7 @@ with epy.lazy_api_imports(globals()):
         precision_recall,
     )
     from gan_core.evaluation.neighbours import Nearest, nearest, neighbour_distances
-    from gan_core.evaluation.network_file import model_file
+    from gan_core.evaluation.network_file import inception_2015, model_file
     from gan_core.evaluation.protocol import Protocol, metric_name
     from gan_core.evaluation.unlabelled import random_convolutions
 

@@ -13,15 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gan_core.content_hash import content_hash
 from gan_core.data.resizing import ImageShape, fit_array
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
-from gan_core.durable_files import checksum
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.evaluation import small_network as network_module
-from gan_core.evaluation.array_cache import Arrays, cached_arrays
 from gan_core.evaluation.extractor import Description, Extractor
 from gan_core.evaluation.small_network import classifier_network, train_classifier
+from gan_core.files import Arrays, cached_arrays, checksum, content_hash
 
 _LONGEST_SIDE = 64
 _HELD_OUT = 0.1

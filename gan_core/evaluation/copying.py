@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_core.errors import ArgumentError
-from gan_core.evaluation.features import checked_pair
+from gan_core.evaluation.extractor import checked_pair
 from gan_core.evaluation.neighbours import Nearest, nearest, nearest_others
 
 

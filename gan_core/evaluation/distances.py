@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_core.errors import ArgumentError
-from gan_core.evaluation.features import checked_features, checked_pair
+from gan_core.evaluation.extractor import checked_features, checked_pair
 
 _ROWS = 1000
 

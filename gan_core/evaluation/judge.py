@@ -8,11 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_core.computed_once import computed_once
-from gan_core.content_hash import content_hash
 from gan_core.data.source import ImageSource
 from gan_core.errors import ArgumentError, check_positive
-from gan_core.evaluation.array_cache import cached_arrays
 from gan_core.evaluation.classes import (
     class_evenness,
     class_shares,
@@ -26,6 +23,8 @@ from gan_core.evaluation.extractor import Description, Extractor
 from gan_core.evaluation.manifolds import density_coverage, precision_recall
 from gan_core.evaluation.neighbours import check_neighbours, nearest, neighbour_distances
 from gan_core.evaluation.protocol import Protocol
+from gan_core.files import cached_arrays, content_hash
+from gan_core.types import computed_once
 
 _CHUNK = 5000
 _FEWEST_TEST_IMAGES = 4

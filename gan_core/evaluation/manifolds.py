@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_core.evaluation.features import checked_pair
+from gan_core.evaluation.extractor import checked_pair
 from gan_core.evaluation.neighbours import ball_counts, check_neighbours, neighbour_distances
 
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Container
 from typing import Any
 
-from gan_core.content_hash import content_hash
-from gan_core.evaluation.inception import NAME as INCEPTION
+from gan_core.evaluation.network_file import NAME as INCEPTION
+from gan_core.files import content_hash
 
 STANDARD_NUM_SAMPLES = 50_000
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from gan_core.content_hash import content_hash
 from gan_core.errors import ArgumentError
 from gan_core.evaluation.extractor import Description, Extractor
+from gan_core.files import content_hash
 
 _NUM_SCALES = 3
 _FIRST, _SECOND = 32, 16

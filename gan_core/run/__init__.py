@@ -4,7 +4,13 @@ from etils import epy
 
 with epy.lazy_api_imports(globals()):
     from gan_core.choices import ON_COLLAPSE, ON_NAN, STRATEGIES
-    from gan_core.durable_files import write_durably
+    from gan_core.files import (
+        check_names,
+        check_writable,
+        make_folder,
+        nearest_existing,
+        write_durably,
+    )
     from gan_core.run.checkpoint_files import (
         Facts,
         best_of,
@@ -16,10 +22,7 @@ with epy.lazy_api_imports(globals()):
         step_paths,
     )
     from gan_core.run.checkpoints import Checkpoints
-    from gan_core.run.curves import curves_png, read_metrics
-    from gan_core.run.evaluation_record import EvaluationRecord
     from gan_core.run.evaluator import Evaluation
-    from gan_core.run.folders import check_names, check_writable, make_folder, nearest_existing
     from gan_core.run.hooks import (
         CurvesPicture,
         Every,
@@ -30,23 +33,32 @@ with epy.lazy_api_imports(globals()):
     )
     from gan_core.run.identity import Identity
     from gan_core.run.loop import NotFiniteError, make_step_loop
-    from gan_core.run.outcome import Ending, Outcome
-    from gan_core.run.pictures import gif_bytes, grid, png_bytes, with_caption
-    from gan_core.run.plan import Plan
-    from gan_core.run.process_memory import peak_resident_gib, resident_gib
-    from gan_core.run.record import RunRecord, differences
+    from gan_core.run.pictures import (
+        curves_png,
+        gif_bytes,
+        grid,
+        png_bytes,
+        read_metrics,
+        with_caption,
+    )
+    from gan_core.run.plan import Ending, Outcome, Plan
+    from gan_core.run.process import (
+        RunLock,
+        StopSignals,
+        peak_resident_gib,
+        resident_gib,
+        startup_clock,
+    )
+    from gan_core.run.record import EvaluationRecord, RunRecord, differences
     from gan_core.run.run import Run
-    from gan_core.run.run_lock import RunLock
     from gan_core.run.samples import (
         MakePicture,
-        draw_samples,
-        sample_batches,
+        generate_sample_batches,
+        generate_samples,
         samples_by_class,
         samples_of,
     )
-    from gan_core.run.startup import startup_clock
     from gan_core.run.status_line import StatusWriter, duration, say
-    from gan_core.run.stop_signals import StopSignals
     from gan_core.run.waiting import wait_for_workers
     from gan_core.run.writers import (
         JsonLinesWriter,
@@ -99,9 +111,10 @@ __all__ = [
     "curves_png",
     "describe_strategy",
     "differences",
-    "draw_samples",
     "duration",
     "find_checkpoint",
+    "generate_sample_batches",
+    "generate_samples",
     "gif_bytes",
     "grid",
     "is_chief",
@@ -117,7 +130,6 @@ __all__ = [
     "read_facts",
     "read_metrics",
     "resident_gib",
-    "sample_batches",
     "samples_by_class",
     "samples_of",
     "say",

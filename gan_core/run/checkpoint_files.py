@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from gan_core.durable_files import checksum, may_pass, read_json_object
 from gan_core.errors import ArgumentError
+from gan_core.files import checksum, may_pass, read_json_object
 
 _ALWAYS_THERE = {"facts.json", "variables.index"}
 

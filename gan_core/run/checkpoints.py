@@ -8,11 +8,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
-from gan_core.durable_files import publish
 from gan_core.errors import ArgumentError, check_positive
+from gan_core.files import publish
+from gan_core.gan import Gan
+from gan_core.networks import tf_variable
 from gan_core.run.checkpoint_files import (
     Facts,
     best_of,
@@ -24,13 +27,6 @@ from gan_core.run.checkpoint_files import (
     step_paths,
     write_manifest,
 )
-from gan_core.run.checkpoint_schema import (
-    checkpoint_of,
-    checkpoint_of_keras_names,
-    is_of_keras_names,
-    networks_of,
-)
-from gan_core.step import GanStep
 
 _OTHER_RUN = "go on with the settings of the run, or start another in an empty workdir"
 
@@ -55,7 +51,7 @@ class Checkpoints:
       ArgumentError: If `keep` is not above 0.
     """
 
-    def __init__(self, folder: str | Path, gan: GanStep, keep: int = 3):
+    def __init__(self, folder: str | Path, gan: Gan, keep: int = 3):
         check_positive("keep", keep, "keep at least the newest")
         self.pause_seconds = 0.0
         self._folder = Path(folder)
@@ -246,3 +242,47 @@ class Checkpoints:
             raise ArgumentError(
                 "checkpoint", path, f"does not fit these settings: {cause}", _OTHER_RUN
             ) from error
+
+
+_COUNTERS = ("step", "images_seen", "generator_updates", "rollbacks")
+_NETWORKS = ("generator", "discriminator")
+_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
+
+
+def checkpoint_of(gan: Gan) -> tf.train.Checkpoint:
+    """All variables of a run, under the names above."""
+    parts = {name: _variables(getattr(gan, name)) for name in (*_NETWORKS, *_OPTIMIZERS)}
+    counters = {name: getattr(gan, name) for name in _COUNTERS}
+    state = {"game_state": gan.game_state} if gan.game_state else {}
+    return tf.train.Checkpoint(**parts, **_average(gan), **counters, **state)
+
+
+def networks_of(gan: Gan) -> tf.train.Checkpoint:
+    """Those that sampling needs: networks, the average and the step."""
+    parts = {name: _variables(getattr(gan, name)) for name in _NETWORKS}
+    return tf.train.Checkpoint(**parts, **_average(gan), step=gan.step)
+
+
+def is_of_keras_names(variables: Path) -> bool:
+    """Whether a file has the names of before, which were those of Keras's attributes."""
+    reader = tf.train.load_checkpoint(str(variables))
+    return bool(reader.has_tensor("gan/step/.ATTRIBUTES/VARIABLE_VALUE"))
+
+
+def checkpoint_of_keras_names(gan: Gan, *, for_training: bool) -> tf.train.Checkpoint:
+    """The variables under the names of before, to go on with a run that was started with them."""
+    names = [*_NETWORKS, "step"]
+    if for_training:
+        names += [*_OPTIMIZERS, *_COUNTERS]
+    parts = {name: getattr(gan, name) for name in names}
+    if gan.generator_average is not None:
+        parts["generator_average"] = gan.generator_average
+    return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))
+
+
+def _average(gan: Gan) -> dict[str, Any]:
+    return {"generator_average": gan.generator_average.values} if gan.generator_average else {}
+
+
+def _variables(owner: Any) -> list[tf.Variable]:
+    return [tf_variable(variable) for variable in owner.variables]

@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from gan_core.choices import ON_COLLAPSE
-from gan_core.computed_once import computed_once
 from gan_core.errors import ArgumentError, check_known, check_positive
 from gan_core.evaluation.judge import Judge
 from gan_core.evaluation.protocol import Protocol
-from gan_core.run.evaluation_record import EvaluationRecord
-from gan_core.run.samples import draw_samples
-from gan_core.step import GanStep
+from gan_core.gan import Gan
+from gan_core.run.record import EvaluationRecord
+from gan_core.run.samples import generate_samples
+from gan_core.types import computed_once
 
 MakeSamples = Callable[[int], np.ndarray]
 """N -> uint8 [N, H, W, C], what the generator makes now; each time of the same inputs."""
@@ -115,7 +115,7 @@ class Evaluator:
 
     def __init__(
         self,
-        gan: GanStep,
+        gan: Gan,
         evaluation: Evaluation,
         record: EvaluationRecord,
         say: Callable[[str], None],
@@ -203,7 +203,7 @@ class Evaluator:
         return Verdict.NO_IMPROVEMENT if evaluation.has_stalled(self.record) else Verdict.GO_ON
 
     def _samples_of_latents(self, count: int) -> np.ndarray:
-        return draw_samples(self._gan, count, "evaluation")
+        return generate_samples(self._gan, count, "evaluation")
 
     def _key(self, name: str) -> str:
         return self._judge.protocol.key(name)

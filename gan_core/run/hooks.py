@@ -10,16 +10,15 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from gan_core.durable_files import write_durably
 from gan_core.errors import check_positive
+from gan_core.files import write_durably
+from gan_core.gan import Gan
 from gan_core.run.checkpoints import Checkpoints
-from gan_core.run.curves import curves_png, read_metrics
-from gan_core.run.pictures import with_caption
-from gan_core.run.process_memory import resident_gib
+from gan_core.run.pictures import curves_png, read_metrics, with_caption
+from gan_core.run.process import resident_gib
 from gan_core.run.record import WindowRecord
 from gan_core.run.samples import MakePicture, samples_of_latents
 from gan_core.run.writers import Writer
-from gan_core.step import GanStep
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, gradient_check
 
 Hook = Callable[[int, Metrics], bool | None]
@@ -112,7 +111,7 @@ class MetricsWindow:
 
     def __init__(
         self,
-        gan: GanStep,
+        gan: Gan,
         writer: Writer,
         checkpoints: Checkpoints | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -219,7 +218,7 @@ class SampleGrid:
 
     def __init__(
         self,
-        gan: GanStep,
+        gan: Gan,
         writer: Writer,
         caption: str,
         num_images: int = 64,

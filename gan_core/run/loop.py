@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from gan_core.draw import range_error_in
 from gan_core.errors import ArgumentError, check_divides, check_positive
+from gan_core.gan import Gan
 from gan_core.run.hooks import Every, Hook
-from gan_core.step import GanStep
 from gan_core.types import Batch, Metrics
 from gan_core.update_schedules import Schedule, simultaneous
 
@@ -38,7 +38,7 @@ class NotFiniteError(ArithmeticError):
 
 
 def train(
-    gan: GanStep,
+    gan: Gan,
     batches: Iterator[Batch],
     *,
     total_steps: int,
@@ -107,7 +107,7 @@ def steps_due(hooks: Iterable[Hook], steps_per_call: int) -> set[int]:
     return due
 
 
-def make_step_loop(gan: GanStep, schedule: Schedule) -> StepLoop:
+def make_step_loop(gan: Gan, schedule: Schedule) -> StepLoop:
     """A `tf.function` of (batches, num_steps) that runs `num_steps` steps.
 
     It returns the means of their metrics; how many steps came before the first with a metric that
@@ -153,7 +153,7 @@ def make_step_loop(gan: GanStep, schedule: Schedule) -> StepLoop:
 
 
 def _run_step(
-    gan: GanStep, schedule: Schedule, batches: Iterator[Batch], has_clock: bool, names: list[str]
+    gan: Gan, schedule: Schedule, batches: Iterator[Batch], has_clock: bool, names: list[str]
 ) -> tf.Tensor:
     """One step; its metrics, padded to the room that there is, and their names into `names`."""
     timed = _TimedIterator(batches, after=gan.step.read_value()) if has_clock else None

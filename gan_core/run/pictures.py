@@ -1,10 +1,15 @@
-"""Pictures for people: grids, captions, PNG and GIF bytes."""
+"""Pictures for people: grids, captions, PNG, GIF and training curves."""
 
 from __future__ import annotations
 
+import gc
 import io
+import json
 import math
+import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
@@ -84,3 +89,124 @@ def gif_bytes(frames: Sequence[np.ndarray], seconds_per_frame: float = 0.15) -> 
     durations = [1000 * seconds_per_frame] * len(others) + [2000.0]
     first.save(buffer, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
     return buffer.getvalue()
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOSS_CURVES = {
+    "d_loss_real": "discriminator/real",
+    "d_loss_fake": "discriminator/fake",
+    "d_loss": "discriminator/loss",
+    "g_loss": "generator/loss",
+}
+PROBABILITY_CURVES = {
+    "D(real)": "discriminator/real_probability",
+    "D(fake)": "discriminator/fake_probability",
+}
+
+
+_DISTANCE = re.compile(r"evaluation/(frechet_distance|fid)(_of_reals)?@(.*)")
+"""Names of what an evaluation measured, or would measure of real images, and how."""
+
+
+def read_metrics(path: Path) -> list[dict[str, float]]:
+    """The lines of a `metrics.jsonl`; what is no line of numbers with a step is passed over."""
+    return [line for line in map(_parsed, _lines_of(path)) if line]
+
+
+def has_foreign_lines(path: Path) -> bool:
+    """Whether a `metrics.jsonl` holds more than `read_metrics` gives and a last line cut off."""
+    *whole, _cut_off = _lines_of(path) or [""]
+    return any(not _parsed(line) for line in whole)
+
+
+def _lines_of(path: Path) -> list[str]:
+    if not path.is_file():  # a pipe would be waited for
+        return []
+    return path.read_bytes().decode("utf-8", "replace").split("\n")
+
+
+def _parsed(text: str) -> dict[str, float] | None:
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(line, dict) or not isinstance(line.get("step"), int):
+        return None
+    return {name: value for name, value in line.items() if isinstance(value, (int, float))}
+
+
+def curves_png(metrics: list[dict[str, float]], title: str) -> bytes:
+    """Losses above, D(real) and D(fake) below, then distances, over steps, as PNG bytes.
+
+    Args:
+      metrics: Lines as `read_metrics` gives them; curves without values are left out.
+      title: What was trained, on which data.
+    """
+    # A figure is a ring of references around megabytes of pixels. Kept young, it is found at once;
+    # grown old, it would wait for a full collection, and more of its kind with it.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return _draw(metrics, title)
+    finally:
+        gc.collect(0)
+        if collecting:
+            gc.enable()
+
+
+def _draw(metrics: list[dict[str, float]], title: str) -> bytes:
+    # Matplotlib is slow to import, and not needed before the first curves.
+    from matplotlib.figure import Figure
+
+    is_judged = any("evaluation/step" in line for line in metrics)
+    heights = (3, 2, 2) if is_judged else (3, 2)
+    figure = Figure(figsize=(9, 9.5 if is_judged else 7), layout="constrained")
+    axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    figure.suptitle(title)
+    panels = ((axes[0], LOSS_CURVES, "loss"), (axes[1], PROBABILITY_CURVES, "probability of real"))
+    for panel, curves, label in panels:
+        for curve, name in curves.items():
+            points = [(line["step"], line[name]) for line in metrics if name in line]
+            if points:
+                panel.plot(*zip(*points, strict=True), label=curve, linewidth=1)
+        panel.set_ylabel(label)
+        panel.grid(alpha=0.3)
+        if panel.lines:
+            panel.legend(loc="upper right")
+    axes[1].set_ylim(0, 1)
+    if is_judged:
+        _draw_distances(axes[2], metrics)
+    axes[-1].set_xlabel("step")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
+
+
+def _draw_distances(panel: Axes, metrics: list[dict[str, float]]) -> None:
+    """Distances on a logarithmic scale; that of real images to real ones is a dashed line."""
+    judged = [line for line in metrics if "evaluation/step" in line]
+    names = {name: match for line in judged for name in line if (match := _DISTANCE.match(name))}
+    for name, match in names.items():
+        points = [(line["evaluation/step"], line[name]) for line in judged if name in line]
+        label = f"{match[1].replace('_', ' ').replace('frechet', 'Fréchet')}, {match[3]}"
+        if match[2]:
+            panel.axhline(points[-1][1], linestyle="--", color="grey", label="real images")
+        else:
+            panel.plot(*zip(*points, strict=True), marker=".", linewidth=1, label=label)
+    best = judged[-1]
+    place = best["evaluation/best_step"], best["evaluation/best"]
+    panel.plot(*place, "o", markersize=9, fillstyle="none", label="best")
+    panel.set_yscale("log")
+    # Numbers set as formulas, the default here, keep the whole figure alive for a while.
+    panel.yaxis.set_major_formatter(_one_two_five)
+    panel.yaxis.set_minor_formatter(_one_two_five)
+    panel.set_ylabel("distance to real images")
+    panel.grid(alpha=0.3)
+    panel.legend(loc="best")
+
+
+def _one_two_five(value: float, _position: float) -> str:
+    """The label of a tick on a logarithmic scale: 0.1, 0.2, 0.5, 1; none between."""
+    return f"{value:g}" if f"{value:e}"[0] in "125" else ""

@@ -13,16 +13,18 @@ import tensorflow as tf
 
 from gan_core.data.source import ImageSource
 from gan_core.errors import ArgumentError, check_divides
+from gan_core.files import make_folder
+from gan_core.gan import Gan
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.evaluator import Evaluation, Evaluator, Verdict
-from gan_core.run.folders import make_folder
 from gan_core.run.hooks import Hook
 from gan_core.run.identity import Identity, check_workers_agree
 from gan_core.run.loop import NotFiniteError, steps_due, train
-from gan_core.run.outcome import (
+from gan_core.run.plan import (
     Ending,
     Outcome,
+    Plan,
     cannot_write,
     collapsed,
     done,
@@ -33,17 +35,12 @@ from gan_core.run.outcome import (
     time_is_up,
     worker_gone,
 )
-from gan_core.run.outputs import RunOutputs
-from gan_core.run.plan import Plan
+from gan_core.run.process import RunLock, StopSignals, startup_clock
 from gan_core.run.record import RunRecord
-from gan_core.run.recorder import Recorder, Report, finished_step, forget_the_finish
+from gan_core.run.recorder import Recorder, Report, RunOutputs, finished_step, forget_the_finish
 from gan_core.run.run_data import MakeBatches, OwnData, SourceData
-from gan_core.run.run_lock import RunLock
 from gan_core.run.samples import MakePicture
-from gan_core.run.startup import startup_clock
 from gan_core.run.status_line import say as print_line
-from gan_core.run.stop_signals import StopSignals
-from gan_core.step import GanStep
 from gan_core.strategies import is_chief, meet_workers, sum_over_workers
 from gan_core.types import Metrics
 from gan_core.update_schedules import Schedule
@@ -103,7 +100,7 @@ class Run:
 
     def __init__(
         self,
-        gan: GanStep,
+        gan: Gan,
         data: ImageSource | MakeBatches,
         workdir: str | Path,
         plan: Plan,

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from gan_core.data.pipeline import image_batches, read_images
 from gan_core.data.source import ImageSource
+from gan_core.gan import Gan
 from gan_core.run.record import CONTENT
-from gan_core.step import GanStep
 from gan_core.types import Batch
 
 _HASH_DIGITS = 16
@@ -32,7 +32,7 @@ class SourceData:
 
     def __init__(
         self,
-        gan: GanStep,
+        gan: Gan,
         source: ImageSource,
         image_shape: tuple[int, int, int] | None = None,
         flip: bool = False,
@@ -91,7 +91,7 @@ class OwnData:
     name = "batches of its own"
     facts = name
 
-    def __init__(self, gan: GanStep, make_batches: MakeBatches):
+    def __init__(self, gan: Gan, make_batches: MakeBatches):
         self._gan = gan
         self._make_batches = make_batches
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from gan_core.draw import stream_seed
 from gan_core.errors import ArgumentError, check_positive
+from gan_core.gan import Gan
 from gan_core.images import to_uint8
-from gan_core.random_streams import stream_seed
 from gan_core.run.pictures import grid
-from gan_core.step import GanStep
 
 MakePicture = Callable[[], np.ndarray]
 """() -> uint8 [H, W, C], a picture of what the generator makes now."""
@@ -20,8 +20,8 @@ MakePicture = Callable[[], np.ndarray]
 _AT_ONCE = 64
 
 
-def draw_samples(
-    gan: GanStep,
+def generate_samples(
+    gan: Gan,
     num_images: int,
     stream: str,
     conditions: Callable[[int, int], Mapping[str, Any]] = lambda start, count: {},
@@ -40,16 +40,16 @@ def draw_samples(
     Raises:
       ArgumentError: If the gan draws no latents.
     """
-    return np.concatenate(list(sample_batches(gan, num_images, stream, conditions)))
+    return np.concatenate(list(generate_sample_batches(gan, num_images, stream, conditions)))
 
 
-def sample_batches(
-    gan: GanStep,
+def generate_sample_batches(
+    gan: Gan,
     num_images: int,
     stream: str,
     conditions: Callable[[int, int], Mapping[str, Any]] = lambda start, count: {},
 ) -> Iterator[np.ndarray]:
-    """The same images as `draw_samples`, some at a time, for more than fit into memory."""
+    """The same images as `generate_samples`, some at a time, for more than fit into memory."""
     for start in range(0, num_images, _AT_ONCE):
         latents = _latents(gan, _AT_ONCE, stream, start)[: num_images - start]
         made = gan.sample(latents, **conditions(start, len(latents)))
@@ -57,7 +57,7 @@ def sample_batches(
 
 
 def samples_of(
-    gan: GanStep, inputs: Any, *, num_columns: int | None = None, **conditions: Any
+    gan: Gan, inputs: Any, *, num_columns: int | None = None, **conditions: Any
 ) -> MakePicture:
     """A grid of what the generator makes of these inputs.
 
@@ -74,7 +74,7 @@ def samples_of(
     return make_picture
 
 
-def samples_of_latents(gan: GanStep, num_images: int, **conditions: Any) -> MakePicture:
+def samples_of_latents(gan: Gan, num_images: int, **conditions: Any) -> MakePicture:
     """A square grid of the same latents, drawn once.
 
     Args:
@@ -89,7 +89,7 @@ def samples_of_latents(gan: GanStep, num_images: int, **conditions: Any) -> Make
 
 
 def samples_by_class(
-    gan: GanStep, num_classes: int, *, num_columns: int = 8, name: str = "labels"
+    gan: Gan, num_classes: int, *, num_columns: int = 8, name: str = "labels"
 ) -> MakePicture:
     """A grid with one class in each row, and the same latent in all classes of a column.
 
@@ -109,7 +109,7 @@ def samples_by_class(
     return samples_of(gan, latents, num_columns=num_columns, **{name: labels})
 
 
-def _latents(gan: GanStep, count: int, stream: str, start: int = 0) -> tf.Tensor:
+def _latents(gan: Gan, count: int, stream: str, start: int = 0) -> tf.Tensor:
     if gan.latents is None:
         raise ArgumentError(
             "latents",

@@ -21,9 +21,8 @@ from tensorboard.plugins.text import summary_v2 as text_summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
-from gan_core.durable_files import append_durably, write_durably
-from gan_core.run.curves import has_foreign_lines, read_metrics
-from gan_core.run.pictures import png_bytes
+from gan_core.files import append_durably, write_durably
+from gan_core.run.pictures import has_foreign_lines, png_bytes, read_metrics
 
 Scalars = Mapping[str, float]
 

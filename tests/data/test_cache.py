@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from gan_core import ArgumentError
-from gan_core.content_hash import content_hash
 from gan_core.data import cache
 from gan_core.data.cache import cached_images, file_state
+from gan_core.files import content_hash
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
 LABELS = np.array([3, 1, 4, 1, 5])

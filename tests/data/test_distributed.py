@@ -8,6 +8,7 @@ import tensorflow as tf
 import tiny_gan
 
 import gan_core
+from gan_core.data.distributed import without_autotune
 from gan_core.errors import ArgumentError
 
 
@@ -111,3 +112,11 @@ def test_float_images_of_another_range_are_refused_by_train(one_device, steps_pe
     batches = gan_core.data.distribute(floats, one_device, 8)
     with pytest.raises(ArgumentError, match=words):
         gan_core.train(gan, batches, total_steps=2, steps_per_call=steps_per_call)
+
+
+def test_the_same_elements_without_the_tuning_thread():
+    dataset = tf.data.Dataset.range(7).map(lambda n: n * n, num_parallel_calls=tf.data.AUTOTUNE)
+    plain = without_autotune(dataset)
+    assert list(plain.as_numpy_iterator()) == [n * n for n in range(7)]
+    assert plain.options().autotune.enabled is False
+    assert dataset.options().autotune.enabled is None

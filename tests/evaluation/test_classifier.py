@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from gan_core.content_hash import content_hash
 from gan_core.data import ImageSource, drawn_digits
 from gan_core.data.resizing import fit_array
 from gan_core.errors import ArgumentError
 from gan_core.evaluation import classifier, trained_classifier
 from gan_core.evaluation.small_network import classifier_network
+from gan_core.files import content_hash
 
 
 def stripes(seed, count, shape=(16, 16, 1)):

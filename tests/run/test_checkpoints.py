@@ -299,7 +299,7 @@ def test_what_cannot_be_written_in_the_background_is_tried_again(one_device, tmp
         if failing[0]:
             raise OSError("No space left on device")
 
-    monkeypatch.setattr("gan_core.durable_files.sync", sync)
+    monkeypatch.setattr("gan_core.files.sync", sync)
     gan.step.assign(1)
     checkpoints.save({})
     with pytest.raises(OSError, match="No space left"):

@@ -11,10 +11,10 @@ import tiny_gan
 from test_run import PLAN, lines, make_run
 
 import gan_core
-from gan_core.durable_files import read_json_object
+from gan_core.files import read_json_object
 from gan_core.run import checkpoint_files
 from gan_core.run.checkpoint_files import find_damage, newest_undamaged, step_paths
-from gan_core.run.curves import read_metrics
+from gan_core.run.pictures import read_metrics
 
 LONGER = dataclasses.replace(PLAN, total_steps=16)
 DEEP = "[" * 100_000

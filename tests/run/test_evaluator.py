@@ -11,7 +11,7 @@ from test_run import PLAN, lines, weights
 import gan_core
 from gan_core.errors import ArgumentError
 from gan_core.evaluation import Description, Extractor, Judge, JudgeSettings
-from gan_core.run.evaluation_record import EvaluationRecord
+from gan_core.run.record import EvaluationRecord
 
 COARSE = Extractor(
     name="coarse",
@@ -90,7 +90,7 @@ def test_it_trains_the_same_and_the_best_is_kept(one_device, tmp_path):
     (protocol,) = (tmp_path / "judged/evaluation").iterdir()
     assert protocol.stem == judge.protocol.short()
     assert json.loads(protocol.read_text())["num_samples"] == 40
-    again = judge.score(gan_core.run.draw_samples(gan, 40, "evaluation"))
+    again = judge.score(gan_core.run.generate_samples(gan, 40, "evaluation"))
     assert again[judge.protocol.key("frechet_distance")] == found[best]
 
 

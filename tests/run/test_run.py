@@ -215,7 +215,7 @@ def test_a_rollback_that_finds_no_checkpoint_ends_the_run(one_device, tmp_path):
 def test_a_log_that_is_refused_does_not_hide_a_loss_that_is_not_finite(
     one_device, tmp_path, monkeypatch
 ):
-    append = gan_core.durable_files.append_durably
+    append = gan_core.files.append_durably
 
     def refuse(path, content):
         if path.name == "metrics.jsonl":
@@ -235,13 +235,13 @@ def test_a_run_ends_when_its_time_is_up_and_goes_on_with_more(one_device, tmp_pa
     """A clock by which each call of steps takes a minute; the run without a limit is the oracle."""
     _, run = make_run(one_device, tmp_path / "whole")
     run.train()
-    after_call = gan_core.run.outputs.RunOutputs.after_call
+    after_call = gan_core.run.recorder.RunOutputs.after_call
 
     def a_minute_later(outputs, step, metrics):
         outputs._window._started -= 60
         after_call(outputs, step, metrics)
 
-    monkeypatch.setattr("gan_core.run.outputs.RunOutputs.after_call", a_minute_later)
+    monkeypatch.setattr("gan_core.run.recorder.RunOutputs.after_call", a_minute_later)
     for minutes, ending, step in (
         (4, gan_core.run.Ending.TIME_IS_UP, 6),
         (4, gan_core.run.Ending.TIME_IS_UP, 6),
@@ -277,7 +277,7 @@ def test_killed_at_its_end_it_still_writes_its_last_files(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"gan_core.run.outputs.RunOutputs.{moment}", killed)
+        patch.setattr(f"gan_core.run.recorder.RunOutputs.{moment}", killed)
         if moment == "close":  # everything is there but for the word that it is
             patch.setattr("gan_core.run.recorder.write_durably", lambda *_: None)
         with pytest.raises(Killed):
@@ -332,10 +332,8 @@ def test_what_the_disk_refuses_is_not_lost_over_a_kill(refused, one_device, tmp_
 
     with monkeypatch.context() as patch:
         for name in ("append_durably", "write_durably"):
-            patch.setattr(
-                f"gan_core.run.writers.{name}", refusing(getattr(gan_core.durable_files, name))
-            )
-        patch.setattr("gan_core.run.outputs.RunOutputs.close", lambda outputs: None)
+            patch.setattr(f"gan_core.run.writers.{name}", refusing(getattr(gan_core.files, name)))
+        patch.setattr("gan_core.run.recorder.RunOutputs.close", lambda outputs: None)
         with pytest.warns(RuntimeWarning, match="cannot be written"), pytest.raises(Killed):
             make_run(one_device, tmp_path / "killed", hooks=[kill])[1].train()
     assert make_run(one_device, tmp_path / "killed")[1].train().step == 12

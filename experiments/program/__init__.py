@@ -1,0 +1,1 @@
+"""The program behind every experiment: one `main`, four modes, checks, exit codes."""

@@ -1,0 +1,44 @@
+"""`--mode=info`: networks, data, devices, versions and settings, without training."""
+
+from __future__ import annotations
+
+import platform
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from experiments.program import build as parts
+from experiments.program import exit_codes
+from experiments.program.experiment import Experiment
+from experiments.settings.settings import Settings
+
+
+def run(experiment: Experiment, settings: Settings) -> int:
+    """Prints everything; returns the exit code."""
+    strategy = parts.make_strategy(settings)
+    settings, precision_facts = parts.choose_precision(settings)
+    gan = parts.build_gan(experiment, settings, strategy)
+    networks = (gan.generator, gan.discriminator)
+    for network in networks:
+        network.summary()
+    totals = [network.count_params() for network in networks]
+    trainable = [sum(int(np.prod(v.shape)) for v in n.trainable_variables) for n in networks]
+    for name, total, part in zip(
+        ("generator", "discriminator", "both"),
+        (*totals, sum(totals)),
+        (*trainable, sum(trainable)),
+        strict=True,
+    ):
+        print(f"{name}: {total:,} parameters, {part:,} trainable")
+    for name, sister in experiment.sisters.items():
+        print(f"--networks={name}: {sister.about}")
+    print(f"data: {parts.open_source(settings, parts.image_shape(gan)).facts()}")
+    print(f"disk: {parts.describe_disk_use(gan, settings)}")
+    print(f"devices: {parts.describe_strategy(settings, strategy)}, {precision_facts}")
+    print(
+        f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, "
+        f"Keras {keras.__version__}"
+    )
+    print(f"settings:\n{settings.as_flagfile()}", end="")
+    return exit_codes.DONE

@@ -1,0 +1,69 @@
+"""`--mode=train`: from settings to a run, and from its outcome to an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tensorflow as tf
+
+import gan_core
+from experiments.program import build as parts
+from experiments.program import exit_codes, judging, preflight
+from experiments.program.experiment import Experiment
+from experiments.program.late_decay import LateDecay
+from experiments.settings.parse import EFFECTIVE_FLAGS
+from experiments.settings.settings import Settings
+from gan_core.run import startup_clock
+
+
+def run(experiment: Experiment, settings: Settings) -> int:
+    """Trains, or goes on where the run in the workdir stopped; returns the exit code."""
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    strategy = parts.make_strategy(settings)
+    settings, precision_facts = parts.choose_precision(settings)
+    gan = parts.build_gan(experiment, settings, strategy)
+    startup_clock.lap("networks")
+    source = parts.open_source(settings, parts.image_shape(gan))
+    startup_clock.lap("data")
+    training = _make_run(experiment, settings, gan, source)
+    training.say(f"{experiment.name} on {source.facts()} (limit {settings.memory_limit_gib:g} GiB)")
+    training.say(f"{parts.describe_strategy(settings, strategy)}, {precision_facts}")
+    training.say(f"disk: {parts.describe_disk_use(gan, settings)}")
+    if settings.dry_run:
+        training.check()
+        training.say("dry run: everything fits; nothing was trained or written")
+        return exit_codes.DONE
+    return exit_codes.OF_ENDING[training.train().ending]
+
+
+def _make_run(
+    experiment: Experiment,
+    settings: Settings,
+    gan: gan_core.Gan,
+    source: gan_core.data.ImageSource,
+) -> gan_core.run.Run:
+    flagfile = Path(settings.workdir) / EFFECTIVE_FLAGS
+    return gan_core.run.Run(
+        gan,
+        source,
+        settings.workdir,
+        parts.make_plan(settings),
+        title=experiment.name,
+        schedule=parts.make_schedule(settings),
+        evaluation=judging.make_evaluation(settings, gan, source),
+        image_shape=parts.image_shape(gan),
+        flip=settings.flip,
+        identity=gan_core.run.Identity(
+            facts={"experiment": experiment.name},
+            settings=settings.as_dict(),
+            workers_agree_on=settings.of_the_run(),
+            check=lambda identity, facts: preflight.check_same_run(identity, facts, settings),
+        ),
+        make_picture=parts.make_picture(gan, settings),
+        on_restore=lambda: parts.set_learning_rates(gan, settings),
+        on_start=lambda: gan_core.run.write_durably(
+            flagfile, settings.as_flagfile().encode("utf-8")
+        ),
+        on_forecast=LateDecay(settings),
+    )

@@ -1,1 +1,0 @@
-"""Settings found by trying them: `python -m experiments.search`."""

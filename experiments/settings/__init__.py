@@ -1,0 +1,1 @@
+"""The settings of a run: flags, limits, rules between flags, and what each topic builds."""

@@ -1,0 +1,1 @@
+"""Settings found by trying them: `python -m experiments.tools.search`."""

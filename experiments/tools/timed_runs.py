@@ -1,0 +1,247 @@
+"""Runs of experiments in processes of their own, for so many minutes of training each."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+import gan_core
+from experiments.program import exit_codes
+
+_STOPPED = (exit_codes.STOPPED, exit_codes.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
+ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM) + (
+    (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
+)
+"""A terminal that closes sends SIGHUP, which only Unix has."""
+NO_END = 1_000_000_000
+"""Steps of a run that ends after so many minutes."""
+WITHOUT_END = f"--total_steps={NO_END}"
+_OF_A_PLACE = "--data_dir="
+_FLAGFILE = "--flagfile="
+_SECONDS, _OWN = "evaluation/seconds", "evaluation/"
+_SECONDS_BETWEEN_LOOKS = 2.0
+_LONGEST_LINE = 4096
+"""Bytes."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What an evaluation of a run found.
+
+    Attributes:
+      minutes: Of training before it, evaluations left out.
+      step: Where it was.
+      values: By name, without the protocol.
+      protocol: How they were measured, in short.
+    """
+
+    minutes: float
+    step: int
+    values: Mapping[str, float]
+    protocol: str
+
+    @property
+    def distance(self) -> float:
+        """The Fréchet distance, or FID where that is its name."""
+        return self.values[gan_core.evaluation.metric_name("frechet_distance", self.values)]
+
+
+@dataclasses.dataclass(frozen=True)
+class TimedRun:
+    """A run of an experiment that is to train for so many minutes, and goes on where it stopped.
+
+    Attributes:
+      experiment: Name of the module.
+      flags: Its command line but for the workdir and the minutes.
+      workdir: Its folder.
+      minutes: Of training, evaluations left out.
+    """
+
+    experiment: str
+    flags: tuple[str, ...]
+    workdir: Path
+    minutes: float
+
+    @property
+    def settings(self) -> list[str]:
+        """All its flags, those of its flagfile too, without those that name a place."""
+        found = [self.experiment]
+        for flag in self.flags:
+            if flag.startswith(_FLAGFILE):
+                text = Path(flag.removeprefix(_FLAGFILE)).read_text(encoding="utf-8")
+                found += [line for line in text.splitlines() if line.startswith("--")]
+            elif not flag.startswith(_OF_A_PLACE):
+                found.append(flag)
+        return found
+
+    def command(self) -> list[str]:
+        """What trains it, or goes on."""
+        program = [sys.executable, "-m", f"experiments.{self.experiment}"]
+        return [
+            *program,
+            *self.flags,
+            f"--workdir={self.workdir}",
+            f"--total_minutes={self.minutes:g}",
+        ]
+
+    def minutes_done(self) -> float:
+        """Of training so far."""
+        facts = gan_core.run.newest_facts(self.workdir / "checkpoints")
+        return gan_core.run.RunRecord.from_facts(facts).training_seconds / 60 if facts else 0.0
+
+    def train(self) -> str:
+        """Trains it where that is not done; returns why it failed, empty where it did not.
+
+        Raises:
+          ArgumentError: If it is being trained by another process.
+          OSError: If its folder cannot be written to, which is no fault of its settings.
+          KeyboardInterrupt: If a signal asked for a stop; what was done is saved.
+        """
+        gan_core.run.RunLock.check_free(self.workdir)
+        if self.minutes_done() >= self.minutes:
+            return ""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        with (self.workdir / "output.txt").open("a", encoding="utf-8") as output:
+            code, errors, is_asked_to_stop = _run(self.command(), output)
+            output.write(errors)
+        if is_asked_to_stop or code in _STOPPED:
+            raise KeyboardInterrupt
+        if code == exit_codes.CANNOT_WRITE:
+            words = "cannot be written to, as output.txt there says"
+            raise OSError(errno.EIO, words, str(self.workdir))
+        return "" if code == exit_codes.DONE else last_line(errors, code)
+
+    def judged(self) -> list[Judged]:
+        """The evaluations within its minutes, oldest first."""
+        return within(self.minutes, judged_in(self.workdir / "metrics.jsonl"))
+
+    def best(self) -> Judged | None:
+        """The evaluation with the smallest distance; None before the first."""
+        return min(self.judged(), key=lambda each: each.distance, default=None)
+
+
+def path_argument(text: str) -> Path:
+    """A path on the command line: the shell expands ~ only where a word begins with it."""
+    return Path(text).expanduser()
+
+
+def within(minutes: float, judged: Iterable[Judged]) -> list[Judged]:
+    """Those at most a millisecond after so many minutes: rounding shall not lose the last one."""
+    return [each for each in judged if each.minutes <= minutes + 1e-3 / 60]
+
+
+def markdown_row(cells: Sequence[object]) -> str:
+    """A row of a Markdown table."""
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def judged_in(path: Path) -> list[Judged]:
+    """The evaluations in a run's lines of metrics, oldest first; none where there is no file."""
+    if not path.exists():
+        return []
+    found, evaluating = [], 0.0
+    for line in gan_core.run.read_metrics(path):
+        if _SECONDS not in line:
+            continue
+        evaluating += line[_SECONDS]
+        found.append(_judged(line, line["seconds"] - evaluating))
+    return found
+
+
+def _judged(line: Mapping[str, Any], seconds: float) -> Judged:
+    named = {name: value for name, value in line.items() if "@" in name}
+    values = {name.removeprefix(_OWN).split("@")[0]: value for name, value in named.items()}
+    protocol = next(iter(named)).split("@")[1]
+    return Judged(seconds / 60, int(line["evaluation/step"]), values, protocol)
+
+
+def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
+    """Runs a program to its end, and passes on the signals that ask for a stop.
+
+    The program is in a session of its own: a terminal's Ctrl-C would reach it twice, and the second
+    would end it at once.
+
+    Returns:
+      Its exit code, what it wrote to standard error, and whether a signal asked for a stop: it may
+      have come too late for the exit code to tell.
+    """
+    asked: list[int] = []
+    to_pass_on: list[int] = []
+    process: subprocess.Popen[str] | None = None
+
+    def pass_on() -> None:
+        while process and to_pass_on:
+            process.send_signal(to_pass_on.pop(0))
+
+    def hear(number: int, frame: object) -> None:
+        del frame
+        is_hangup = number not in (signal.SIGINT, signal.SIGTERM)
+        # A terminal that closes says so more than once; a second signal ends a run at once.
+        if not (is_hangup and asked):
+            to_pass_on.append(signal.SIGTERM if is_hangup else number)
+        asked.append(number)
+        pass_on()
+
+    # What `nohup` or a shell has this program ignore stays ignored.
+    heard = [each for each in ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]
+    # Before the program starts: a signal in between would end this one and leave that one alone.
+    before = {number: signal.signal(number, hear) for number in heard}
+    try:
+        with subprocess.Popen(
+            command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as process:
+            pass_on()
+            errors = _wait(process, Path(output.name))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return process.returncode, errors, bool(asked)
+
+
+def _wait(process: subprocess.Popen[str], output: Path) -> str:
+    """Waits for a program, and shows on a terminal how far it is.
+
+    Args:
+      process: The program, whose standard error is a pipe.
+      output: File of its standard output, which grows.
+
+    Returns:
+      What it wrote to standard error.
+    """
+    with tqdm(bar_format="{desc}", disable=None, leave=False) as shown:
+        while True:
+            try:
+                return process.communicate(timeout=_SECONDS_BETWEEN_LOOKS)[1]
+            except subprocess.TimeoutExpired:
+                words = f"{output.parent.name}: {_newest_line(output)}"
+                shown.set_description_str(words[: shutil.get_terminal_size().columns - 1])
+
+
+def _newest_line(path: Path) -> str:
+    """The last line of a file that has words, its spaces made one; empty where there is none."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_LINE))
+        text = file.read().decode("utf-8", errors="replace")
+    lines = (" ".join(line.split()) for line in reversed(text.split("\n")))
+    return next(filter(None, lines), "")
+
+
+def last_line(errors: str, code: int) -> str:
+    """The last of a program's words, or its exit code where it had none.
+
+    Of one that a signal ended, that too: what it said last may be no reason.
+    """
+    lines = [line for line in errors.splitlines() if line.strip()]
+    if code >= 0:
+        return lines[-1] if lines else f"exit code {code}"
+    why = ", for want of memory perhaps" if code == -signal.SIGKILL else ""
+    return "; ".join([f"ended by signal {-code}{why}", *lines[-1:]])
