@@ -1,0 +1,44 @@
+"""The private names of libraries that `gan_core.internals` uses exist and mean what they did."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gan_core import internals
+
+ABOUT = f"Keras {keras.__version__}, TensorFlow {tf.__version__}, NumPy {np.__version__}"
+
+
+def test_layers_at_any_depth():
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    model = keras.Sequential([keras.Input((3,)), inner, keras.layers.Dense(1)])
+    inside = list(internals.all_layers(model, include_self=False))
+    assert {id(layer) for layer in (*inner.layers, model.layers[-1])} <= set(map(id, inside)), ABOUT
+    assert any(layer is model for layer in internals.all_layers(model)), ABOUT
+    assert not any(layer is model for layer in inside), ABOUT
+
+
+def test_keras_layers_that_a_module_holds():
+    module = tf.Module()
+    module.parts = [keras.layers.Dense(2), tf.Module()]
+    assert internals.keras_layers_of_module(module) == [module.parts[0]], ABOUT
+    assert internals.keras_layers_of_module(tf.Module()) == [], ABOUT
+
+
+def test_the_state_of_a_seed_generator_has_its_name():
+    dropout = keras.layers.Dropout(0.5)
+    dropout.build((None, 2))
+    names = [variable.name for variable in dropout.non_trainable_variables]
+    assert names == [internals.SEED_STATE], ABOUT
+
+
+def test_strategies_have_one_worker_unless_they_say_otherwise(one_device, mirrored):
+    assert internals.number_of_workers(one_device) == 1, ABOUT
+    assert internals.number_of_workers(mirrored) == 1, ABOUT
+    assert hasattr(tf.distribute.MultiWorkerMirroredStrategy, "cluster_resolver"), ABOUT
+
+
+def test_the_mapping_of_a_memory_map(tmp_path):
+    np.save(tmp_path / "array.npy", np.arange(6, dtype=np.uint8))
+    array = np.load(tmp_path / "array.npy", mmap_mode="r")
+    assert len(internals.memory_map_of(array)) == (tmp_path / "array.npy").stat().st_size, ABOUT
