@@ -128,8 +128,15 @@ def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
     return terms
 
 
-def per_example(terms: Terms) -> Terms:
-    """Terms of patches, [b, patches], as means over each example's."""
+def per_example(terms: Terms, patches: bool) -> Terms:
+    """Terms with those of patches, [b, patches], averaged over each example's patches.
+
+    Args:
+      terms: Values by name.
+      patches: Whether the game's logits are those of patches; terms stay as they are otherwise.
+    """
+    if not patches:
+        return terms
     ranks = {name: tf.convert_to_tensor(term).shape.rank for name, term in terms.items()}
     return {
         name: tf.reduce_mean(term, axis=1) if ranks[name] == 2 else term

@@ -58,7 +58,7 @@ class Draw:
     ):
         self.state = state or {}
         self._batch = batch
-        self._seed = seed
+        self.update_seed = seed
         self._latents = latents
         self.global_batch_size = global_batch_size
         self.replica_batch_size = replica_batch_size
@@ -148,7 +148,7 @@ class Draw:
                 "are asked for by the game",
                 "give Gan a distribution: latents=gan_core.NormalLatents(100), say",
             )
-        latents = self._latents(self.global_batch_size, self._seed)
+        latents = self._latents(self.global_batch_size, self.update_seed)
         if not latents.dtype.is_floating:
             raise ArgumentError(
                 "latents", latents.dtype.name, "must be floats", "cast them to float32"
@@ -157,7 +157,7 @@ class Draw:
 
     def seed(self, name: str) -> tf.Tensor:
         """Integer [2]: a seed for `tf.random.stateless_*`, the same on all replicas."""
-        return tf.random.fold_in(self._seed, zlib.crc32(name.encode()))
+        return tf.random.fold_in(self.update_seed, zlib.crc32(name.encode()))
 
     def uniform(
         self, name: str, shape: Sequence[int] = (), minimum: float = 0.0, maximum: float = 1.0

@@ -1,45 +1,45 @@
-"""The adversarial update: one discriminator update, one generator update, under a strategy."""
+"""A generator, a discriminator and the updates that train them, on every replica of a strategy."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from gan_core import contracts, game_state, images
+from gan_core import contracts, game_state, images, update
 from gan_core.averaging import WeightAverage
 from gan_core.draw import DRAWS_BETWEEN_ROLLBACKS, Draw, seed_for_xla, stream_seed
 from gan_core.errors import ArgumentError
 from gan_core.game import Game
 from gan_core.latents import LatentDistribution
-from gan_core.networks import Network, run_network
+from gan_core.networks import Network, call_network
 from gan_core.optimizers import accumulated_updates, changing_learning_rates
+from gan_core.players import Players
 from gan_core.strategies import OnReplicas, per_replica_batch_size, variable_on_replicas
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics
-from gan_core.update import ReplicaUpdate
 
 
 class Gan(tf.Module):
-    """A generator, a discriminator, their optimizers, and the updates that train them.
+    """Two networks, their optimizers, and the updates that train them by the rules of a `Game`.
 
-    It executes a `Game`: replicas, seeds, tapes, the one reduction, optimizers, counters. Build it,
-    and the networks and optimizers, under `strategy.scope()`. The `update_*` methods are called
-    outside of a replica, within a `tf.function` or not; they run on every replica.
+    A `Game` defines the losses; a `Gan` executes them: replicas, seeds, optimizers, counters.
+    Build it, the networks and the optimizers under `strategy.scope()`. Call the `update_*` methods
+    outside of a replica, inside a `tf.function` or not; they run on every replica. An *update*
+    changes one network, or both from a shared pass; a *step* is one round of a schedule of updates.
 
     Attributes:
-      strategy: What it was built under.
-      generator_average: Averages of the generator's weights, or None.
-      step: int64, steps of the schedule done so far.
-      images_seen: int64, real images that the discriminator was updated on so far; it locates
-        the run in its data.
-      generator_updates: int64, updates of the generator done so far.
-      game_state: Scalar variables by name, what the game keeps from update to update.
-      rollbacks: int64, how often the run went back to a checkpoint; another number gives other
-        latents and dropout from here on, and the same order of images.
+      strategy: The strategy it was built under.
+      generator_average: The average of the generator's weights, or None.
+      step: int64, steps of the schedule so far.
+      images_seen: int64, real images that the discriminator was updated on so far; the position
+        of the run in its data.
+      generator_updates: int64, updates of the generator so far.
+      game_state: Scalar variables by name that the game keeps from update to update.
+      rollbacks: int64, returns to an earlier checkpoint so far; another number gives other latents
+        and dropout from there on, and the same order of images.
     """
 
     def __init__(
@@ -57,45 +57,40 @@ class Gan(tf.Module):
         seed: int = 0,
         jit_compile: bool = False,
     ):
-        """Checks the parts against each other and creates the optimizers' variables.
+        """Checks that the parts fit each other, and creates the optimizers' variables.
 
         Args:
-          generator: From latents, or whatever the game gives it, to images: a built Keras model, or
-            a `tf.Module` with `__call__(inputs, **conditions)`, both with `training` if they like.
-          discriminator: From images to logits, without a final sigmoid; of the same kinds.
-          generator_optimizer: Keras optimizer, not used elsewhere.
-          discriminator_optimizer: Keras optimizer, not used elsewhere.
-          latents: What the generator is fed; None where the game feeds it something else.
-          global_batch_size: Examples an update, over all replicas together.
-          game: What is played; `Game()`, the non-saturating one, when None.
-          average_half_life_images: Half-life of an average of the generator's weights, which
-            `sample` then uses; no average when None.
-          value_range: The range of the generator's outputs, to which uint8 images are scaled.
-          seed: Seed of all latents, from 0 to 2**32 - 1.
-          jit_compile: Whether XLA compiles each update into one program, on one replica only: for
-            GPUs; on CPUs its convolutions are many times slower. Latents of the same seed differ,
-            and the range of float images is not checked.
+          generator: Latents, or other inputs that the game gives it, -> images: a built Keras model
+            or a `tf.Module` with `__call__(inputs, **conditions)`; either may take `training`.
+          discriminator: Images -> logits, without a final sigmoid; of the same kinds.
+          generator_optimizer: Unused Keras optimizer.
+          discriminator_optimizer: Another unused Keras optimizer.
+          latents: Distribution of the generator's inputs; None where the game gives it others.
+          global_batch_size: Examples per update, over all replicas together.
+          game: The losses; `Game()`, the non-saturating one, when None.
+          average_half_life_images: Half-life, in images, of an average of the generator's weights,
+            which `sample` then uses; no average when None.
+          value_range: Range of the generator's outputs, to which uint8 images are scaled.
+          seed: Seed of all random numbers, from 0 to 2**32 - 1.
+          jit_compile: Whether XLA compiles each update into one program, on a single replica: for
+            GPUs, since its convolutions are many times slower on CPUs. Latents of the same seed
+            differ from those without it, and the range of float images is not checked.
 
         Raises:
-          ArgumentError: If a network is of no such kind, is not built, has no trainable variables,
-            shares one with the other or was built outside of the strategy's scope; if the
-            generator's images do not fit `value_range` or the discriminator; if an optimizer is
-            none of Keras's, was used before or is that of both; if the batch does not divide among
-            the replicas, if several replicas shall be compiled, or if `seed` is out of its range.
+          ArgumentError: If a network is not one of these kinds, is not built, has no trainable
+            variables, shares one with the other or was built outside of the strategy's scope; if
+            the generator's images fit neither `value_range` nor the discriminator; if an optimizer
+            is not a Keras optimizer, was used before or is given twice; if the batch does not
+            divide among the replicas, or several replicas are to be compiled; or if `seed` is out
+            of its range.
         """
         super().__init__(name="gan")
         if not 0 <= seed < 2**32:
-            raise ArgumentError("seed", seed, "must be from 0 to 2**32 - 1", "use 0, say")
+            raise ArgumentError("seed", seed, "must be from 0 to 2**32 - 1", "use 0, for example")
         contracts.check_networks(generator, discriminator, latents, value_range)
         self.strategy = tf.distribute.get_strategy()
         contracts.check_optimizers(generator_optimizer, discriminator_optimizer, self.strategy)
-        per_replica_batch_size(global_batch_size, self.strategy)  # raises where there is none
-        self._updates = {
-            "+".join(updated): OnReplicas(
-                functools.partial(self._replica_update, updated), self.strategy, jit_compile
-            )
-            for updated in ((DISCRIMINATOR,), (GENERATOR,), (DISCRIMINATOR, GENERATOR))
-        }
+        self._replica_batch_size = per_replica_batch_size(global_batch_size, self.strategy)
         self._is_compiled = jit_compile
         self.global_batch_size = global_batch_size
         self.game = game or Game()
@@ -106,6 +101,10 @@ class Gan(tf.Module):
         self.discriminator = discriminator
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
+        both = (discriminator_optimizer, generator_optimizer)
+        self._discriminator_update = self._on_replicas(update.update_discriminator, both[:1])
+        self._generator_update = self._on_replicas(update.update_generator, both[1:])
+        self._both_updates = self._on_replicas(update.update_both, both)
         generator_optimizer.build(generator.trainable_variables)
         discriminator_optimizer.build(discriminator.trainable_variables)
         self.generator_average = None
@@ -121,89 +120,111 @@ class Gan(tf.Module):
         """Updates the discriminator on a batch and on fresh fakes; no generator variable changes.
 
         Args:
-          batch: The global batch, as a distributed iterator gives it: any nest of tensors that the
-            game knows, with `global_batch_size` examples each.
+          batch: The global batch, as a distributed iterator returns it: any nest of tensors that
+            the game knows, with `global_batch_size` examples each.
 
         Returns:
           Means over the global batch, by name.
 
         Raises:
-          ArgumentError: If there are several replicas and the batch is not shared out among them,
+          ArgumentError: If there are several replicas and the batch is not distributed over them,
             or if it does not fit the game.
         """
-        seed = self._draw_seed("discriminator_latents", self._count_images(batch))
-        return self._update((DISCRIMINATOR,), batch, seed)
+        seed = self._update_seed("discriminator_latents", self._count_images(batch))
+        rates = changing_learning_rates({DISCRIMINATOR: self.discriminator_optimizer})
+        return self._with_due_penalties(self._discriminator_update, rates, batch, seed)
 
     def update_generator(self, batch: Any = None) -> Metrics:
         """Updates the generator on fresh latents; no discriminator variable changes.
 
         Args:
-          batch: A global batch, for games that look at real examples here too (relativistic
-            losses, labels); the newest that the discriminator was updated on, say.
+          batch: A global batch, for games that also use real examples here (relativistic losses,
+            labels); for example the last one that the discriminator was updated on.
 
-        Result and errors are those of `update_discriminator`.
+        Returns and raises as `update_discriminator`.
         """
         contracts.check_distributed(batch, self.strategy)
-        seed = self._draw_seed("generator_latents", self.generator_updates)
+        seed = self._update_seed("generator_latents", self.generator_updates)
+        rates = changing_learning_rates({GENERATOR: self.generator_optimizer})
         with self._counting_generator_update():
             state = game_state.read(self.game.states, self.game_state)
-            return self._on_replicas((GENERATOR,), batch, seed, [], state)
+            metrics = self._generator_update(batch, seed, state)
+        return contracts.joined("observations", rates, metrics)
 
     def update_both(self, batch: Any) -> Metrics:
-        """Updates both networks from one shared pass, both gradients at the old weights.
+        """Updates both networks from one shared pass, both gradients taken at the old weights.
 
-        Argument, result and errors are those of `update_discriminator`.
+        Takes, returns and raises as `update_discriminator`.
         """
-        seed = self._draw_seed("shared_latents", self._count_images(batch))
+        seed = self._update_seed("shared_latents", self._count_images(batch))
+        optimizers = {
+            DISCRIMINATOR: self.discriminator_optimizer,
+            GENERATOR: self.generator_optimizer,
+        }
+        rates = changing_learning_rates(optimizers)
         with self._counting_generator_update():
-            return self._update((DISCRIMINATOR, GENERATOR), batch, seed)
+            return self._with_due_penalties(self._both_updates, rates, batch, seed)
 
     def end_step(self) -> None:
-        """Counts a step: a loop of one's own calls it after the updates of each; `train` does."""
+        """Counts a step: call it after the updates of each step in a custom loop; `train` does."""
         self.step.assign_add(1)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def sample(self, inputs: Any, **conditions: Any) -> tf.Tensor:
-        """Images in inference mode, by the average where there is one: floats [B, H, W, C].
+        """Images in inference mode, floats [B, H, W, C]; from the averaged weights if there are.
 
         Args:
-          inputs: Latents [B, Z], or whatever else the generator takes.
-          **conditions: What it takes besides, by name: labels, say.
+          inputs: Latents [B, Z], or other first inputs of the generator.
+          **conditions: Its further inputs by name, for example labels.
         """
         average = self.generator_average
         with average.in_place_of_weights() if average else contextlib.nullcontext():
-            images = run_network(self.generator, inputs, conditions, training=False)
-            return tf.cast(images, keras.config.floatx())
+            made = call_network(self.generator, inputs, conditions, training=False)
+            return tf.cast(made, keras.config.floatx())
 
-    def _replica_update(self, updated: tuple[str, ...], *arguments: Any) -> Metrics:
-        networks = {GENERATOR: self.generator, DISCRIMINATOR: self.discriminator}
-        make_draw = functools.partial(
-            Draw,
+    def _on_replicas(
+        self,
+        run_update: Callable[..., Metrics],
+        optimizers: Sequence[keras.optimizers.Optimizer],
+    ) -> OnReplicas:
+        """A function of `gan_core.update`, to be called outside of the replicas."""
+
+        def on_replica(
+            batch: Any, seed: tf.Tensor, state: Mapping[str, tf.Tensor], *weights: update.Weights
+        ) -> Metrics:
+            draw, players = self._inputs_of_update(batch, seed, state)
+            return run_update(self.game, players, draw, *optimizers, *weights)
+
+        return OnReplicas(on_replica, self.strategy, self._is_compiled)
+
+    def _inputs_of_update(
+        self, batch: Any, seed: tf.Tensor, state: Mapping[str, tf.Tensor]
+    ) -> tuple[Draw, Players]:
+        draw = Draw(
+            batch,
+            seed,
             latents=self.latents,
             global_batch_size=self.global_batch_size,
-            replica_batch_size=per_replica_batch_size(self.global_batch_size, self.strategy),
+            replica_batch_size=self._replica_batch_size,
             value_range=self.value_range,
-            # What looks at floats says what it found in words, which XLA cannot compile.
+            # The check of float images formats a message, which XLA cannot compile.
             images_seen=None if self._is_compiled else self.images_seen,
+            state=state,
         )
-        update = ReplicaUpdate(self.game, networks, self._optimizers, make_draw)
-        return update.run(updated, *arguments)
+        networks = (self.generator, self.discriminator)
+        return draw, Players(*networks, draw, self.game.augment, self.game.patches)
 
-    @property
-    def _optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
-        return {GENERATOR: self.generator_optimizer, DISCRIMINATOR: self.discriminator_optimizer}
-
-    def _draw_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
-        """The seed of an update's draws; another one after each rollback."""
-        draw = count + self.rollbacks * DRAWS_BETWEEN_ROLLBACKS
-        seed = stream_seed(self.seed, stream, draw)
+    def _update_seed(self, stream: str, count: tf.Tensor) -> tf.Tensor:
+        """The seed of an update's random numbers; a different one after each rollback."""
+        index = count + self.rollbacks * DRAWS_BETWEEN_ROLLBACKS
+        seed = stream_seed(self.seed, stream, index)
         return seed_for_xla(seed) if self._is_compiled else seed
 
     def _count_images(self, batch: Any) -> tf.Tensor:
-        """Counts a batch once it is here; returns how many images were seen before it.
+        """Counts a batch once it has arrived; returns the number of images seen before it.
 
-        What depends on the count, the latents and so the whole update, starts after the batch
-        has come: waiting for data is then idle time, and can be measured as such.
+        The latents depend on the count, and the whole update on the latents: so it starts after the
+        batch has arrived, and waiting for data is idle time that can be measured as such.
         """
         contracts.check_distributed(batch, self.strategy)
         with tf.control_dependencies(tf.nest.flatten(batch, expand_composites=True)):
@@ -213,10 +234,10 @@ class Gan(tf.Module):
 
     @contextlib.contextmanager
     def _counting_generator_update(self) -> Iterator[None]:
-        """Counts the update within it, and moves the average if it has moved the weights.
+        """Counts the update within it, and moves the average if the update moved the weights.
 
-        An update that only accumulates gradients does not; the one that applies them moves the
-        average as far as one on all of their images would.
+        With gradient accumulation most updates move no weights; one that applies the gradients
+        moves the average as far as one update on all of their images would.
         """
         applied_before = tf.convert_to_tensor(self.generator_optimizer.iterations)
         yield
@@ -227,25 +248,27 @@ class Gan(tf.Module):
             images_generated = self.generator_updates * self.global_batch_size
             self.generator_average.update(num_images, images_generated)
 
-    def _update(self, updated: tuple[str, ...], batch: Any, seed: tf.Tensor) -> Metrics:
-        """Runs a discriminator update with those regularizers that are due in it.
+    def _with_due_penalties(
+        self, run_update: OnReplicas, rates: Metrics, batch: Any, seed: tf.Tensor
+    ) -> Metrics:
+        """Runs an update of the discriminator with those regularizers that are due in it.
 
-        The choice is made outside of the replicas: within one, synchronized batch normalization
-        could not talk to the others.
+        The choice is made outside of the replicas: within a `tf.cond` on a replica, synchronized
+        batch normalization could not communicate with the others.
         """
         regularizers, states = self.game.regularizers, self.game.states
         updates_before = self.images_seen // self.global_batch_size - 1
         state = game_state.read(states, self.game_state)
 
         def run_with(due: set[int], undecided: list[int]) -> Metrics:
-            """`due` and `undecided`: intervals of regularizers, the shorter first."""
+            """`due` and `undecided` are intervals of regularizers, in ascending order."""
             if not undecided:
                 weights = [
-                    r.weight_when_due if r.every_steps in due else None for r in regularizers
+                    r.weight_when_due if r.every_updates in due else None for r in regularizers
                 ]
-                return self._on_replicas(updated, batch, seed, weights, state)
+                return run_update(batch, seed, state, weights)
             interval, *longer = undecided
-            # Where one is not due, none of a multiple of its interval is.
+            # Where one is not due, no multiple of its interval is.
             others = [other for other in longer if other % interval]
             metrics: Metrics = tf.cond(
                 updates_before % interval == 0,
@@ -254,12 +277,7 @@ class Gan(tf.Module):
             )
             return metrics
 
-        intervals = sorted({regularizer.every_steps for regularizer in regularizers} - {1})
-        metrics = run_with({1}, intervals)
+        intervals = sorted({regularizer.every_updates for regularizer in regularizers} - {1})
+        metrics = contracts.joined("observations", rates, run_with({1}, intervals))
         game_state.write_updated(states, self.game_state, state, metrics, self.global_batch_size)
         return metrics | {f"game/{name}": number for name, number in state.items()}
-
-    def _on_replicas(self, updated: tuple[str, ...], *arguments: Any) -> Metrics:
-        rates = changing_learning_rates({name: self._optimizers[name] for name in updated})
-        metrics = self._updates["+".join(updated)](*arguments)
-        return contracts.joined("observations", rates, metrics)

@@ -1,9 +1,9 @@
-"""The kinds of networks that can play, and one way to call them all."""
+"""The kinds of networks that can train, and one way to call each of them."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import keras
@@ -13,37 +13,71 @@ from gan_core.errors import ArgumentError
 
 Network: TypeAlias = keras.Model | tf.Module
 """A Keras model, functional or subclassed, or a `tf.Module` with
-`__call__(inputs, **conditions)`, which may take `training` too."""
+`__call__(inputs, **conditions)`, which may also take `training`."""
 
 
-def run_network(
+def call_network(
     network: Network, inputs: Any, conditions: Mapping[str, Any], *, training: bool
 ) -> tf.Tensor:
-    """One pass.
+    """The output of one forward pass with the network's present variables.
 
     Args:
-      network: Functional Keras models take the conditions as the inputs that are named like them;
-        subclassed ones, and modules, as keyword arguments.
-      inputs: What comes first: latents or images.
-      conditions: By name: tensors, or whatever else a subclassed model or a module takes.
-      training: Whether layers like dropout are in training mode; a module that does not take
-        `training` is not told.
+      network: Functional Keras models take each condition as the input of that name; subclassed
+        models and modules take it as a keyword argument.
+      inputs: The first input: latents or images.
+      conditions: By name: tensors, or any other value for a subclassed model or a module.
+      training: Whether layers such as dropout run in training mode. A module without a `training`
+        argument is not told.
 
     Raises:
       ArgumentError: If the network takes other conditions.
     """
     if is_functional(network):
-        names = [tensor.name for tensor in network.inputs][1:]
-        _check_conditions(network, conditions, allowed=names, needed=names)
-        arranged = [inputs, *(conditions[name] for name in names)] if names else inputs
-        # As `keras.Model.stateless_call` does: what casts an input is the layer that takes it.
-        return network.call(arranged, training=training)
+        weights = [variable.value for variable in network.trainable_variables]
+        state = [variable.value for variable in network.non_trainable_variables]
+        values = (weights, state)
+        return call_stateless(network, *values, inputs, conditions, training=training)[0]
     mode = {"training": training} if _check_signature(network, conditions) else {}
     return network(inputs, **conditions, **mode)
 
 
+def call_stateless(
+    network: keras.Model,
+    weights: Sequence[tf.Tensor],
+    state: Sequence[tf.Tensor],
+    inputs: Any,
+    conditions: Mapping[str, Any],
+    *,
+    training: bool,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """One forward pass of a Keras model with given values; no variable changes.
+
+    Args:
+      network: Built Keras model.
+      weights: Values of its `trainable_variables`.
+      state: Values of its `non_trainable_variables`.
+      inputs: As in `call_network`, and so are `conditions`, `training` and the errors.
+      conditions: By name.
+      training: Whether layers run in training mode.
+
+    Returns:
+      The output, and the values of the non-trainable variables after the pass.
+    """
+    if is_functional(network):
+        names = [tensor.name for tensor in network.inputs][1:]
+        _check_conditions(network, conditions, allowed=names, needed=names)
+        arranged = [inputs, *(conditions[name] for name in names)] if names else inputs
+        return network.stateless_call(weights, state, arranged, training=training)
+    variables = [*network.trainable_variables, *network.non_trainable_variables]
+    pairs = list(zip(variables, [*weights, *state], strict=True))
+    # Not `stateless_call`, which passes `training` to a `call` that may not take it.
+    with keras.StatelessScope(state_mapping=pairs) as scope:
+        output = call_network(network, inputs, conditions, training=training)
+    return output, [scope.get_current_value(v) for v in network.non_trainable_variables]
+
+
 def is_functional(network: Network) -> bool:
-    """Whether it is a functional or sequential model, whose inputs are known by name."""
+    """Whether it is a functional or sequential model, whose inputs have names."""
     inputs = getattr(network, "inputs", None)
     return (
         isinstance(network, keras.Model)
@@ -53,17 +87,17 @@ def is_functional(network: Network) -> bool:
 
 
 def tf_variable(variable: keras.Variable | tf.Variable) -> tf.Variable:
-    """TensorFlow's variable behind one of Keras, or a module's own."""
+    """The TensorFlow variable behind a Keras variable; a module's variable as it is."""
     return variable.value if isinstance(variable, keras.Variable) else variable
 
 
 def variable_name(variable: keras.Variable | tf.Variable) -> str:
-    """What people know it by."""
+    """The name of a variable for messages."""
     return str(variable.path if isinstance(variable, keras.Variable) else variable.name)
 
 
 def _check_signature(network: Network, conditions: Mapping[str, Any]) -> bool:
-    """Raises `ArgumentError` for conditions that it does not take; whether `training` is told."""
+    """Checks the conditions against the signature; returns whether to pass `training`."""
     is_keras = isinstance(network, keras.Model)
     parameters = inspect.signature(network.call if is_keras else network.__call__).parameters
     kinds = {parameter.kind for parameter in parameters.values()}
@@ -89,7 +123,7 @@ def _check_conditions(
         "conditions",
         ", ".join(sorted(given)) or "none",
         f"must be the further inputs of {network.name} ({', '.join(allowed) or 'none'})",
-        "name its keras.Input like the condition"
+        "give its keras.Input the name of the condition"
         if is_functional(network)
-        else "name the argument of its call like the condition",
+        else "give the argument of its call the name of the condition",
     )

@@ -21,47 +21,47 @@ augmentation and conditions as the losses' images, and moves no moving averages.
 
 @dataclasses.dataclass(frozen=True)
 class Regularizer:
-    """A penalty that the discriminator minimises beside its loss.
+    """A weighted penalty that the discriminator minimises in addition to its loss.
 
-    With `every_steps` above 1 it is lazy (Karras et al. 2020, StyleGAN2, section 3.1): computed in
-    every so many updates, that many times as strong, so that the mean is the same.
+    With `every_updates` above 1 it is lazy (Karras et al. 2020, StyleGAN2, section 3.1): computed
+    in every k-th update with k times the weight, which keeps its mean.
 
     Attributes:
-      name: Its name among the terms.
-      penalty: What is penalised.
+      name: Its name among the discriminator's terms.
+      penalty: The penalty, per example.
       weight: Its factor; for R1 and R2 half of the papers' gamma, see `of_gamma`.
-      every_steps: Discriminator updates from one to the next. Each further interval among a game's
-        regularizers that is no multiple of another doubles how often an update is traced.
-      state: What the penalty keeps from update to update.
+      every_updates: Interval in discriminator updates. Among a game's regularizers, each further
+        interval that is not a multiple of another doubles the number of traced updates.
+      state: Numbers that the penalty keeps from update to update; None for none.
 
     Raises:
-      ArgumentError: If `weight` or `every_steps` is not above 0, or `every_steps` is not whole.
+      ArgumentError: If `weight` or `every_updates` is not above 0, or `every_updates` is not whole.
     """
 
     name: str
     penalty: Penalty
     weight: float
-    every_steps: int = 1
+    every_updates: int = 1
     state: GameState | None = None
 
     @classmethod
     def of_gamma(
-        cls, name: str, penalty: Penalty, gamma: float, every_steps: int = 1
+        cls, name: str, penalty: Penalty, gamma: float, every_updates: int = 1
     ) -> Regularizer:
         """With the weight as papers state it for R1 and R2: gamma / 2 times the squared norm."""
-        return cls(name, penalty, gamma / 2, every_steps)
+        return cls(name, penalty, gamma / 2, every_updates)
 
     @property
     def weight_when_due(self) -> float:
         """Its factor in the updates in which it is computed."""
-        return self.weight * self.every_steps
+        return self.weight * self.every_updates
 
     def __post_init__(self) -> None:
-        if not isinstance(self.every_steps, numbers.Integral):
+        if not isinstance(self.every_updates, numbers.Integral):
             rule = "must be a whole number"
-            raise ArgumentError("every_steps", self.every_steps, rule, "use 16, say")
+            raise ArgumentError("every_updates", self.every_updates, rule, "use 16, say")
         check_positive("weight", self.weight, "leave the regularizer out instead")
-        check_positive("every_steps", self.every_steps, "use 1 for every update")
+        check_positive("every_updates", self.every_updates, "use 1 for every update")
 
 
 def r1(outputs: Outputs, draw: Draw) -> tf.Tensor:

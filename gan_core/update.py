@@ -1,12 +1,17 @@
-"""One update on one replica: the terms of a game, two tapes, gradients."""
+"""The discriminator's update, the generator's, and both from one shared pass, on one replica.
+
+Each function here runs on every replica with that replica's part of the batch, b of the B examples
+of the global batch. A *term* is one float per example; a game's `discriminator_terms` are, unless
+it says otherwise, the sigmoid cross-entropy of real logits with ones (`real`) and of fake logits
+with zeros (`fake`), its `generator_terms` that of fake logits with ones (`adversarial`). A term
+counts as its sum over the replica divided by B, so that sums over replicas are means over the
+global batch: this is the one reduction of the engine. A loss is the sum of a network's terms.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -14,190 +19,194 @@ import tensorflow as tf
 from gan_core import contracts, game_state
 from gan_core.draw import Draw
 from gan_core.game import Game
-from gan_core.networks import Network
-from gan_core.players import ModulePlayer, Outputs, Player, Players, make_player
+from gan_core.players import ModulePlayer, Outputs, Player, Players
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, Terms, gradient_check
 
+Weights = Sequence[float | None]
+"""Weights of a game's regularizers in their order; None for one that is not due."""
 
-def _make_players(
-    networks: Mapping[str, Network], seed: tf.Tensor
-) -> dict[str, Player | ModulePlayer]:
-    """The networks in this update, with this replica's seeds for layers like dropout.
 
-    Keras's layers count their draws in variables that a checkpoint does not hold. Set anew for each
-    update they are functions of the run's counters, as the latents are. They count in the seed's
-    second number, where `fold_in` leaves what it folds in: so that is 0 in all of them.
+def update_discriminator(
+    game: Game,
+    players: Players,
+    draw: Draw,
+    optimizer: keras.optimizers.Optimizer,
+    penalty_weights: Weights,
+) -> Metrics:
+    """Updates the discriminator on real images and fresh fakes; returns this replica's metrics."""
+    discriminator = players.discriminator
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(discriminator.weights)
+        outputs = game.forward(players, draw)
+        terms = _checked(game, "discriminator_terms", game.discriminator_terms(outputs), draw)
+        with players.without_state_updates():
+            penalties = _penalties(game, outputs, draw, penalty_weights)
+        terms = contracts.joined("regularizers", terms, penalties)
+        means = _means(DISCRIMINATOR, terms, draw)
+        loss = _sum(means)
+    with players.without_state_updates():
+        observed = _observations(game, outputs, draw)
+    gradients = _gradients(tape, loss, discriminator, optimizer)
+    check = _apply(optimizer, gradients, discriminator.variables)
+    discriminator.write_state()
+    metrics = _metrics(DISCRIMINATOR, loss, means, check)
+    return contracts.joined("observations", metrics, observed)
+
+
+def update_generator(
+    game: Game, players: Players, draw: Draw, optimizer: keras.optimizers.Optimizer
+) -> Metrics:
+    """Updates the generator on fresh latents; returns this replica's metrics."""
+    generator = players.generator
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(generator.weights)
+        outputs = game.forward(players, draw)
+        terms = _checked(game, "generator_terms", game.generator_terms(outputs), draw)
+        means = _means(GENERATOR, terms, draw)
+        loss = _sum(means)
+    gradients = _gradients(tape, loss, generator, optimizer)
+    check = _apply(optimizer, gradients, generator.variables)
+    generator.write_state()
+    return _metrics(GENERATOR, loss, means, check)
+
+
+def update_both(
+    game: Game,
+    players: Players,
+    draw: Draw,
+    discriminator_optimizer: keras.optimizers.Optimizer,
+    generator_optimizer: keras.optimizers.Optimizer,
+    penalty_weights: Weights,
+) -> Metrics:
+    """Updates both networks from one shared pass, both gradients taken at the old weights."""
+    discriminator, generator = players.discriminator, players.generator
+    discriminator_tape = tf.GradientTape(watch_accessed_variables=False)
+    generator_tape = tf.GradientTape(watch_accessed_variables=False)
+    with generator_tape, discriminator_tape:
+        discriminator_tape.watch(discriminator.weights)
+        generator_tape.watch(generator.weights)
+        outputs = game.forward(players, draw)
+        terms = _checked(game, "discriminator_terms", game.discriminator_terms(outputs), draw)
+        generator_terms = _checked(game, "generator_terms", game.generator_terms(outputs), draw)
+        # Penalties come after all terms, and off the generator's tape: it needs no second
+        # derivatives, and must not miss an output that a penalty would be the first to compute.
+        with generator_tape.stop_recording(), players.without_state_updates():
+            penalties = _penalties(game, outputs, draw, penalty_weights)
+        terms = contracts.joined("regularizers", terms, penalties)
+        means = _means(DISCRIMINATOR, terms, draw)
+        generator_means = _means(GENERATOR, generator_terms, draw)
+        loss, generator_loss = _sum(means), _sum(generator_means)
+    with players.without_state_updates():
+        observed = _observations(game, outputs, draw)
+    gradients = _gradients(discriminator_tape, loss, discriminator, discriminator_optimizer)
+    check = _apply(discriminator_optimizer, gradients, discriminator.variables)
+    discriminator.write_state()
+    metrics = _metrics(DISCRIMINATOR, loss, means, check)
+    gradients = _gradients(generator_tape, generator_loss, generator, generator_optimizer)
+    check = _apply(generator_optimizer, gradients, generator.variables)
+    generator.write_state()
+    metrics |= _metrics(GENERATOR, generator_loss, generator_means, check)
+    return contracts.joined("observations", metrics, observed)
+
+
+def _penalties(game: Game, outputs: Outputs, draw: Draw, weights: Weights) -> Terms:
+    """The regularizers' weighted terms; zeros for one that is not due."""
+    if not weights:
+        return {}
+    zeros = tf.zeros([draw.replica_batch_size], keras.config.floatx())
+    terms = {
+        regularizer.name: zeros if weight is None else weight * regularizer.penalty(outputs, draw)
+        for regularizer, weight in zip(game.regularizers, weights, strict=True)
+    }
+    return _checked(game, "regularizers", terms, draw)
+
+
+def _observations(game: Game, outputs: Outputs, draw: Draw) -> Metrics:
+    """Means that are only logged, such as D(real) and D(fake)."""
+    own = game.observations(outputs)
+    observed = game_state.observed(game.states, outputs, own)
+    return _means(DISCRIMINATOR, contracts.per_example(observed, game.patches), draw)
+
+
+def _checked(game: Game, origin: str, terms: Terms, draw: Draw) -> Terms:
+    """Terms of one float per example, those of patches averaged; raises for any other shape."""
+    terms = contracts.per_example(terms, game.patches)
+    return contracts.checked_terms(origin, terms, draw.replica_batch_size)
+
+
+def _means(network: str, terms: Terms, draw: Draw) -> Metrics:
+    """This replica's shares of the means over the global batch, as `<network>/<term>`."""
+    floats = {name: tf.cast(term, keras.config.floatx()) for name, term in terms.items()}
+    return {
+        f"{network}/{name}": tf.reduce_sum(values) / draw.global_batch_size
+        for name, values in floats.items()
+    }
+
+
+def _sum(means: Metrics) -> tf.Tensor:
+    """The loss: the sum of a network's means.
+
+    They are stacked because AddN adds in an order that varies from run to run.
     """
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    replica_seed = tf.random.fold_in(seed, replica)
-    numbered = (tf.random.fold_in(replica_seed, number) for number in itertools.count())
-    seeds = (tf.random.fold_in(seed, 0) for seed in numbered)
-    return {name: make_player(network, seeds) for name, network in networks.items()}
+    return tf.reduce_sum(tf.stack([*means.values()]))
 
 
-@dataclasses.dataclass(frozen=True)
-class ReplicaUpdate:
-    """One pass through both networks, and the update of one or both from it.
-
-    Attributes:
-      game: What is played.
-      networks: Both, by name.
-      optimizers: Theirs.
-      make_draw: (batch, seed, state=...) -> what an update is given on this replica.
-    """
-
-    game: Game
-    networks: Mapping[str, Network]
-    optimizers: Mapping[str, keras.optimizers.Optimizer]
-    make_draw: Callable[..., Draw]
-
-    def run(
-        self,
-        updated: Sequence[str],
-        batch: Any,
-        seed: tf.Tensor,
-        penalty_weights: Sequence[float | None],
-        state: Mapping[str, tf.Tensor],
-    ) -> Metrics:
-        """Updates the networks that are named.
-
-        Args:
-          updated: Names of one or both.
-          batch: This replica's part of the global batch, or None.
-          seed: Integer [2], the update's own.
-          penalty_weights: Of the regularizers, in their order; None of one that is not due.
-          state: What the game keeps from update to update.
-
-        Returns:
-          This replica's share of the means over the global batch, by name.
-        """
-        game, players = self.game, _make_players(self.networks, seed)
-        draw = self.make_draw(batch, seed, state=state)
-        doors = Players(
-            players[GENERATOR], players[DISCRIMINATOR], draw, game.augment, game.patches
-        )
-        tapes = {name: tf.GradientTape(watch_accessed_variables=False) for name in players}
-        with tapes[GENERATOR], tapes[DISCRIMINATOR]:
-            for name in updated:
-                tapes[name].watch(players[name].weights)
-            outputs = game.forward(doors, draw)
-            terms = {name: self._terms_of(name, outputs, draw) for name in updated}
-            if DISCRIMINATOR in updated:
-                # After all terms: of what a penalty computed first, the generator's tape would
-                # know nothing. It needs no second derivatives of the generator.
-                with tapes[GENERATOR].stop_recording(), doors.on_the_side():
-                    penalties = self._penalties(outputs, draw, penalty_weights)
-                terms[DISCRIMINATOR] = contracts.joined(
-                    "regularizers", terms[DISCRIMINATOR], penalties
-                )
-            means = {name: self._means(terms[name], name, draw) for name in updated}
-            # Stacked, for AddN adds in an order that is another one from run to run.
-            losses = {name: tf.reduce_sum(tf.stack([*means[name].values()])) for name in updated}
-        observed: Metrics = {}
-        if DISCRIMINATOR in updated:
-            with doors.on_the_side():
-                observed = self._observations(outputs, draw)
-        metrics: Metrics = {}
-        for name in updated:
-            check = apply_gradients(tapes[name], losses[name], players[name], self.optimizers[name])
-            players[name].write_state()
-            metrics |= {f"{name}/loss": losses[name], **means[name], gradient_check(name): check}
-        return contracts.joined("observations", metrics, observed)
-
-    def _terms_of(self, name: str, outputs: Outputs, draw: Draw) -> Terms:
-        method = f"{name}_terms"
-        return self._checked(method, getattr(self.game, method)(outputs), draw)
-
-    def _penalties(self, outputs: Outputs, draw: Draw, weights: Sequence[float | None]) -> Terms:
-        """The regularizers' terms; zeros where one is not due."""
-        if not weights:
-            return {}
-        nothing = tf.zeros([draw.replica_batch_size], keras.config.floatx())
-        terms = {
-            regularizer.name: (
-                nothing if weight is None else weight * regularizer.penalty(outputs, draw)
-            )
-            for regularizer, weight in zip(self.game.regularizers, weights, strict=True)
-        }
-        return self._checked("regularizers", terms, draw)
-
-    def _observations(self, outputs: Outputs, draw: Draw) -> Metrics:
-        own = self.game.observations(outputs)
-        observations = game_state.observed(self.game.states, outputs, own)
-        return self._means(self._per_example(observations), DISCRIMINATOR, draw)
-
-    def _checked(self, origin: str, terms: Terms, draw: Draw) -> Terms:
-        return contracts.checked_terms(origin, self._per_example(terms), draw.replica_batch_size)
-
-    def _per_example(self, terms: Terms) -> Terms:
-        return contracts.per_example(terms) if self.game.patches else terms
-
-    def _means(self, terms: Terms, network: str, draw: Draw) -> Metrics:
-        floats = {name: tf.cast(term, keras.config.floatx()) for name, term in terms.items()}
-        return {
-            f"{network}/{name}": tf.reduce_sum(values) / draw.global_batch_size
-            for name, values in floats.items()
-        }
+def _metrics(network: str, loss: tf.Tensor, means: Metrics, check: tf.Tensor) -> Metrics:
+    return {f"{network}/loss": loss, **means, gradient_check(network): check}
 
 
-def apply_gradients(
+def _gradients(
     tape: tf.GradientTape,
     loss: tf.Tensor,
     player: Player | ModulePlayer,
     optimizer: keras.optimizers.Optimizer,
-) -> tf.Tensor:
-    """Updates one network by the gradients of its loss, summed over the replicas.
-
-    Args:
-      tape: What recorded the loss.
-      loss: This replica's share of it, a scalar.
-      player: Whose trainable variables are updated; the tape watched its weights.
-      optimizer: By what.
-
-    Returns:
-      Scalar: 0 if all of this replica's gradients are finite, NaN otherwise. With loss
-      scaling, which skips such updates itself, always 0.
-    """
-    variables = player.network.trainable_variables
-    # Loss scaling multiplies all gradients by one number: it is what the loss's own starts from.
+) -> list[tf.Tensor | None]:
+    """Gradients of this replica's loss by a network's variables, times the loss scale if any."""
+    # Loss scaling multiplies all gradients by one number: the gradient of the loss by itself.
     scale = optimizer.scale_loss(tf.ones_like(loss))
     of_passes = tape.gradient(loss, player.passes or [player.weights], output_gradients=scale)
-    gradients = [_sum_in_order(parts) for parts in zip(*of_passes, strict=True)]
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # To loss scaling an overflow is a matter of course: it leaves the update out.
-        optimizer.apply(_spread_overflow(gradients), variables)
-        return tf.zeros([], loss.dtype)
-    optimizer.apply(gradients, variables)
-    return _nothing_or_nan(gradients)
+    return [_sum_in_order(parts) for parts in zip(*of_passes, strict=True)]
 
 
 def _sum_in_order(parts: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
-    """The sum, with the same bits in each run and each trace; None where nothing is there.
+    """A sum whose bits are the same in each run and each trace; None if all parts are None.
 
     TensorFlow's AddN, by which tapes add and which Grappler makes of a chain of additions, starts
-    with whichever term's memory happens to be free. Of two terms each order gives the same bits;
-    more are stacked, which costs a copy and keeps their order.
+    with whichever term's memory happens to be free. Two terms give the same bits in either order;
+    more are stacked, which costs a copy and fixes their order.
     """
-    # Of an embedding's gradient TensorFlow keeps the rows that were looked up; Adam's update is
-    # defined for all of them.
-    there = [tf.convert_to_tensor(part) for part in parts if part is not None]
-    if len(there) > 2:
-        return tf.reduce_sum(tf.stack(there), axis=0)
-    return functools.reduce(tf.add, there) if there else None
+    # Of an embedding's gradient TensorFlow keeps only the rows that were looked up; Adam's update
+    # is defined for all of them.
+    dense = [tf.convert_to_tensor(part) for part in parts if part is not None]
+    if len(dense) > 2:
+        return tf.reduce_sum(tf.stack(dense), axis=0)
+    return functools.reduce(tf.add, dense) if dense else None
 
 
-def _spread_overflow(gradients: list[tf.Tensor | None]) -> list[tf.Tensor | None]:
-    """Makes gradients non-finite on all replicas where they are on one.
+def _apply(
+    optimizer: keras.optimizers.Optimizer,
+    gradients: list[tf.Tensor | None],
+    variables: Sequence[keras.Variable | tf.Variable],
+) -> tf.Tensor:
+    """Applies gradients, which Keras sums over the replicas, to a network's variables.
 
-    Loss scaling skips such updates, but Keras looks at the first replica alone.
+    Returns:
+      Scalar: 0 if all of this replica's gradients are finite, NaN otherwise. With loss scaling,
+      which skips updates that overflow, always 0.
     """
-    context = tf.distribute.get_replica_context()
-    everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, _nothing_or_nan(gradients))
-    return [None if gradient is None else gradient + everywhere for gradient in gradients]
+    check = _zero_or_nan(gradients)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        # Keras decides by the first replica alone: an overflow on one must be one on all.
+        context = tf.distribute.get_replica_context()
+        everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, check)
+        gradients = [None if each is None else each + everywhere for each in gradients]
+        check = tf.zeros_like(check)
+    optimizer.apply(gradients, variables)
+    return check
 
 
-def _nothing_or_nan(gradients: list[tf.Tensor | None]) -> tf.Tensor:
-    """0 if all gradients are finite, NaN otherwise; one pass over them, in one kernel each."""
+def _zero_or_nan(gradients: list[tf.Tensor | None]) -> tf.Tensor:
+    """0 if all gradients are finite, NaN otherwise; one pass over each."""
     sums = [tf.reduce_sum(gradient) for gradient in gradients if gradient is not None]
     total = tf.add_n([tf.cast(each, keras.config.floatx()) for each in sums])
     return tf.where(tf.math.is_finite(total), tf.zeros([], total.dtype), float("nan"))

@@ -37,7 +37,7 @@ def build(strategy, kind):
     gan = tiny_gan.build_gan(
         strategy,
         batch_norm=kind in ("per_replica", "synchronized"),
-        regularizers=[gan_core.Regularizer("r1", gan_core.r1, 1.0, every_steps=2)],
+        regularizers=[gan_core.Regularizer("r1", gan_core.r1, 1.0, every_updates=2)],
         average_half_life_images=100,
         **own,
     )

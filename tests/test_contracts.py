@@ -29,9 +29,9 @@ def update(strategy, **arguments):
         (
             layers.Dense,
             (2,),
-            r"an example, \[B\] or \[B, 1\]; end in a Dense\(1\), or play Game\(patc",
+            r"one logit per example, \[B\] or \[B, 1\]; end in a Dense\(1\), or use Game\(patc",
         ),
-        (layers.Conv2D, (1, 3), r"an example, \[B\] or \[B, 1\]; end in"),
+        (layers.Conv2D, (1, 3), r"one logit per example, \[B\] or \[B, 1\]; end in"),
     ],
 )
 def test_refuses_anything_but_one_logit_an_example(one_device, layer, arguments, remedy):
@@ -44,7 +44,7 @@ def test_refuses_anything_but_one_logit_a_patch_in_a_game_of_patches(one_device)
     game = gan_core.Game(patches=True)
     for layer, arguments in ((layers.Dense, (1,)), (layers.Conv2D, (2, 3))):
         network = discriminator_ending_in(one_device, layer, *arguments, flat=layer is layers.Dense)
-        words = r"must give one logit a patch, \[B, h, w, 1\]; leave out Game\(patches=True\)"
+        words = r"must return one logit per patch, \[B, h, w, 1\]; leave out Game\(patches=True\)"
         with pytest.raises(ArgumentError, match=words):
             update(one_device, discriminator=network, game=game)
 
@@ -121,7 +121,7 @@ def test_refuses_observations_named_like_a_term(one_device):
 
 
 def test_takes_regularizers_from_any_iterable(one_device):
-    one = gan_core.Regularizer("r1", gan_core.r1, 1.0, every_steps=np.int64(2))
+    one = gan_core.Regularizer("r1", gan_core.r1, 1.0, every_updates=np.int64(2))
     assert gan_core.Game(regularizers=iter([one])).regularizers == (one,)
 
 

@@ -32,7 +32,7 @@ def test_no_operation_of_an_update_computes_in_another_type(one_device):
         optimizer=lambda: gan_core.Adam(rate, gradient_accumulation_steps=2, clipnorm=1.0),
         game=gan_core.Game(
             regularizers=[
-                gan_core.Regularizer("wgan_gp", gan_core.wgan_gp, 1.0, every_steps=2),
+                gan_core.Regularizer("wgan_gp", gan_core.wgan_gp, 1.0, every_updates=2),
                 gan_core.lecam(0.3),
             ],
             augment=augment,

@@ -66,7 +66,7 @@ def test_numbers_become_what_their_update_makes_of_them(name, request):
 def all_parts(every_steps=1):
     probability = gan_core.AdaptiveProbability(target=-0.99, num_images=40)
     return gan_core.Game(
-        regularizers=[dataclasses.replace(gan_core.lecam(0.1), every_steps=every_steps)],
+        regularizers=[dataclasses.replace(gan_core.lecam(0.1), every_updates=every_steps)],
         augment=gan_core.differentiable_augmentation("cutout", probability=probability),
     )
 

@@ -6,9 +6,9 @@ import tiny_gan
 
 import gan_core
 from gan_core import losses
-from gan_core import update as replica_update
 from gan_core.draw import stream_seed
 from gan_core.errors import ArgumentError
+from gan_core.players import Player, layer_seeds
 from gan_core.types import Batch
 
 
@@ -321,8 +321,9 @@ def test_layers_with_seeds_share_none_over_their_passes(one_device):
     with one_device.scope():
         stack = [keras.Input((4,)), *(keras.layers.Dropout(0.5) for _ in range(3))]
         network = keras.Sequential([*stack, keras.layers.Dense(1)])
-    players = replica_update._make_players({"one": network, "other": network}, tf.constant([1, 2]))
-    seeds = [tuple(state.numpy()) for player in players.values() for state in player._state]
+    seeds_of_layers = layer_seeds(tf.constant([1, 2]))
+    players = [Player(network, seeds_of_layers) for _ in range(2)]
+    seeds = [tuple(state.numpy()) for player in players for state in player._state]
     assert len(seeds) == 6
     drawn = {(first, second + draw) for first, second in seeds for draw in range(8)}
     assert len(drawn) == 6 * 8

@@ -297,9 +297,9 @@ def test_refuses_what_is_not_built_all_through(one_device):
 def test_conditions_that_do_not_fit_are_named(kind, one_device):
     gan = build(one_device, kind)
     latents = gan.latents(4, [0, 1])
-    with pytest.raises(ArgumentError, match=r"`conditions` \(none\) .* \(labels\); name"):
+    with pytest.raises(ArgumentError, match=r"`conditions` \(none\) .* \(labels\); give"):
         gan.sample(latents)
-    words = r"`conditions` \(colour, labels\) must be the further inputs of .* \(labels\); name"
+    words = r"`conditions` \(colour, labels\) must be the further inputs of .* \(labels\); give"
     with pytest.raises(ArgumentError, match=words):
         gan.sample(latents, labels=tf.range(4), colour=tf.range(4))
 

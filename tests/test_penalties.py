@@ -69,7 +69,7 @@ def test_consistency_is_the_square_of_what_augmenting_does_to_the_logit():
 
 def test_weights_by_gamma_are_those_of_the_papers():
     """Mescheder et al. 2018: gamma / 2 times the mean of the squared norms."""
-    lazy = gan_core.Regularizer.of_gamma("r1", gan_core.r1, 10.0, every_steps=16)
+    lazy = gan_core.Regularizer.of_gamma("r1", gan_core.r1, 10.0, every_updates=16)
     assert lazy == gan_core.Regularizer("r1", gan_core.r1, 5.0, 16)
 
 
@@ -110,7 +110,9 @@ def test_each_example_has_its_own():
     np.testing.assert_allclose(penalty, [(3 * x**2) ** 2 for x in range(3)])
 
 
-@pytest.mark.parametrize(("weight", "every", "name"), [(0.0, 1, "weight"), (1.0, 0, "every_steps")])
+@pytest.mark.parametrize(
+    ("weight", "every", "name"), [(0.0, 1, "weight"), (1.0, 0, "every_updates")]
+)
 def test_refuses(weight, every, name):
     with pytest.raises(ArgumentError, match=rf"`{name}` \(0.*\) must be above 0"):
         gan_core.Regularizer("r1", gan_core.r1, weight, every)

@@ -33,7 +33,7 @@ def test_state_goes_from_call_to_call_and_is_written_only_when_asked(one_device)
     network, layer = moving_network(one_device)
     player = Player(network, iter(()))
     player(tf.fill([4, 1], 4.0))
-    with player.on_the_side():
+    with player.without_state_updates():
         player(tf.fill([4, 1], 100.0))
     player(tf.fill([4, 1], 4.0))
     assert float(layer.moving_mean[0]) == 0.0
@@ -71,7 +71,7 @@ class Conditional(gan_core.Game):
 @pytest.mark.parametrize("schedule", [gan_core.simultaneous(), gan_core.alternating(2)])
 def test_conditional_games_train_under_each_schedule(one_device, loss, schedule):
     generator, discriminator = conditional_networks(one_device)
-    regularizers = [gan_core.Regularizer("r1", gan_core.r1, 0.1, every_steps=2)]
+    regularizers = [gan_core.Regularizer("r1", gan_core.r1, 0.1, every_updates=2)]
     game = Conditional(getattr(gan_core, loss)(), regularizers)
     gan = tiny_gan.build_gan(
         one_device, generator=generator, discriminator=discriminator, game=game
