@@ -36,7 +36,7 @@ def update(strategy, **arguments):
 )
 def test_refuses_anything_but_one_logit_an_example(one_device, layer, arguments, remedy):
     network = discriminator_ending_in(one_device, layer, *arguments, flat=layer is layers.Dense)
-    with pytest.raises(ArgumentError, match=r"`discriminator` .* must give one logit " + remedy):
+    with pytest.raises(ArgumentError, match=r"`discriminator` .* must return " + remedy):
         update(one_device, discriminator=network)
 
 
