@@ -17,7 +17,7 @@ with epy.lazy_api_imports(globals()):
         differentiable_augmentation,
     )
     from gan_core.averaging import WeightAverage
-    from gan_core.choices import AUGMENTATIONS, LEARNING_RATES, LOSSES
+    from gan_core.choices import AUGMENTATIONS, LEARNING_RATES
     from gan_core.draw import Draw, stream_seed
     from gan_core.errors import (
         ArgumentError,
@@ -32,6 +32,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.latents import LatentDistribution, NormalLatents, UniformLatents
     from gan_core.learning_rates import learning_rate
     from gan_core.losses import (
+        LOSSES,
         AdversarialLoss,
         hinge,
         least_squares,

@@ -23,16 +23,6 @@ ON_COLLAPSE = ("warn", "stop", "rollback")
 ARRAY_FILE_ENDINGS = (".npy", ".npz")
 """Files of images: see `gan_core.data.array_file_images`."""
 
-LOSSES = (
-    "non_saturating",
-    "minimax",
-    "hinge",
-    "least_squares",
-    "wasserstein",
-    "relativistic",
-)
-"""What the networks play for: `gan_core.hinge()` and so on."""
-
 LEARNING_RATES = ("constant", "linear", "cosine")
 """How a learning rate changes over training: see `gan_core.learning_rate`."""
 

@@ -1,4 +1,4 @@
-"""The game that the two networks play: what each of them minimises."""
+"""The game of the two networks: the losses that each of them minimises."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from gan_core.types import Terms
 
 
 class Game:
-    """What is played, apart from how it is executed: no variables, no replicas, no counters.
+    """The rules of training, apart from their execution: no variables, replicas or counters.
 
-    What it keeps from update to update is declared by `states`, and held by the executor.
-
-    To play another game override `forward` (labels, other inputs), `discriminator_terms` or
-    `generator_terms` (other losses): the sum of a network's terms is what it minimises, and their
-    means are what is logged. All of them are traced, on each replica, with its part of the batch.
+    Subclass it for other rules: override `forward` for labels or other inputs, and
+    `discriminator_terms` or `generator_terms` for other losses. A network minimises the sum of its
+    terms, and the log shows their means. All methods are traced on each replica, with its part of
+    the batch (b examples). A game that needs memory between updates declares it in `states`.
 
     Args:
       loss: The adversarial pair; `losses.non_saturating()` when None.
-      regularizers: Penalties that the discriminator minimises beside it.
-      augment: What is done to all images that the discriminator sees, real or fake, in losses and
+      regularizers: Penalties that the discriminator minimises in addition.
+      augment: Applied to all images that the discriminator sees, real or fake, in losses and
         penalties alike (Zhao et al. 2020, DiffAugment).
-      patches: Whether the discriminator gives a logit for each patch of an image, [B, h, w, 1]
-        (Isola et al. 2017, section 3.2.2). Losses are then computed for each patch, and terms
-        [b, patches] stand for their means over an example's patches.
+      patches: Whether the discriminator returns a logit for each patch of an image, [b, h, w, 1]
+        (Isola et al. 2017, section 3.2.2). Losses are then computed per patch, and terms
+        [b, patches] are averaged over an example's patches.
 
     Raises:
-      ArgumentError: If a part is of another kind, or two regularizers have one name.
+      ArgumentError: If a part is of the wrong kind, or two regularizers share a name.
     """
 
     def __init__(
@@ -45,16 +44,15 @@ class Game:
         patches: bool = False,
     ):
         if loss is not None and not isinstance(loss, AdversarialLoss):
-            raise ArgumentError(
-                "loss", repr(loss), "must be an AdversarialLoss", "call one: gan_core.hinge(), say"
-            )
+            remedy = "call a loss function, for example gan_core.hinge()"
+            raise ArgumentError("loss", repr(loss), "must be an AdversarialLoss", remedy)
         self.regularizers = tuple(regularizers)
         for regularizer in self.regularizers:
             if not isinstance(regularizer, Regularizer):
-                remedy = 'name and weigh it: Regularizer("r1", gan_core.r1, 0.1), say'
+                remedy = 'give it a name and a weight: Regularizer("r1", gan_core.r1, 0.1)'
                 raise ArgumentError("regularizers", regularizer, "must be a Regularizer", remedy)
         if augment is not None and not callable(augment):
-            remedy = 'give gan_core.differentiable_augmentation("cutout"), say'
+            remedy = 'give gan_core.differentiable_augmentation("cutout"), for example'
             raise ArgumentError("augment", repr(augment), "must be a function", remedy)
         self.loss = loss or non_saturating()
         self.augment = augment
@@ -62,30 +60,28 @@ class Game:
         names = [regularizer.name for regularizer in self.regularizers]
         for name in names:
             if names.count(name) > 1:
-                raise ArgumentError(
-                    "regularizers", name, "must have names of their own", "rename one"
-                )
+                raise ArgumentError("regularizers", name, "must have unique names", "rename one")
 
     @property
     def states(self) -> tuple[GameState, ...]:
-        """What its parts keep from update to update; a game of one's own may add to it."""
+        """The numbers that its parts keep from update to update; a subclass may add some."""
         states = [getattr(part, "state", None) for part in (*self.regularizers, self.augment)]
         return tuple(state for state in states if state)
 
     def forward(self, players: Players, draw: Draw) -> Outputs:
-        """One training pass; both networks' terms are taken from it."""
+        """One training pass, from which the terms of both networks are computed."""
         return Outputs(players, draw)
 
     def discriminator_terms(self, outputs: Outputs) -> Terms:
-        """What the discriminator minimises: terms by name, [B] each."""
+        """The discriminator's loss as terms by name, floats [b] each."""
         return self.loss.discriminator(outputs)
 
     def generator_terms(self, outputs: Outputs) -> Terms:
-        """What the generator minimises: terms by name, [B] each."""
+        """The generator's loss as terms by name, floats [b] each."""
         return self.loss.generator(outputs)
 
     def observations(self, outputs: Outputs) -> Terms:
-        """What is logged beside the discriminator's terms, [B] each: D(real) and D(fake)."""
+        """Values that are only logged, floats [b] each: by default D(real) and D(fake)."""
         return {
             "real_probability": tf.sigmoid(outputs.real_logits),
             "fake_probability": tf.sigmoid(outputs.fake_logits),

@@ -1,25 +1,30 @@
 """Adversarial losses: pairs of per-example formulas on logits.
 
-Nothing is reduced here. The step sums over the examples and divides by the global batch size,
-once, so that a loss means the same on any number of replicas. Each value of the losses with a
-logarithm is finite for any finite logit. Below, `d_real` and `d_fake` are logits.
+Nothing is reduced here: the update sums over examples and divides by the global batch size, so that
+a loss means the same on any number of replicas. Losses with a logarithm are finite for any finite
+logit. In the formulas `d_real` and `d_fake` are the discriminator's logits.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
-import tensorflow as tf
+from etils import epy
 
 from gan_core.errors import ArgumentError
-from gan_core.types import Terms
+
+# Programs list the losses in their help before TensorFlow, whose import takes seconds.
+with epy.lazy_imports():
+    import tensorflow as tf
+if TYPE_CHECKING:
+    from gan_core.types import Terms
 
 
 class Logits(Protocol):
-    """What a loss looks at: `Outputs`, say. What it does not ask for is not computed."""
+    """The inputs of a loss, for example `Outputs`; a logit that no loss reads is not computed."""
 
     @property
     def real_logits(self) -> tf.Tensor:
@@ -32,11 +37,11 @@ class Logits(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialLoss:
-    """What the two networks minimise.
+    """The pair of losses that the two networks minimise.
 
     Attributes:
-      discriminator: logits -> terms by name, each [B].
-      generator: logits -> terms by name, each [B].
+      discriminator: Maps `Logits` to terms by name, each floats [B].
+      generator: The same for the generator.
     """
 
     discriminator: Callable[[Logits], Terms]
@@ -53,10 +58,10 @@ def non_saturating(real_label: float = 1.0, fake_label: float = 0.0) -> Adversar
         adversarial = log(1 + exp(-d_fake))
 
     Args:
-      real_label: What the discriminator is told of real images; 0.9 is one-sided label smoothing
+      real_label: Target of the discriminator for real images; 0.9 is one-sided label smoothing
         (Salimans et al. 2016, section 3.4).
-      fake_label: What it is told of fakes; above 0 smooths the other side too, which moves the
-        best discriminator away from the densities' ratio.
+      fake_label: Its target for fakes; a value above 0 smooths that side too, which moves the
+        optimal discriminator away from the ratio of densities.
 
     Returns:
       Terms `real`, `fake`; `adversarial`.
@@ -69,7 +74,7 @@ def non_saturating(real_label: float = 1.0, fake_label: float = 0.0) -> Adversar
             "real_label",
             real_label,
             f"must be above `fake_label` ({fake_label}), both in [0, 1]",
-            "use 0.9 and 0.0, say",
+            "use 0.9 and 0.0, for example",
         )
 
     def discriminator(logits: Logits) -> Terms:
@@ -89,7 +94,8 @@ def minimax() -> AdversarialLoss:
 
         real = log(1 + exp(-d_real)),  fake = log(1 + exp(d_fake)),  adversarial = -fake
 
-    Its gradient vanishes where the discriminator is sure. Terms: `real`, `fake`; `adversarial`.
+    Its gradient vanishes where the discriminator is confident.
+    Terms: `real`, `fake`; `adversarial`.
     """
     return AdversarialLoss(
         discriminator=non_saturating().discriminator,
@@ -134,7 +140,8 @@ def wasserstein() -> AdversarialLoss:
 
         real = -d_real,  fake = d_fake;  adversarial = -d_fake
 
-    It needs a critic kept Lipschitz from outside. Terms: `real`, `fake`; `adversarial`.
+    The critic must be kept Lipschitz by other means, for example `wgan_gp`.
+    Terms: `real`, `fake`; `adversarial`.
     """
     return AdversarialLoss(
         discriminator=lambda logits: {"real": -logits.real_logits, "fake": logits.fake_logits},
@@ -148,7 +155,7 @@ def relativistic() -> AdversarialLoss:
         relativistic = log(1 + exp(d_fake - d_real)),  adversarial = log(1 + exp(d_real - d_fake))
 
     Each fake is compared with one real image, so the generator's update needs a batch too. R3GAN
-    plays it with R1 and R2. Terms: `relativistic`; `adversarial`.
+    adds R1 and R2. Terms: `relativistic`; `adversarial`.
     """
     return AdversarialLoss(
         discriminator=lambda logits: {
@@ -163,9 +170,16 @@ def relativistic() -> AdversarialLoss:
 def _cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
     """-label log(sigmoid(logits)) - (1 - label) log(1 - sigmoid(logits)).
 
-    TensorFlow's own uses the logits four times, and its gradient adds the four parts in an order
-    that is another one from run to run; here there are two at most.
+    TensorFlow's implementation uses the logits four times, and its gradient adds the four parts in
+    an order that varies from run to run; this one uses them at most twice.
     """
     terms = [(label, -logits), (1.0 - label, logits)]
     parts = [weight * tf.nn.softplus(logit) for weight, logit in terms if weight]
     return functools.reduce(tf.add, parts)
+
+
+LOSSES: Mapping[str, Callable[..., AdversarialLoss]] = {
+    maker.__name__: maker
+    for maker in (non_saturating, minimax, hinge, least_squares, wasserstein, relativistic)
+}
+"""The functions above by name."""

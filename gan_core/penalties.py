@@ -15,8 +15,8 @@ from gan_core.game_state import GameState, Numbers
 from gan_core.players import Augment, Outputs
 
 Penalty = Callable[[Outputs, Draw], tf.Tensor]
-"""(outputs, draw) -> floats [B]. What it puts through `outputs.discriminate` meets the same
-augmentation and conditions as the losses' images, and moves no moving averages."""
+"""(outputs, draw) -> floats [B]. Images that it passes to `outputs.discriminate` get the same
+augmentation and conditions as those of the losses, and move no moving averages."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,42 +48,41 @@ class Regularizer:
     def of_gamma(
         cls, name: str, penalty: Penalty, gamma: float, every_updates: int = 1
     ) -> Regularizer:
-        """With the weight as papers state it for R1 and R2: gamma / 2 times the squared norm."""
+        """A regularizer by gamma, as papers state R1 and R2: gamma / 2 times the squared norm."""
         return cls(name, penalty, gamma / 2, every_updates)
 
     @property
     def weight_when_due(self) -> float:
-        """Its factor in the updates in which it is computed."""
+        """Its factor in those updates in which it is computed."""
         return self.weight * self.every_updates
 
     def __post_init__(self) -> None:
         if not isinstance(self.every_updates, numbers.Integral):
             rule = "must be a whole number"
-            raise ArgumentError("every_updates", self.every_updates, rule, "use 16, say")
+            raise ArgumentError("every_updates", self.every_updates, rule, "use 16, for example")
         check_positive("weight", self.weight, "leave the regularizer out instead")
         check_positive("every_updates", self.every_updates, "use 1 for every update")
 
 
 def r1(outputs: Outputs, draw: Draw) -> tf.Tensor:
-    """|gradient of the logit by the image|^2 at real images (Mescheder et al. 2018, eq. 9).
+    """R1: |gradient of the logit by the image|^2 at real images (Mescheder et al. 2018, eq. 9).
 
-    Each example's own gradient, unless batch normalization in the discriminator mixes them.
+    The gradient is each example's own, unless the discriminator's batch normalization mixes them.
     """
     del draw
     return _squared_gradient_norms(outputs, outputs.real_images)
 
 
 def r2(outputs: Outputs, draw: Draw) -> tf.Tensor:
-    """As `r1`, at fake images (Mescheder et al. 2018, eq. 10)."""
+    """R2: as `r1`, at fake images (Mescheder et al. 2018, eq. 10)."""
     del draw
     return _squared_gradient_norms(outputs, tf.stop_gradient(outputs.fake_images))
 
 
 def wgan_gp(outputs: Outputs, draw: Draw) -> tf.Tensor:
-    """(|gradient of the logit by the image| - 1)^2 between real and fake images.
+    """WGAN-GP: (|gradient of the logit by the image| - 1)^2 between real and fake images.
 
-    Gulrajani et al. 2017, equation 3; each pair is mixed by a number of its own. The paper's
-    weight is 10.
+    Gulrajani et al. 2017, equation 3; each pair has its own mixing ratio. The paper's weight is 10.
     """
     mix = draw.uniform("wgan_gp", (1, 1, 1))
     real = outputs.real_images
@@ -93,17 +92,17 @@ def wgan_gp(outputs: Outputs, draw: Draw) -> tf.Tensor:
 
 
 def lecam(weight: float, decay: float = 0.99) -> Regularizer:
-    """LeCam regularization (Tseng et al. 2021, R_LC), for few images.
+    """LeCam regularization (Tseng et al. 2021, R_LC), for small data sets.
 
         (d_real - anchor_fake)^2 + (d_fake - anchor_real)^2
 
-    An anchor is the running mean of the logits of one kind: of all updates at first, exponential
-    once that is the shorter memory. The first update, which has none, has a term of 0. They are
-    logged as `game/lecam_real` and `game/lecam_fake`.
+    An anchor is the running mean of the real or the fake logits: over all updates at first, and
+    exponential once that is the shorter memory. The term of the first update, which has no anchor,
+    is 0. Anchors are logged as `game/lecam_real` and `game/lecam_fake`.
 
     Args:
-      weight: 0.3 in the paper with a hinge loss; the larger the logits, the smaller.
-      decay: Of the running means, per update of the discriminator.
+      weight: 0.3 in the paper with a hinge loss; larger logits need a smaller weight.
+      decay: Decay of the running means per discriminator update.
 
     Raises:
       ArgumentError: If `weight` is not above 0, or `decay` not in [0, 1).
@@ -133,12 +132,12 @@ def lecam(weight: float, decay: float = 0.99) -> Regularizer:
 
 
 def consistency(augment: Augment) -> Penalty:
-    """(logit of a real image - logit of it augmented)^2 (Zhang et al. 2020, CR-GAN, equation 6).
+    """Consistency: (logit of a real image - logit of it augmented)^2.
 
-    The paper's weight is 10.
+    Zhang et al. 2020, CR-GAN, equation 6; the paper's weight is 10.
 
     Args:
-      augment: What should not change the logit.
+      augment: The augmentation that should not change the logit.
     """
 
     def penalty(outputs: Outputs, draw: Draw) -> tf.Tensor:

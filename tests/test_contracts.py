@@ -80,9 +80,7 @@ def test_refuses_regularizers_of_one_name_or_named_like_a_term(one_device):
         return tf.zeros([8])
 
     twice = [gan_core.Regularizer("mine", zeros, 1.0)] * 2
-    with pytest.raises(
-        ArgumentError, match=r"`regularizers` \(mine\) must have names of their own"
-    ):
+    with pytest.raises(ArgumentError, match=r"`regularizers` \(mine\) must have unique names"):
         gan_core.Game(regularizers=twice)
     fake = [gan_core.Regularizer("fake", zeros, 1.0)]
     with pytest.raises(
@@ -147,7 +145,7 @@ def test_refuses_a_generator_that_is_sampled_with_other_weights_than_trained(one
     [
         (
             {"regularizers": [gan_core.r1]},
-            r"`regularizers` .* must be a Regularizer; name and weigh",
+            r"`regularizers` .* must be a Regularizer; give it a name",
         ),
         ({"augment": "cutout"}, r"`augment` \('cutout'\) must be a function; give gan_core.diff"),
     ],

@@ -283,7 +283,7 @@ def _make_game(settings: Settings) -> gan_core.Game:
     if settings.loss == "non_saturating":
         loss = gan_core.non_saturating(settings.real_label, settings.fake_label)
     else:
-        loss = getattr(gan_core, settings.loss)()
+        loss = gan_core.LOSSES[settings.loss]()
     game = conditional.ConditionalGame if settings.num_classes else gan_core.Game
     return game(loss, regularizers, _make_augmentation(settings))
 
