@@ -6,7 +6,7 @@ import os
 import pytest
 
 import gan_core
-from experiments.program.tensorflow_import import import_tensorflow
+from experiments.program.process import import_tensorflow
 
 
 def pytest_configure(config):

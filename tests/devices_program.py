@@ -19,12 +19,12 @@ import tensorflow as tf
 
 import gan_core
 from experiments.program import build as parts
-from experiments.settings import parse as flags
+from experiments.settings.settings import read_settings
 
 
 def settings_of(experiment, arguments, precision):
     """The experiment's own, in a precision that need not be one of the flag's."""
-    settings = flags.parse(
+    settings = read_settings(
         ["--batch_norm=synchronized", "--average_half_life_images=100", *arguments],
         experiment.defaults,
     )

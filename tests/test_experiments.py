@@ -16,7 +16,7 @@ from PIL import Image
 
 from experiments.program import main as runner
 from experiments.settings import conditional
-from experiments.settings import parse as flags
+from experiments.settings.settings import read_settings
 from gan_core.data.digits import draw_digits
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
@@ -286,7 +286,7 @@ def test_flagfiles_are_read_and_explained(path):
     assert path.read_text().startswith("# ")
     fitting = [name for name in PARAMETERS if path.stem.startswith(name)]
     name = max(fitting, key=len, default="svhn_dcgan")
-    settings = flags.parse([f"--flagfile={path}"], experiment_named(name).defaults)
+    settings = read_settings([f"--flagfile={path}"], experiment_named(name).defaults)
     assert experiment_named(name).with_networks(settings.networks, settings.image_size)
     if path.stem == f"{name}_best":
         assert settings.networks == "original"

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from experiments.settings import parse as flags
 from experiments.settings.flag import IF_ALLOWED, NEVER, flag_of
-from experiments.settings.settings import Settings
+from experiments.settings.parse import help_text
+from experiments.settings.settings import EFFECTIVE_FLAGS, Settings, read_settings
 from gan_core import ArgumentError
 
 
@@ -14,7 +14,7 @@ def test_order_of_precedence(tmp_path):
     """Flag default < experiment's default < flagfile < command line, wherever it stands."""
     path = tmp_path / "some.flags"
     path.write_text("# a comment\n--total_steps=7\n--seed=8\n\n--global_batch_size=9\n")
-    settings = flags.parse(
+    settings = read_settings(
         ["--seed=1", f"--flagfile={path}", "--dry_run"], {"beta_1": 0.9, "total_steps": 5}
     )
     assert settings.beta_1 == 0.9
@@ -23,7 +23,7 @@ def test_order_of_precedence(tmp_path):
     assert settings.global_batch_size == 9
     assert settings.dry_run is True
     assert settings.generator_learning_rate == 2e-4
-    two_words = flags.parse(["--seed", "1", "--flagfile", str(path)], {})
+    two_words = read_settings(["--seed", "1", "--flagfile", str(path)], {})
     assert (two_words.seed, two_words.total_steps) == (1, 7)
 
 
@@ -44,20 +44,20 @@ def test_flagfiles_that_cannot_be_meant(content, words, tmp_path):
     path.write_bytes(content.replace(b"{folder}", str(tmp_path).encode()))
     (tmp_path / "other.flags").write_text(f"--seed=1\n--flagfile={path}\n")
     with pytest.raises(ArgumentError, match=words):
-        flags.parse([f"--flagfile={path}"], {})
+        read_settings([f"--flagfile={path}"], {})
 
 
 @pytest.mark.parametrize("name", ["workdir", "data_dir", "cache_dir", "output"])
 @pytest.mark.parametrize("value", ["/a/\udcff", "/a\n--seed=3", "/a\0", "/a ", "\t/a"])
 def test_names_that_a_flagfile_cannot_hold(name, value):
     with pytest.raises(ArgumentError, match=rf"`{name}` .*must (be UTF-8|have no spaces around)"):
-        flags.parse([f"--{name}={value}"], {})
+        read_settings([f"--{name}={value}"], {})
 
 
 def test_flagfiles_may_name_others_and_one_twice(tmp_path):
     (tmp_path / "a").write_text("--seed=1\n")
     (tmp_path / "b").write_text(f"--flagfile={tmp_path}/a\n--beta_1=0.1\n")
-    settings = flags.parse([f"--flagfile={tmp_path}/a", f"--flagfile={tmp_path}/b"], {})
+    settings = read_settings([f"--flagfile={tmp_path}/a", f"--flagfile={tmp_path}/b"], {})
     assert (settings.seed, settings.beta_1) == (1, 0.1)
 
 
@@ -67,12 +67,12 @@ def test_every_number_has_an_end():
             continue
         for value in ("1e300", "-1e300", "inf", "nan"):
             with pytest.raises(ArgumentError, match=field.name):
-                flags.parse([f"--{field.name}={value}"], {})
+                read_settings([f"--{field.name}={value}"], {})
 
 
 def test_a_billion_steps_have_near_divisors():
     with pytest.raises(ArgumentError, match=r"must divide .*; use 5, 8 or 10"):
-        flags.parse(["--log_every_steps=1000000000", "--steps_per_call=7"], {})
+        read_settings(["--log_every_steps=1000000000", "--steps_per_call=7"], {})
 
 
 def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
@@ -81,25 +81,25 @@ def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
     )
     (tmp_path / "leaky").write_text("--networks=leaky\n--dataset=folder\n--flip\n--beta_1=0.4\n")
     defaults, best = {"dataset": "mnist", "beta_1": 0.2}, tmp_path.joinpath
-    found = flags.parse(["--seed=1"], defaults, best)
+    found = read_settings(["--seed=1"], defaults, best)
     assert (found.beta_1, found.num_classes, found.split, found.seed) == (0.3, 10, "test", 1)
-    assert flags.parse(["--dataset=mnist"], defaults, best).num_classes == 10
+    assert read_settings(["--dataset=mnist"], defaults, best).num_classes == 10
     # What belongs to the data stays with them.
-    other = flags.parse(["--dataset", "fashion_mnist"], defaults, best)
+    other = read_settings(["--dataset", "fashion_mnist"], defaults, best)
     assert (other.beta_1, other.num_classes, other.split) == (0.3, 0, "train")
     # Other networks have other settings.
     for dataset, flip in (("folder", True), (str(tmp_path), True), ("mnist", False)):
-        sister = flags.parse(["--networks=leaky", f"--dataset={dataset}"], defaults, best)
+        sister = read_settings(["--networks=leaky", f"--dataset={dataset}"], defaults, best)
         assert (sister.networks, sister.beta_1, sister.flip) == ("leaky", 0.4, flip)
-    assert flags.parse(["--networks=none"], defaults, best).beta_1 == 0.2
+    assert read_settings(["--networks=none"], defaults, best).beta_1 == 0.2
     named = tmp_path / "named.flags"
     named.write_text("--seed=5\n")
     for given in ([f"--flagfile={named}"], ["--flagfile", str(named)]):
-        settings = flags.parse(given, defaults, best)
+        settings = read_settings(given, defaults, best)
         assert (settings.seed, settings.beta_1, settings.num_classes) == (5, 0.2, 0)
     # A run goes on with what it was started with.
     leave_run(tmp_path, "--beta_1=0.7\n")
-    assert flags.parse([f"--workdir={tmp_path}"], defaults, best).beta_1 == 0.7
+    assert read_settings([f"--workdir={tmp_path}"], defaults, best).beta_1 == 0.7
 
 
 def test_what_is_turned_off_needs_no_other_flag_left_out(tmp_path):
@@ -108,28 +108,28 @@ def test_what_is_turned_off_needs_no_other_flag_left_out(tmp_path):
         "--learning_rate_decay_steps=70\n--learning_rate_final_share=0.1\n"
     )
     best = tmp_path.joinpath
-    found = flags.parse(["--augment=", "--learning_rate_schedule=constant"], {}, best)
+    found = read_settings(["--augment=", "--learning_rate_schedule=constant"], {}, best)
     assert (found.augment_probability, found.learning_rate_decay_steps) == ("1", 0)
     with pytest.raises(ArgumentError, match="needs learning rates that change"):
-        flags.parse(
+        read_settings(
             ["--learning_rate_schedule=constant", "--learning_rate_decay_steps=9"], {}, best
         )
 
 
 def test_the_effective_flagfile_gives_the_same_settings(tmp_path):
-    settings = flags.parse(["--seed=4", "--dry_run", "--precision=mixed_bfloat16"], {})
+    settings = read_settings(["--seed=4", "--dry_run", "--precision=mixed_bfloat16"], {})
     path = tmp_path / "effective.flags"
     path.write_text(settings.as_flagfile())
-    assert flags.parse([f"--flagfile={path}"], {}) == settings
+    assert read_settings([f"--flagfile={path}"], {}) == settings
 
 
 def test_each_setting_has_a_help_text():
-    text = flags.help_text({"total_steps": 77})
+    text = help_text(Settings, "", {"total_steps": 77})
     for field in dataclasses.fields(Settings):
         assert f"--{field.name}=" in text
         assert flag_of(field).help.endswith(".")
-    assert "Default: 77." in text
-    assert flags.parse(["--help"], {}) is None
+    assert "Default: 77." in " ".join(text.split())
+    assert read_settings(["--help"], {}) is None
 
 
 @pytest.mark.parametrize(
@@ -208,65 +208,65 @@ def test_each_setting_has_a_help_text():
 )
 def test_bad_flags_are_told_in_one_line(argument, message):
     with pytest.raises(ArgumentError, match=message) as caught:
-        flags.parse([argument], {})
+        read_settings([argument], {})
     assert "\n" not in str(caught.value)
 
 
 def test_a_probability_adapts_to_losses_that_know_undecided():
     adaptive = ["--augment=cutout", "--augment_probability=adaptive"]
-    assert flags.parse([*adaptive, "--loss=hinge", "--augment_target=0.5"], {})
+    assert read_settings([*adaptive, "--loss=hinge", "--augment_target=0.5"], {})
     with pytest.raises(ArgumentError, match=r"a logit of 0 means undecided, unlike `loss` \(rel"):
-        flags.parse([*adaptive, "--loss=relativistic"], {})
+        read_settings([*adaptive, "--loss=relativistic"], {})
 
 
 def test_whole_numbers_may_be_written_with_an_exponent():
-    settings = flags.parse(["--total_steps=1e4", "--global_batch_size=3.2e1"], {})
+    settings = read_settings(["--total_steps=1e4", "--global_batch_size=3.2e1"], {})
     assert (settings.total_steps, settings.global_batch_size) == (10_000, 32)
     assert isinstance(settings.total_steps, int)
 
 
 def leave_run(folder, flagfile):
     """What a run with a checkpoint leaves of its settings."""
-    (folder / flags.EFFECTIVE_FLAGS).write_text(flagfile)
+    (folder / EFFECTIVE_FLAGS).write_text(flagfile)
     (folder / "checkpoints" / "step_0000001").mkdir(parents=True)
 
 
 def test_a_start_that_left_no_checkpoint_does_not_steer_the_next(tmp_path):
-    (tmp_path / flags.EFFECTIVE_FLAGS).write_text("--loss=hinge\n")
+    (tmp_path / EFFECTIVE_FLAGS).write_text("--loss=hinge\n")
     (tmp_path / "checkpoints" / "partial_0000001").mkdir(parents=True)
-    assert flags.parse([f"--workdir={tmp_path}"], {}).loss == "non_saturating"
+    assert read_settings([f"--workdir={tmp_path}"], {}).loss == "non_saturating"
     (tmp_path / "checkpoints" / "step_0000001").mkdir()
-    assert flags.parse([f"--workdir={tmp_path}"], {}).loss == "hinge"
+    assert read_settings([f"--workdir={tmp_path}"], {}).loss == "hinge"
 
 
 def test_settings_of_a_start_killed_before_its_first_checkpoint_are_not_taken(tmp_path, capsys):
     """It wrote its own; the weights to go on from were trained with others."""
-    first = flags.parse([f"--workdir={tmp_path}", "--learning_rate_schedule=cosine"], {})
+    first = read_settings([f"--workdir={tmp_path}", "--learning_rate_schedule=cosine"], {})
     second = dataclasses.replace(
         first, generator_learning_rate=1e-3, learning_rate_final_share=0.5, total_steps=70
     )
     leave_run(tmp_path, second.as_flagfile())
     facts = {"settings": first.as_dict() | {"no_longer_there": 3}}
     (tmp_path / "checkpoints" / "step_0000001" / "facts.json").write_text(json.dumps(facts))
-    third = flags.parse([f"--workdir={tmp_path}"], {})
+    third = read_settings([f"--workdir={tmp_path}"], {})
     assert third.changes_from(first.as_dict()) == {IF_ALLOWED: [], NEVER: []}
     assert third == first
     assert "ended before its first checkpoint" in capsys.readouterr().err
-    again = flags.parse([f"--workdir={tmp_path}", "--generator_learning_rate=1e-3"], {})
+    again = read_settings([f"--workdir={tmp_path}", "--generator_learning_rate=1e-3"], {})
     words = "generator_learning_rate: was 0.0002, now 0.001"
     assert again.changes_from(first.as_dict())[IF_ALLOWED] == [words]
     longer = dataclasses.replace(first, total_steps=70)
-    (tmp_path / flags.EFFECTIVE_FLAGS).write_text(longer.as_flagfile())
-    assert flags.parse([f"--workdir={tmp_path}"], {}) == longer
+    (tmp_path / EFFECTIVE_FLAGS).write_text(longer.as_flagfile())
+    assert read_settings([f"--workdir={tmp_path}"], {}) == longer
 
 
 def test_what_a_later_start_turns_off_needs_no_other_flag_left_out(tmp_path):
     given = ["--evaluate_every_steps=100", "--on_collapse=stop", "--stop_after_no_improvement=3"]
-    leave_run(tmp_path, flags.parse([f"--workdir={tmp_path}", *given], {}).as_flagfile())
-    later = flags.parse([f"--workdir={tmp_path}", "--evaluate_every_steps=0"], {})
+    leave_run(tmp_path, read_settings([f"--workdir={tmp_path}", *given], {}).as_flagfile())
+    later = read_settings([f"--workdir={tmp_path}", "--evaluate_every_steps=0"], {})
     assert (later.on_collapse, later.stop_after_no_improvement) == ("warn", 0)
     with pytest.raises(ArgumentError, match=r"`on_collapse` \(stop\) needs"):
-        flags.parse(["--evaluate_every_steps=0", "--on_collapse=stop"], {})
+        read_settings(["--evaluate_every_steps=0", "--on_collapse=stop"], {})
 
 
 def test_a_path_as_dataset_comes_over_the_folder_of_the_run(tmp_path):
@@ -274,64 +274,64 @@ def test_a_path_as_dataset_comes_over_the_folder_of_the_run(tmp_path):
     pictures, run = tmp_path / "pictures", tmp_path / "run"
     for folder in (pictures, run):
         folder.mkdir()
-    first = flags.parse([f"--dataset={pictures}", f"--workdir={run}"], {})
+    first = read_settings([f"--dataset={pictures}", f"--workdir={run}"], {})
     leave_run(run, first.as_flagfile())
-    again = flags.parse([f"--dataset={pictures}/", f"--workdir={run}"], {})
+    again = read_settings([f"--dataset={pictures}/", f"--workdir={run}"], {})
     assert (again.dataset, again.data_dir) == ("folder", f"{pictures}/")
 
 
 def test_a_path_as_dataset_is_a_folder_of_pictures(tmp_path):
-    settings = flags.parse([f"--dataset={tmp_path}"], {})
+    settings = read_settings([f"--dataset={tmp_path}"], {})
     assert (settings.dataset, settings.data_dir) == ("folder", str(tmp_path))
-    assert flags.parse([f"--dataset={tmp_path}", f"--data_dir={tmp_path}"], {}) == settings
+    assert read_settings([f"--dataset={tmp_path}", f"--data_dir={tmp_path}"], {}) == settings
     with pytest.raises(ArgumentError, match=r"`data_dir` \(/tmp\) must not name another folder"):
-        flags.parse([f"--dataset={tmp_path}", "--data_dir=/tmp"], {})
+        read_settings([f"--dataset={tmp_path}", "--data_dir=/tmp"], {})
     for other in ("mnist", "cycle_gan/apple2orange", f"{tmp_path}/digits.npz"):
         with contextlib.suppress(ArgumentError):
-            assert flags.parse([f"--dataset={other}"], {}).dataset == other
+            assert read_settings([f"--dataset={other}"], {}).dataset == other
 
 
 def test_the_settings_of_the_run_in_the_workdir_are_read(tmp_path):
     """Defaults < the run's settings < flagfile < command line; what belongs to one start is not."""
     workdir = f"--workdir={tmp_path}"
     start = [workdir, "--seed=4", "--total_steps=7", "--strategy=mirrored", "--dry_run"]
-    settings = flags.parse([*start, "--mode=info", "--workers=2"], {"split": "test"})
+    settings = read_settings([*start, "--mode=info", "--workers=2"], {"split": "test"})
     leave_run(tmp_path, settings.as_flagfile())
     path = tmp_path / "some.flags"
     path.write_text("--total_steps=8\n--beta_1=0.1\n")
 
-    later = flags.parse([workdir, f"--flagfile={path}", "--beta_1=0.2"], {"split": "train"})
+    later = read_settings([workdir, f"--flagfile={path}", "--beta_1=0.2"], {"split": "train"})
     assert (later.seed, later.split, later.strategy) == (4, "test", "mirrored")
     assert (later.total_steps, later.beta_1) == (8, 0.2)
     assert (later.mode, later.workers, later.dry_run) == ("train", 1, False)
-    generating = flags.parse([workdir, "--mode=generate"], {})
+    generating = read_settings([workdir, "--mode=generate"], {})
     assert (generating.seed, generating.strategy) == (4, "auto")
     (tmp_path / "effective.flags").write_text("--seed=5\n")
-    partial = flags.parse([workdir], {"split": "train+extra"})
+    partial = read_settings([workdir], {"split": "train+extra"})
     assert (partial.seed, partial.split) == (5, "train+extra")
     (tmp_path / "effective.flags").write_text("--no_such_flag=3\n")
     with pytest.raises(ArgumentError, match=r"holds settings that cannot be read: .*no_such_flag"):
-        flags.parse([workdir], {})
+        read_settings([workdir], {})
 
 
 def test_a_decay_keeps_its_end_when_a_run_goes_on(tmp_path):
     """And one that warms up longer than it lasts is refused."""
     start = [f"--workdir={tmp_path}", "--total_steps=70", "--learning_rate_schedule=cosine"]
-    settings = flags.parse(start, {})
+    settings = read_settings(start, {})
     assert settings.learning_rate_decay_steps == 70
     leave_run(tmp_path, settings.as_flagfile())
-    longer = flags.parse([f"--workdir={tmp_path}", "--total_steps=90"], {})
+    longer = read_settings([f"--workdir={tmp_path}", "--total_steps=90"], {})
     assert (longer.total_steps, longer.learning_rate_decay_steps) == (90, 70)
     assert longer.changes_from(settings.as_dict()) == {IF_ALLOWED: [], NEVER: []}
-    other = flags.parse([f"--workdir={tmp_path}", "--learning_rate_decay_steps=90"], {})
+    other = read_settings([f"--workdir={tmp_path}", "--learning_rate_decay_steps=90"], {})
     changes = other.changes_from(settings.as_dict())
     assert changes[IF_ALLOWED] == ["learning_rate_decay_steps: was 70, now 90"]
     with pytest.raises(ArgumentError, match=r"\(70\) must be above .*warm_up_steps` \(70\)"):
-        flags.parse([*start, "--learning_rate_warm_up_steps=70"], {})
+        read_settings([*start, "--learning_rate_warm_up_steps=70"], {})
 
 
 def test_a_setting_that_an_old_run_did_not_know_was_as_it_is_by_default():
-    now = flags.parse(["--loss=hinge"], {})
+    now = read_settings(["--loss=hinge"], {})
     before = now.as_dict()
     del before["loss"], before["r2_weight"]
     changes = now.changes_from(before)

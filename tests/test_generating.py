@@ -6,8 +6,8 @@ from PIL import Image
 from test_experiments import run
 
 import gan_core
-from experiments.program import exit_codes
 from experiments.program import generate as generating
+from experiments.program.process import CANNOT_WRITE, USAGE
 
 NAME = "fashion_mnist_gan"
 
@@ -24,7 +24,7 @@ def generate(trained, *arguments):
 
 
 def refused(trained, capsys, *arguments):
-    assert generate(trained, *arguments) == exit_codes.USAGE
+    assert generate(trained, *arguments) == USAGE
     (line,) = capsys.readouterr().err.splitlines()
     return line
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_written_to_is_told_before_anything(trained, tmp_path, ca
     for name in ("x" * 300, "x" * 300 + ".png"):
         line = refused(trained, capsys, f"--output={tmp_path}/{name}")
         assert "holds a name of more than 255 bytes" in line
-    assert run(NAME, f"--workdir={tmp_path}/{'ü' * 200}") == exit_codes.USAGE
+    assert run(NAME, f"--workdir={tmp_path}/{'ü' * 200}") == USAGE
     assert "holds a name of more than 255 bytes" in capsys.readouterr().err
     (tmp_path / "file").write_text("mine")
     assert "file is a file" in refused(trained, capsys, f"--output={tmp_path}/file")
@@ -105,7 +105,7 @@ def test_a_full_disk_leaves_whole_pictures_and_one_line(
     monkeypatch.setattr("pathlib.Path.write_bytes", fill)
     monkeypatch.setattr("gan_core.files.publish", refuse)
     code = generate(trained, f"--output={tmp_path}/{output}", "--num_images=9")
-    assert code == exit_codes.CANNOT_WRITE
+    assert code == CANNOT_WRITE
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: cannot write {tmp_path}/{output} (")
     assert line.endswith("make room")

@@ -12,8 +12,7 @@ from test_experiments import metrics, run
 
 from experiments.program import build as parts
 from experiments.program import evaluate as evaluating
-from experiments.settings import parse as flags
-from experiments.settings.settings import Settings
+from experiments.settings.settings import Settings, read_settings
 from gan_core import ArgumentError
 from gan_core.evaluation import classifier
 
@@ -118,7 +117,7 @@ def test_a_classifier_judges_classes_as_often_as_they_are(tmp_path, monkeypatch)
 )
 def test_refuses(given, message):
     with pytest.raises(ArgumentError, match=message):
-        flags.parse(given, {"workdir": "nowhere"})
+        read_settings(given, {"workdir": "nowhere"})
 
 
 def test_a_folder_has_no_splits(tmp_path, capsys):

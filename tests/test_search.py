@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from test_experiments import SMALL
 
-from experiments.program import exit_codes
-from experiments.settings import parse as flags
+from experiments.program.process import CANNOT_WRITE, NOT_FINITE, STOPPED, USAGE
+from experiments.settings.settings import EFFECTIVE_FLAGS, read_settings
 from experiments.tools.search import __main__ as program
 from experiments.tools.search import halving
 from experiments.tools.search.plan import Search, read_space
@@ -59,7 +59,7 @@ def test_a_space_is_a_line_a_flag(tmp_path):
 def test_what_is_tried_by_default_can_be_meant(tmp_path):
     defaults = {"--dataset": ["folder"], "--data_dir": ["somewhere"]}
     for candidate in make(tmp_path, space=defaults | read_space(program._SPACE), flags=()).draw():
-        assert flags.parse(candidate.flags, {})
+        assert read_settings(candidate.flags, {})
 
 
 def test_candidates_are_all_different_and_begin_with_the_first_values(tmp_path):
@@ -104,8 +104,8 @@ def scripted(monkeypatch):
     def train(run):
         trained.append((run.workdir.parent.name, run.workdir.name, run.minutes))
         run.workdir.mkdir(parents=True, exist_ok=True)
-        text = flags.parse(run.command()[3:], {}).as_flagfile()
-        (run.workdir / flags.EFFECTIVE_FLAGS).write_text(text)
+        text = read_settings(run.command()[3:], {}).as_flagfile()
+        (run.workdir / EFFECTIVE_FLAGS).write_text(text)
         return "error: no" if "--loss=relativistic" in run.flags else ""
 
     def best(run):
@@ -130,7 +130,7 @@ def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
     assert table[0] == "| candidate | round | minutes | distance | each seed | beta_1 | loss |"
     assert len(table) == 2 + 6
     assert "| inf | error: no |" in table[-1]
-    settings = flags.parse([f"--flagfile={tmp_path}/best.flags"], {})
+    settings = read_settings([f"--flagfile={tmp_path}/best.flags"], {})
     assert (settings.beta_1, settings.loss, settings.data_dir) == (0.0, "hinge", "")
     # All that it was trained with, whatever the experiment starts with.
     assert (settings.total_minutes, settings.total_steps) == (4, 10**9)
@@ -139,7 +139,7 @@ def test_the_better_ones_go_on_and_the_last_have_seeds(tmp_path, scripted):
     assert not names & {"--seed", "--data_dir", "--cache_dir", "--workdir", "--mode"}
     # Of a search with fewer rounds, in the same folder, their minutes.
     halving.run(make(tmp_path, keep_one_in=2, rounds=1))
-    assert flags.parse([f"--flagfile={tmp_path}/best.flags"], {}).total_minutes == 1
+    assert read_settings([f"--flagfile={tmp_path}/best.flags"], {}).total_minutes == 1
 
 
 def test_going_on_takes_back_nothing_that_is_written(tmp_path, scripted, monkeypatch):
@@ -174,12 +174,12 @@ def test_a_failure_of_a_later_round_is_not_the_best(tmp_path, scripted, monkeypa
     lines = (tmp_path / "search.md").read_text().splitlines()
     assert lines[2].startswith("| 2 | 1 | 1 | 1.2 | 1.2 | 0.2 |")
     assert lines[-1].startswith("| 1 | 2 | 4 | inf | error: NaN |")
-    assert flags.parse([f"--flagfile={tmp_path}/best.flags"], {}).beta_1 == 0.2
+    assert read_settings([f"--flagfile={tmp_path}/best.flags"], {}).beta_1 == 0.2
 
 
 def test_a_search_in_which_nothing_can_train_ends_with_the_reason(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(TimedRun, "train", lambda run: "error: `networks` (leaky) is not known")
-    assert program.main(["svhn_dcgan", f"--workdir={tmp_path}"]) == exit_codes.USAGE
+    assert program.main(["svhn_dcgan", f"--workdir={tmp_path}"]) == USAGE
     assert "but all failed; see: error: `networks` (leaky)" in capsys.readouterr().err
     assert not (tmp_path / "best.flags").exists()
 
@@ -197,10 +197,10 @@ def test_a_full_disk_is_no_fault_of_the_settings(tmp_path, capsys, scripted, mon
     space = tmp_path / "space"
     space.write_text("--beta_1=0.5 | 0.0 | 0.2\n")
     given = ["fashion_mnist_gan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert program.main(given) == exit_codes.CANNOT_WRITE
+    assert program.main(given) == CANNOT_WRITE
     found = capsys.readouterr()
     assert "the best is" not in found.out
-    assert "No space left on device); the same command goes on when that is mended" in found.err
+    assert "No space left on device); fix this, then run the same command to resume" in found.err
 
 
 def test_a_run_that_a_signal_ended_says_so_beside_its_last_words(tmp_path, monkeypatch):
@@ -213,7 +213,7 @@ def test_a_run_that_a_signal_ended_says_so_beside_its_last_words(tmp_path, monke
 
 
 def test_a_run_whose_disk_is_full_says_so_and_not_that_it_failed(tmp_path, monkeypatch):
-    for code, is_full in ((exit_codes.CANNOT_WRITE, True), (exit_codes.NOT_FINITE, False)):
+    for code, is_full in ((CANNOT_WRITE, True), (NOT_FINITE, False)):
         command = [sys.executable, "-c", f"raise SystemExit({code})"]
         monkeypatch.setattr(TimedRun, "command", lambda run, command=command: command)
         run = TimedRun("svhn_dcgan", (), tmp_path / "run", 1.0)
@@ -228,13 +228,13 @@ def test_rates_that_would_never_fall_are_refused(tmp_path, capsys, scripted):
     space, schedule = tmp_path / "space", "--learning_rate_schedule=constant | cosine\n"
     space.write_text(f"--networks=no_dropout\n{schedule}")
     given = ["fashion_mnist_dcgan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert program.main(given) == exit_codes.USAGE
+    assert program.main(given) == USAGE
     error = capsys.readouterr().err
     assert "`learning_rate_schedule` (cosine) needs learning_rate_decay_steps" in error
     assert not scripted
     space.write_text(f"{schedule}--beta_1=0.5\n")  # the best flagfile names an end
     assert program.main(["fashion_mnist_dcgan", *given[1:]]) == 0
-    assert program.main(["no_such", f"--workdir={tmp_path}/other"]) == exit_codes.USAGE
+    assert program.main(["no_such", f"--workdir={tmp_path}/other"]) == USAGE
     assert "`experiment` (no_such) must be an experiment" in capsys.readouterr().err
 
 
@@ -265,8 +265,8 @@ def test_it_searches_and_goes_on_where_it_was_stopped(tmp_path):
             assert first.poll() is None
             time.sleep(0.05)
         first.send_signal(signal.SIGTERM)
-        assert "stopped; run the same command to go on" in first.communicate(timeout=60)[0]
-    assert first.returncode == exit_codes.STOPPED
+        assert "stopped; run the same command to resume" in first.communicate(timeout=60)[0]
+    assert first.returncode == STOPPED
     outputs = []
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -275,7 +275,7 @@ def test_it_searches_and_goes_on_where_it_was_stopped(tmp_path):
         outputs.append((table, done.stdout.splitlines()[-1]))
     assert outputs[0] == outputs[1]
     assert "| inf |" not in outputs[0][0]
-    settings = flags.parse([f"--flagfile={tmp_path}/search/best.flags"], {})
+    settings = read_settings([f"--flagfile={tmp_path}/search/best.flags"], {})
     assert settings.extractor == "random_convolutions"
     assert settings.total_minutes == 0.3
     assert (

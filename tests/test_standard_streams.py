@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_experiments import SMALL, metrics
 
-from experiments.program import exit_codes
+from experiments.program.process import INTERRUPTED
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = f"{sys.executable} -m experiments.fashion_mnist_gan"
@@ -67,7 +67,7 @@ def test_ctrl_c_while_tensorflow_is_imported_is_one_word(tmp_path):
             process.send_signal(signal.SIGINT)
             output, errors = process.communicate(timeout=60)
         assert (output, errors) == ("", "interrupted\n")
-        assert process.returncode == exit_codes.INTERRUPTED
+        assert process.returncode == INTERRUPTED
     assert not (tmp_path / "runs").exists()
 
 

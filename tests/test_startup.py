@@ -14,9 +14,9 @@ import pytest
 
 from experiments import __main__ as listing
 from experiments.fashion_mnist_dcgan import EXPERIMENT
-from experiments.program import exit_codes
-from experiments.program.tensorflow_import import import_tensorflow
-from experiments.settings import parse as flags
+from experiments.program import process
+from experiments.program.process import import_tensorflow
+from experiments.settings.settings import read_settings
 from gan_core.run.process import StartupClock
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,8 @@ MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
 ANSWERS = """
 import contextlib, io, json, sys
 before = set(sys.modules)
-from experiments import fashion_mnist_dcgan, runner
+from experiments import fashion_mnist_dcgan
+from experiments.program import main as runner
 codes, texts = [], []
 for arguments in json.loads(sys.argv[1]):
     printed = io.StringIO()
@@ -49,7 +50,7 @@ def run_before(tmp_path_factory):
         "experiment": "fashion_mnist_dcgan",
         "latents": "NormalLatents(size=100)",
         "value range": [-1.0, 1.0],
-        "settings": flags.parse(["--seed=3"], EXPERIMENT.defaults).as_dict(),
+        "settings": read_settings(["--seed=3"], EXPERIMENT.defaults).as_dict(),
         "outputs": {"metrics_window": {}, "last_picture": 0},
     }
     (checkpoint / "facts.json").write_text(json.dumps(facts))
@@ -60,7 +61,7 @@ def run_before(tmp_path_factory):
 
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
-PROGRAM = "from experiments.program.tensorflow_import import import_tensorflow; import_tensorflow()"
+PROGRAM = "from experiments.program.process import import_tensorflow; import_tensorflow()"
 EXAMPLE = "import experiments.examples.common"
 WHOSE_KERNELS = """
 from tensorflow.python.framework import test_util
@@ -165,22 +166,22 @@ def test_a_program_that_goes_on_says_that_a_disk_is_full(capsys):
     def work():
         raise OSError(errno.ENOSPC, "No space left on device", "search.md")
 
-    assert exit_codes.exit_code_of(work, goes_on=True) == exit_codes.CANNOT_WRITE
-    words = "left on device: 'search.md'); the same command goes on when that is mended"
+    assert process.run_program(work, resumable=True) == process.CANNOT_WRITE
+    words = "left on device: 'search.md'); fix this, then run the same command to resume"
     assert words in capsys.readouterr().err
     with pytest.raises(OSError, match="No space left"):
-        exit_codes.exit_code_of(work)
+        process.run_program(work)
     with pytest.raises(FileNotFoundError):
-        exit_codes.exit_code_of(lambda: open("/no/such/file").close(), goes_on=True)
+        process.run_program(lambda: open("/no/such/file").close(), resumable=True)
 
 
 @pytest.mark.parametrize(
-    ("goes_on", "code", "words"),
-    [(False, exit_codes.INTERRUPTED, "interrupted"), (True, exit_codes.STOPPED, "to go on")],
+    ("resumable", "code", "words"),
+    [(False, process.INTERRUPTED, "interrupted"), (True, process.STOPPED, "to resume")],
 )
-def test_only_a_program_that_goes_on_says_so_when_interrupted(goes_on, code, words, capsys):
+def test_only_a_program_that_goes_on_says_so_when_interrupted(resumable, code, words, capsys):
     def work():
         raise KeyboardInterrupt
 
-    assert exit_codes.exit_code_of(work, goes_on=goes_on) == code
+    assert process.run_program(work, resumable=resumable) == code
     assert words in "".join(capsys.readouterr())

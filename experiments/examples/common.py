@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 import gan_core
-from experiments.program import exit_codes
+from experiments.program.process import EXIT_CODES, run_program
 from experiments.tools.timed_runs import path_argument
 
 
@@ -73,7 +73,7 @@ def begin(
 
 def exit_with(main: Callable[[], int]) -> NoReturn:
     """Runs an example's `main`, says in a line why it cannot work, and exits with its code."""
-    sys.exit(exit_codes.exit_code_of(main))
+    sys.exit(run_program(main))
 
 
 def open_source(
@@ -131,7 +131,7 @@ def train(options: argparse.Namespace, gan: gan_core.Gan, data: Any, **parts: An
     )
     usual = {"title": options.name, "schedule": schedule(options), "identity": identity}
     run = gan_core.run.Run(gan, data, options.workdir, plan, **usual | parts)
-    return exit_codes.OF_ENDING[run.train().ending]
+    return EXIT_CODES[run.train().ending]
 
 
 def bright_and_dark(options: argparse.Namespace) -> dict[str, gan_core.data.ImageSource]:

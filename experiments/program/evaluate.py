@@ -11,8 +11,9 @@ from typing import Any
 
 import gan_core
 from experiments.program import build as parts
-from experiments.program import exit_codes, judging
+from experiments.program import judging
 from experiments.program.experiment import Experiment
+from experiments.program.process import CANNOT_WRITE, DONE
 from experiments.settings.settings import Settings
 from gan_core import ArgumentError
 from gan_core.run import say
@@ -68,7 +69,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
             _write(output, rows, judge.protocol, settings)
         except OSError as error:
             print(f"error: cannot write {output} ({error}); make room", file=sys.stderr)
-            return exit_codes.CANNOT_WRITE
+            return CANNOT_WRITE
     if not rows:
         raise ArgumentError("checkpoint", "all", "can none of them be read", "train on, or again")
     if len(chosen) == 1:
@@ -78,7 +79,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
         data = gan_core.run.png_bytes(gan_core.run.with_caption(picture, words), words)
         gan_core.run.write_durably(output.with_suffix(".png"), data)
     say(f"all values: {output}")
-    return exit_codes.DONE
+    return DONE
 
 
 def _checkpoints_to_judge(folder: Path, settings: Settings) -> list[Path]:

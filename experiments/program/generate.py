@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 import gan_core
 from experiments.program import build as parts
-from experiments.program import exit_codes, preflight
+from experiments.program import preflight
 from experiments.program.experiment import Experiment
+from experiments.program.process import CANNOT_WRITE, DONE
 from experiments.settings import conditional
 from experiments.settings.settings import Settings
 from gan_core import ArgumentError
@@ -38,11 +39,11 @@ def run(experiment: Experiment, settings: Settings) -> int:
         _write(output, gan, settings, about)
     except OSError as error:
         print(f"error: cannot write {output} ({error}); make room", file=sys.stderr)
-        return exit_codes.CANNOT_WRITE
+        return CANNOT_WRITE
     scored = facts.get("score") is not None and not settings.checkpoint
     which = ", the best of the run" if scored else ""
     print(f"{settings.num_images:,} pictures of {about}{which}: {output}")
-    return exit_codes.DONE
+    return DONE
 
 
 def _write(output: Path, gan: gan_core.Gan, settings: Settings, about: str) -> None:

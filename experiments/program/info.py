@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from experiments.program import build as parts
-from experiments.program import exit_codes
 from experiments.program.experiment import Experiment
+from experiments.program.process import DONE
 from experiments.settings.settings import Settings
 
 
@@ -41,4 +41,4 @@ def run(experiment: Experiment, settings: Settings) -> int:
         f"Keras {keras.__version__}"
     )
     print(f"settings:\n{settings.as_flagfile()}", end="")
-    return exit_codes.DONE
+    return DONE

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import IO
 
 import gan_core
-from experiments.program import exit_codes
+from experiments.program.process import DONE, STOPPED, USAGE
 
 _GRACE_SECONDS = 60
 _POLL_SECONDS = 0.1
@@ -69,7 +69,7 @@ def _wait(
     passed_on = False
     deadline = float("inf")
     while any(worker.poll() is None for worker in workers) and time.monotonic() < deadline:
-        ends = (None, exit_codes.DONE, exit_codes.STOPPED)
+        ends = (None, DONE, STOPPED)
         failed = [index for index, worker in enumerate(workers) if worker.poll() not in ends]
         if failed and deadline == float("inf"):
             deadline = time.monotonic() + _GRACE_SECONDS
@@ -87,13 +87,13 @@ def _wait(
                 print(f"worker {index} ended with exit code {code}", file=sys.stderr)
             _print_errors(workers, errors)
             return code if code > 0 else 128 - code
-    return exit_codes.DONE
+    return DONE
 
 
 def _print_errors(workers: list[subprocess.Popen], errors: list[IO[bytes] | None]) -> None:
     """What workers said, but for those that could not begin for what the first has told."""
     for index, (worker, file) in enumerate(zip(workers, errors, strict=True)):
-        has_said_it = worker.returncode == workers[0].returncode == exit_codes.USAGE
+        has_said_it = worker.returncode == workers[0].returncode == USAGE
         if file is not None and not has_said_it:
             file.seek(0)
             for line in file.read().decode("utf-8", errors="replace").splitlines():

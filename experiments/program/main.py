@@ -5,16 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.program import exit_codes, launcher, preflight, standard_streams
+from experiments.program import launcher, preflight
 from experiments.program.experiment import ORIGINAL, Experiment
-from experiments.program.tensorflow_import import import_tensorflow
-from experiments.settings import parse as flags
-from experiments.settings.settings import Settings
+from experiments.program.process import DONE, import_tensorflow, prepare_process, run_program
+from experiments.settings.parse import help_text
+from experiments.settings.settings import BestFlagfile, Settings, read_settings, with_best
 from gan_core.run import startup_clock
 
 _FLAGFILES = Path(__file__).parents[1] / "flagfiles"
@@ -23,12 +22,9 @@ _FLAGFILES = Path(__file__).parents[1] / "flagfiles"
 def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> None:
     """Runs an experiment from the command line and exits.
 
-    Exit codes are those of `exit_codes`; 130 or 143 when a second signal ends it at once.
+    Exit codes are those of `process`; 130 or 143 if a second signal ends it at once.
     """
-    standard_streams.make_safe()
-    # Programs of one's own keep what Python does with warnings; this one speaks to people.
-    warnings.showwarning = _print_warning
-    warnings.simplefilter("always", RuntimeWarning)
+    prepare_process()
     sys.exit(run(experiment, sys.argv[1:] if arguments is None else arguments))
 
 
@@ -38,11 +34,11 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
     def work() -> int:
         settings = settings_of(experiment, arguments)
         if settings is None:
-            print(f"{sys.modules[experiment.build_generator.__module__].__doc__}\n")
-            for name, sister in experiment.sisters.items():
-                print(f"With --networks={name}: {sister.about}.\n")
-            print(flags.help_text(flags.with_best([], *_defaults_of(experiment))))
-            return exit_codes.DONE
+            lines = [sys.modules[experiment.build_generator.__module__].__doc__]
+            lines += [f"--networks={name}: {s.about}." for name, s in experiment.sisters.items()]
+            defaults = with_best({}, *_defaults_of(experiment))
+            print(help_text(Settings, "\n\n".join(lines), defaults))
+            return DONE
         chosen = experiment.with_networks(settings.networks, settings.image_size)
         preflight.check(chosen, settings)
         if settings.workers > 1 and settings.mode == "train" and "TF_CONFIG" not in os.environ:
@@ -56,15 +52,15 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> int:
         return mode.run(chosen, settings)
 
     startup_clock.begin()
-    return exit_codes.exit_code_of(work)
+    return run_program(work)
 
 
 def settings_of(experiment: Experiment, arguments: Sequence[str]) -> Settings | None:
-    """What a command line means to an experiment, see `flags.parse`."""
-    return flags.parse(arguments, *_defaults_of(experiment))
+    """What a command line means to an experiment, see `read_settings`."""
+    return read_settings(arguments, *_defaults_of(experiment))
 
 
-def _defaults_of(experiment: Experiment) -> tuple[Mapping[str, Any], flags.BestFlagfile]:
+def _defaults_of(experiment: Experiment) -> tuple[Mapping[str, Any], BestFlagfile]:
     """Its defaults, and its best flagfile by the networks' name."""
 
     def best_flagfile(networks: str) -> Path:
@@ -72,8 +68,3 @@ def _defaults_of(experiment: Experiment) -> tuple[Mapping[str, Any], flags.BestF
         return _FLAGFILES / f"{experiment.name}_{words}.flags"
 
     return {"workdir": f"runs/{experiment.name}", **experiment.defaults}, best_flagfile
-
-
-def _print_warning(message: Warning | str, category: type[Warning], *where: object) -> None:
-    prefix = "warning" if issubclass(category, RuntimeWarning) else category.__name__
-    print(f"{prefix}: {message}", file=sys.stderr, flush=True)

@@ -8,11 +8,11 @@ import tensorflow as tf
 
 import gan_core
 from experiments.program import build as parts
-from experiments.program import exit_codes, judging, preflight
+from experiments.program import judging, preflight
 from experiments.program.experiment import Experiment
 from experiments.program.late_decay import LateDecay
-from experiments.settings.parse import EFFECTIVE_FLAGS
-from experiments.settings.settings import Settings
+from experiments.program.process import DONE, EXIT_CODES
+from experiments.settings.settings import EFFECTIVE_FLAGS, Settings
 from gan_core.run import startup_clock
 
 
@@ -33,8 +33,8 @@ def run(experiment: Experiment, settings: Settings) -> int:
     if settings.dry_run:
         training.check()
         training.say("dry run: everything fits; nothing was trained or written")
-        return exit_codes.DONE
-    return exit_codes.OF_ENDING[training.train().ending]
+        return DONE
+    return EXIT_CODES[training.train().ending]
 
 
 def _make_run(

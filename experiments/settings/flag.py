@@ -1,4 +1,4 @@
-"""One flag: what it says, what may be given, and whether a run may change it."""
+"""Declaration of a command-line flag: help text, allowed values, and changes on resume."""
 
 from __future__ import annotations
 
@@ -11,18 +11,21 @@ from typing import Any
 
 from gan_core import ArgumentError, check_known
 
+REQUIRED = dataclasses.MISSING
+"""Default of a flag that must be given."""
+
 _MOST = 1e12
-"""No number of steps, images or bytes is larger."""
+"""Default upper limit of numbers of steps, images and bytes."""
 
 
 class Changes(enum.Enum):
-    """Whether a run may go on with another value than it was started with."""
+    """Rule for resuming a run with another value than it was started with."""
 
-    EACH_START = "it is no setting of the run: a later start does not read it from its folder"
-    EACH_MACHINE = "without a question, and workers may differ; in those below they must agree"
-    FREELY = "without a question"
-    IF_ALLOWED = "with --allow_changes"
-    NEVER = "no: that is another run"
+    EACH_START = "not a setting of the run: not read from the run's folder on resume"
+    EACH_MACHINE = "changes freely, and workers may differ; in those below they must agree"
+    FREELY = "changes freely"
+    IF_ALLOWED = "changes with --allow_changes"
+    NEVER = "must match on resume"
 
 
 EACH_START, EACH_MACHINE, FREELY, IF_ALLOWED, NEVER = Changes
@@ -30,41 +33,70 @@ EACH_START, EACH_MACHINE, FREELY, IF_ALLOWED, NEVER = Changes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Flag:
-    """A flag, beside its name and its default.
+    """Metadata of a flag; its name, type and default are those of the dataclass field.
 
     Attributes:
-      help: What it does, in whole sentences.
-      changes: Whether a run may change it.
-      choices: What may be given; anything of the default's type where empty.
-      above: A number must be larger than this.
-      at_least: It must be this or more.
-      below: It must be smaller than this.
-      at_most: It must be this or less.
+      help: Help text in full sentences.
+      changes: Rule for other values on resume.
+      choices: Allowed values; any if empty.
+      above: Exclusive lower limit of numbers.
+      at_least: Inclusive lower limit.
+      below: Exclusive upper limit.
+      at_most: Inclusive upper limit.
+      takes: The part of a command line that it takes: a "value" as `--name=value`; "values" of a
+        tuple, one per `--name=value`; the one "word" that is no flag; or the "rest", all arguments
+        that are not known, flagfiles included.
+      is_path: Whether `~` is expanded.
+      aliases: Names in other programs, separated by spaces, for hints about unknown flags.
+      describes_data: Whether it applies to one dataset: a flagfile's value is ignored with others.
+      training_only: Whether the run's value is used only when training.
+      unless: Name and value of another flag that turn this one off: its saved value is ignored.
     """
 
     help: str
-    changes: Changes
+    changes: Changes = EACH_START
     choices: Collection[str] = ()
     above: float = -math.inf
     at_least: float = -math.inf
     below: float = math.inf
     at_most: float = _MOST
+    takes: str = "value"
+    is_path: bool = False
+    aliases: str = ""
+    describes_data: bool = False
+    training_only: bool = False
+    unless: tuple[str, Any] | None = None
 
 
-def flag(default: Any, help_text: str, *, changes: Changes, **limits: Any) -> Any:
-    """A dataclass's field that is a flag; `limits` are the other attributes of a `Flag`."""
-    row = Flag(help=help_text, changes=changes, **limits)
-    return dataclasses.field(default=default, metadata={"flag": row})
+class Options:
+    """Base of frozen, keyword-only dataclasses whose fields are flags.
+
+    A field's annotation is `bool`, `int`, `float`, `str`, or a `tuple` of one of them, which is
+    given as comma-separated values. Subclasses that check further rules extend `__post_init__`.
+
+    Raises:
+      ArgumentError: If a value is not allowed.
+    """
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            for item in value if isinstance(value, tuple) else [value]:
+                _check(field, item)
+
+
+def flag(default: Any, help_text: str, **attributes: Any) -> Any:
+    """Dataclass field that is a flag; `attributes` are those of `Flag`."""
+    return dataclasses.field(default=default, metadata={"flag": Flag(help=help_text, **attributes)})
 
 
 def flag_of(field: dataclasses.Field) -> Flag:
-    """The flag that a field is."""
+    """The flag that a field declares."""
     found: Flag = field.metadata["flag"]
     return found
 
 
-def check_value(field: dataclasses.Field, value: Any) -> None:
-    """Raises `ArgumentError` if a value is none that its flag may have."""
+def _check(field: dataclasses.Field, value: Any) -> None:
     row = flag_of(field)
     if row.choices:
         check_known(field.name, value, row.choices)
@@ -86,7 +118,7 @@ def _broken_rule(row: Flag, value: float) -> str | None:
 
 
 def _check_text(name: str, value: str) -> None:
-    """Refuses what a line of a flagfile, which each run keeps, could not hold."""
+    """Refuses text that a line of `effective.flags` cannot hold."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:

@@ -1,287 +1,306 @@
-"""Settings from the command line, flagfiles and the run in the workdir; their help."""
+"""Parser of command lines and flagfiles for any dataclass of flags, and its help text."""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import os
 import re
-import sys
+import shutil
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from absl import flags as absl_flags
-
-from experiments.settings.flag import EACH_START, IF_ALLOWED, NEVER, flag_of
-from experiments.settings.flag_hints import flags_meant
-from experiments.settings.settings import Settings
+from experiments.settings.flag import Options, flag_of
 from gan_core import ArgumentError
-from gan_core.run import newest_facts, step_paths
 
-EFFECTIVE_FLAGS = "effective.flags"
-_PATHS = {"workdir", "dataset", "data_dir", "cache_dir", "output"}
-BestFlagfile = Callable[[str], Path]
-"""The name of networks -> the flagfile with the best settings for them; it may not be there."""
+OptionsT = TypeVar("OptionsT", bound=Options)
 
-_FLAGFILE = re.compile(r"--?flagfile\b")
-_OF_THE_DATA = {"split", "crop", "flip", "num_classes", "evaluation_split", "extractor"}
-_DEVICES = {"strategy", "virtual_devices"}
-_WITHOUT_MEANING = {
-    ("augment", ""): {"augment_probability", "augment_target"},
-    ("learning_rate_schedule", "constant"): {
-        "learning_rate_decay_steps",
-        "learning_rate_final_share",
-    },
-    ("evaluate_every_steps", 0): {"stop_after_no_improvement", "on_collapse"},
-}
-"""By a flag and its value, others that mean nothing with it."""
+_FLAG = re.compile(r"--?([^-=][^=]*)(?:=(.*))?", re.DOTALL)
+_FLAGFILE = re.compile(r"--?flagfile(?:=(.*))?", re.DOTALL)
+_TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
+_WIDEST_HELP = 100
 
 
 def parse(
-    arguments: Sequence[str], defaults: Mapping[str, Any], best: BestFlagfile | None = None
-) -> Settings | None:
-    """Settings from, each over the one before: defaults, the run in the workdir, flagfiles, flags.
+    options_class: type[OptionsT],
+    arguments: Sequence[str],
+    defaults: Mapping[str, Any] | None = None,
+) -> OptionsT | None:
+    """Options from a command line.
 
     Args:
+      options_class: A frozen dataclass whose fields are flags.
       arguments: The command line after the program's name.
-      defaults: The experiment's own defaults, by flag, over those of the flags.
-      best: The flagfile over these where `arguments` name none, by the networks' name.
+      defaults: Defaults by flag that override those of the class.
 
     Returns:
-      The settings; None if help was asked for.
+      The options; None if `--help` was given.
 
     Raises:
-      ArgumentError: If a flag is unknown or its value cannot work.
+      ArgumentError: If a flag is unknown or missing, or a value is not allowed.
     """
-    values = _parse_values(arguments, with_best(arguments, defaults, best))
-    if values is None:
+    given = parse_given(options_class, arguments)
+    if given is None:
         return None
-    workdir = Path(values["workdir"])
-    before = workdir / EFFECTIVE_FLAGS
-    given = _parse_values(arguments, {}, only_given=True) or {}
-    # A start that left no checkpoint left no run: what it was told does not count any more.
-    if values["workdir"] and os.path.isfile(before) and step_paths(workdir / "checkpoints"):
-        of_run = _with_meaning(_settings_of_run(workdir, values["mode"]), given)
-        values = _parse_values(arguments, {**defaults, **of_run})
-    return Settings(**_with_end_of_decay(_with_folder_as_dataset(values, given)))
+    return make_options(options_class, {**(defaults or {}), **given})
 
 
-def with_best(
-    arguments: Sequence[str], defaults: Mapping[str, Any], best: BestFlagfile | None
-) -> Mapping[str, Any]:
-    """Defaults with those of the best flagfile over them, where `arguments` name no flagfile.
+def make_options(options_class: type[OptionsT], values: Mapping[str, Any]) -> OptionsT:
+    """Options from values by flag, with the class's defaults for the others.
 
-    What means nothing with what is given is left out: where augmentation is turned off, its
-    probability; with other data than the flagfile's what belongs to its data, labels, say.
+    Raises:
+      ArgumentError: If a required flag is missing, or a value is not allowed.
     """
-    if best is None or any(map(_FLAGFILE.match, arguments)):
-        return defaults
-    given = _parse_values(arguments, {}, only_given=True) or {}
-    path = best(given.get("networks", Settings.networks))
-    if not path.exists():
-        return defaults
-    found = {**defaults, **(_parse_values([f"--flagfile={path}"], {}, only_given=True) or {})}
-    found = _with_meaning(found, given)
-    own = found.get("dataset", Settings.dataset)
-    dataset = given.get("dataset", own)
-    if dataset == own or (own == "folder" and os.path.isdir(dataset)):
-        return found
-    return {name: value for name, value in found.items() if name not in _OF_THE_DATA}
+    complete = {}
+    for field in _fields(options_class):
+        value = values.get(field.name, field.default)
+        if value is dataclasses.MISSING:
+            is_word = flag_of(field).takes == "word"
+            remedy = f"give {'one word' if is_word else f'--{field.name}=VALUE'}; see --help"
+            raise ArgumentError(field.name, "missing", "must be given", remedy)
+        if flag_of(field).is_path:
+            value = os.path.expanduser(value)
+        complete[field.name] = float(value) if field.type == "float" else value
+    return options_class(**complete)
 
 
-def _with_meaning(found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was found of settings, without what means nothing with those that are given."""
-    for (name, value), others in _WITHOUT_MEANING.items():
-        if given.get(name) == value:
-            found = {each: kept for each, kept in found.items() if each not in others}
-    return dict(found)
+def parse_given(options_class: type[Options], arguments: Sequence[str]) -> dict[str, Any] | None:
+    """Values by name of the flags that a command line and its flagfiles name.
 
+    The syntax is that of absl: `--name=value`, `--name value`, `--name` and `--noname` for a bool,
+    with one dash or two. A flagfile holds an argument per line. The command line overrides
+    flagfiles; otherwise the last value wins. Values are converted; their limits are not checked.
 
-def check_only_flags(rest: Sequence[str]) -> None:
-    """Refuses what of a command line absl took for no flag: it would be ignored."""
-    if rest:
-        raise ArgumentError("arguments", " ".join(rest), "must be flags", "write --name=value")
+    Returns:
+      The values; None if `--help` was given.
 
-
-def _parse_values(
-    arguments: Sequence[str], defaults: Mapping[str, Any], *, only_given: bool = False
-) -> dict[str, Any] | None:
-    """Values by flag, of all flags or only of those that are given; None if help was asked for."""
-    _check_flagfiles(arguments, ())
-    values = absl_flags.FlagValues()
-    for field in dataclasses.fields(Settings):
-        _define(field, defaults.get(field.name, field.default), values)
-    absl_flags.DEFINE_boolean("help", False, "Print this help.", short_name="h", flag_values=values)
-    try:
-        rest = values(["program", *_flagfiles_first(arguments)])[1:]
-    except absl_flags.Error as error:
-        raise _as_argument_error(error) from error
-    check_only_flags(rest)
-    if values["help"].value:
-        return None
-    names = [field.name for field in dataclasses.fields(Settings)]
-    settings = {
-        name: values[name].value for name in names if values[name].present or not only_given
-    }
-    if "workdir" in settings:
-        settings["workdir"] = settings["workdir"] or defaults.get("workdir", "")
-    # The shell expands ~ only at the start of a word, and flagfiles never see a shell.
-    for name in _PATHS & settings.keys():
-        settings[name] = os.path.expanduser(settings[name])
-    return settings
-
-
-def _settings_of_run(workdir: Path, mode: str) -> dict[str, Any]:
-    """What a run was last started with, but for what belongs to that start alone."""
-    flagfile = workdir / EFFECTIVE_FLAGS
-    try:
-        values = _parse_values([f"--flagfile={flagfile}"], {}, only_given=True)
-    except ArgumentError as error:
-        raise ArgumentError(
-            "workdir", workdir, f"holds settings that cannot be read: {error}", "mend them"
-        ) from error
-    fields = dataclasses.fields(Settings)
-    saved = (newest_facts(workdir / "checkpoints") or {}).get("settings", {})
-    guarded = {field.name for field in fields if flag_of(field).changes in (IF_ALLOWED, NEVER)}
-    if any(values[name] != saved[name] for name in guarded & values.keys() & saved.keys()):
-        # The weights were trained with others: that start ended before it saved any of its own.
-        words = "the last start ended before its first checkpoint: its settings are not taken"
-        print(f"{workdir}: {words}", file=sys.stderr)
-        values = saved
-    names = {field.name for field in fields if flag_of(field).changes != EACH_START}
-    if mode != "train":
-        names -= _DEVICES
-    return {name: value for name, value in values.items() if name in names}
-
-
-def _with_folder_as_dataset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A path as --dataset means a folder of pictures, or a file.
-
-    It comes over the --data_dir of the run in the workdir, and not over one that is `given` now.
+    Raises:
+      ArgumentError: If an argument or a flagfile cannot be read, or a flag is unknown.
     """
-    dataset = values["dataset"]
-    if not re.match(r"[./~]", dataset) and os.sep not in dataset:
-        return values
-    if os.path.isdir(dataset):
-        if given.get("data_dir", "") not in ("", dataset):
-            raise ArgumentError(
-                "data_dir",
-                values["data_dir"],
-                f"must not name another folder than `dataset` ({dataset})",
-                "leave one of them out",
-            )
-        return values | {"dataset": "folder", "data_dir": dataset}
-    if dataset[0] in "./~" and not os.path.exists(dataset):
-        raise ArgumentError(
-            "dataset", dataset, "must be a folder of pictures or a file", "check the path"
-        )
-    return values
+    fields = _fields(options_class)
+    named = {each.name: each for each in fields if flag_of(each).takes.startswith("value")}
+    special = {flag_of(each).takes: each.name for each in fields if each.name not in named}
+    given: dict[str, Any] = {}
+    others: list[str] = []
+    is_help = False
+    words = iter(arguments if "rest" in special else _with_flagfiles(arguments))
+    for word in words:
+        match = _FLAG.fullmatch(word)
+        name, text = match.groups() if match else ("", None)
+        if name in ("help", "h") and text is None:
+            is_help = True
+            continue
+        field = named.get(name)
+        if field is None and text is None and name.startswith("no"):
+            field, text = named.get(name[2:]), "false"
+            field = field if field and field.type == "bool" else None
+        if field is None:
+            if match and "rest" not in special:
+                raise _unknown(word, name, named.values())
+            others.append(word)
+            continue
+        if text is None:
+            text = "true" if field.type == "bool" else next(words, None)
+        if text is None:
+            raise ArgumentError("flag", word, "needs a value", f"write {word}=VALUE")
+        value = _converted(field, text)
+        is_repeated = flag_of(field).takes == "values"
+        given[field.name] = (*given.get(field.name, ()), value) if is_repeated else value
+    if "word" in special:
+        found = next((word for word in others if not word.startswith("-")), None)
+        if found is not None:
+            others.remove(found)
+            given[special["word"]] = found
+    if "rest" in special:
+        given[special["rest"]] = tuple(others)
+    else:
+        check_only_flags(others)
+    return None if is_help else given
 
 
-def _with_end_of_decay(values: dict[str, Any]) -> dict[str, Any]:
-    """Writes down where a decay ends, so that a larger --total_steps does not stretch it later."""
-    if values["learning_rate_schedule"] == "constant" or values["learning_rate_decay_steps"]:
-        return values
-    return values | {"learning_rate_decay_steps": values["total_steps"]}
+def check_only_flags(others: Sequence[str]) -> None:
+    """Refuses arguments that are not flags."""
+    if others:
+        remedy = "write --name=value"
+        raise ArgumentError("arguments", " ".join(others), "must be flags", remedy)
 
 
-def help_text(defaults: Mapping[str, Any]) -> str:
-    """All flags with their help and this experiment's defaults."""
-    parts = ["--flagfile=FILE\n    Read flags from a file, one a line; flags given here win."]
-    for field in dataclasses.fields(Settings):
-        default = defaults.get(field.name, field.default)
+def has_flagfile(arguments: Sequence[str]) -> bool:
+    """Whether a command line names a flagfile."""
+    return any(map(_FLAGFILE.fullmatch, arguments))
+
+
+def help_text(
+    options_class: type[Options],
+    description: str = "",
+    defaults: Mapping[str, Any] | None = None,
+) -> str:
+    """Description and flags with their help, in the width of the terminal.
+
+    The flags of a class that inherits from several are grouped under the first line of the
+    docstring of the class that declares them.
+    """
+    width = min(_WIDEST_HELP, shutil.get_terminal_size((_WIDEST_HELP, 24)).columns)
+    parts = [_filled(description, width)] if description else []
+    heading = ""
+    for field in _fields(options_class):
         row = flag_of(field)
-        domain = "|".join(row.choices) or type(field.default).__name__
-        text = f"{row.help} Default: {default if default != '' else 'empty'}."
-        body = textwrap.fill(text, 96, initial_indent="    ", subsequent_indent="    ")
-        parts.append(f"--{field.name}=<{domain}>\n{body}")
+        topic = _topic(options_class, field.name)
+        if topic != heading:
+            heading = topic
+            parts.append(f"\n{heading}")
+        if row.takes == "rest":
+            title = "other flags"
+        elif row.takes == "word":
+            title = field.name
+        else:
+            title = f"--{field.name}=<{'|'.join(row.choices) or field.type}>"
+        default = (defaults or {}).get(field.name, field.default)
+        words = _with_default(row.help, default)
+        body = textwrap.fill(words, width, initial_indent="    ", subsequent_indent="    ")
+        parts.append(f"{title}\n{body}")
     return "\n".join(parts)
 
 
-def _define(field: dataclasses.Field, default: Any, values: absl_flags.FlagValues) -> None:
-    help_words, kind = flag_of(field).help, type(field.default)
-    if kind is int:
-        absl_flags.DEFINE(_WholeNumberParser(), field.name, default, help_words, flag_values=values)
-        return
-    define = {
-        bool: absl_flags.DEFINE_boolean,
-        float: absl_flags.DEFINE_float,
-        str: absl_flags.DEFINE_string,
-    }[kind]
-    define(field.name, default, help_words, flag_values=values)
+def _fields(options_class: type[Options]) -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(options_class)  # type: ignore[arg-type]
 
 
-class _WholeNumberParser(absl_flags.ArgumentParser):
-    """Reads `1000`, and `1e3` too; says what is wrong with anything else."""
-
-    def parse(self, argument: str | int) -> int:
-        """The number, or a `ValueError` that absl passes on."""
-        try:
-            return int(argument)
-        except ValueError:
-            pass
-        try:
-            number = float(argument)
-        except ValueError:
-            number = float("nan")
-        if not number.is_integer():
-            raise ValueError("must be a whole number")
-        return int(number)
-
-    def flag_type(self) -> str:
-        """What the flag takes."""
-        return "int"
+def _topic(options_class: type[Options], name: str) -> str:
+    """First line of the docstring of the base that declares a flag; empty for the class itself."""
+    for base in options_class.__bases__:
+        if name in getattr(base, "__dataclass_fields__", {}):
+            return (base.__doc__ or "").split("\n")[0]
+    return ""
 
 
-def _flagfiles_first(arguments: Sequence[str]) -> list[str]:
-    """Flagfiles before flags: absl lets later ones win, and the command line shall."""
-    files, flags, pending = [], [], False
-    for argument in arguments:
-        if pending or _FLAGFILE.match(argument):
-            files.append(argument)
-            pending = not pending and "=" not in argument
+def _filled(text: str, width: int) -> str:
+    """Text with its paragraphs filled; those that are indented stay as they are."""
+    paragraphs = text.strip().split("\n\n")
+    return "\n\n".join(p if p.startswith(" ") else textwrap.fill(p, width) for p in paragraphs)
+
+
+def _with_default(words: str, default: Any) -> str:
+    if default is dataclasses.MISSING:
+        return f"{words} Required."
+    if isinstance(default, tuple):
+        default = ",".join(map(str, default))
+    text = str(default).lower() if isinstance(default, bool) else str(default)
+    return f"{words} Default: {text or 'empty'}."
+
+
+def _converted(field: dataclasses.Field, text: str) -> Any:
+    """The value that a text means to a flag."""
+    kind = field.type
+    if kind.startswith("tuple") and flag_of(field).takes == "value":
+        items = [item.strip() for item in text.split(",")] if text else []
+        return tuple(_CONVERTERS[kind[6:-6]](field.name, item) for item in items)
+    value = _CONVERTERS[kind[6:-6] if kind.startswith("tuple") else kind](field.name, text)
+    # The shell expands ~ only at the start of a word, and flagfiles never see a shell.
+    return os.path.expanduser(value) if flag_of(field).is_path else value
+
+
+def _bool(name: str, text: str) -> bool:
+    if text.lower() not in _TRUE + _FALSE:
+        raise ArgumentError(name, text, "must be true or false", "write true or false")
+    return text.lower() in _TRUE
+
+
+def _whole_number(name: str, text: str) -> int:
+    """Reads `1000`, and `1e3` too."""
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not number.is_integer():
+        raise ArgumentError(name, text, "must be a whole number", "write 1000 or 1e3, for example")
+    return int(number)
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentError(
+            name, text, "must be a number", "write 0.5 or 2e-4, for example"
+        ) from None
+
+
+_CONVERTERS: dict[str, Callable[[str, str], Any]] = {
+    "bool": _bool,
+    "int": _whole_number,
+    "float": _number,
+    "str": lambda name, text: text,
+}
+
+
+def _with_flagfiles(arguments: Sequence[str]) -> list[str]:
+    """Arguments after those of the flagfiles they name, so that they override them."""
+    from_files: list[str] = []
+    others: list[str] = []
+    for path, word in _flagfiles(arguments):
+        if path is None:
+            others.append(word)
         else:
-            flags.append(argument)
-    return files + flags
+            from_files += _arguments_of(path, ())
+    return from_files + others
 
 
-def _check_flagfiles(arguments: Sequence[str], within: tuple[str, ...]) -> None:
-    """Refuses what absl would stumble over: other encodings, and files that name each other."""
-    pending = False
-    for argument in arguments:
-        match = re.match(r"--?flagfile=(.*)", argument)
-        is_name, pending = pending, argument in ("--flagfile", "-flagfile")
-        if not (match or is_name):
-            continue
-        path = os.path.expanduser(match[1] if match else argument)
-        real = os.path.realpath(path)
-        if real in within:
-            raise ArgumentError("flagfile", path, "must not name itself", "take the line out")
-        try:
-            with open(path, encoding="utf-8") as file:
-                lines = [line.strip() for line in file]
-        except ValueError as error:
-            rule = f"must be UTF-8 text ({error})"
-            raise ArgumentError("flagfile", path, rule, "save it as UTF-8") from error
-        except OSError:
-            continue  # absl says so
-        if lines and lines[0].startswith("\ufeff"):
-            rule = "must not begin with a byte order mark"
-            raise ArgumentError("flagfile", path, rule, "save it as UTF-8 without one")
-        _check_flagfiles(lines, (*within, real))
+def _flagfiles(words: Sequence[str]) -> Iterator[tuple[str | None, str]]:
+    """Each word, or the path of a flagfile in place of the words that name one."""
+    left = iter(words)
+    for word in left:
+        match = _FLAGFILE.fullmatch(word)
+        path = None if not match else next(left, "") if match[1] is None else match[1]
+        yield (path if path is None else os.path.expanduser(path)), word
 
 
-def _as_argument_error(error: absl_flags.Error) -> ArgumentError:
-    """An error of absl's in this project's form."""
-    if isinstance(error, absl_flags.UnrecognizedFlagError):
-        known = ["flagfile", *(field.name for field in dataclasses.fields(Settings))]
-        meant = [f"--{name}" for name in flags_meant(error.flagname, known)]
-        remedy = f"did you mean {' or '.join(meant)}?" if meant else "see --help"
-        argument = error.flagvalue or f"--{error.flagname}"
-        return ArgumentError("flag", argument, "is not known", remedy)
-    value = re.match(r"flag --(\w+)=(.*): (must be a whole number)", str(error))
-    if value:
-        return ArgumentError(*value.groups(), "write 1000 or 1e3, say")
-    text = " ".join(str(error).split())
-    return ArgumentError("flags", text, "cannot be read", "see --help")
+def _arguments_of(path: str, within: tuple[str, ...]) -> list[str]:
+    """The arguments in a flagfile, with those of files that it names in their place."""
+    real = os.path.realpath(path)
+    if real in within:
+        raise ArgumentError("flagfile", path, "must not name itself", "take the line out")
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = [line.strip() for line in file]
+    except ValueError as error:
+        rule = f"must be UTF-8 text ({error})"
+        raise ArgumentError("flagfile", path, rule, "save it as UTF-8") from error
+    except OSError as error:
+        raise ArgumentError(
+            "flagfile", path, f"cannot be read ({error})", "check the path"
+        ) from error
+    if lines and lines[0].startswith("\ufeff"):
+        rule = "must not begin with a byte order mark"
+        raise ArgumentError("flagfile", path, rule, "save it as UTF-8 without one")
+    lines = [line for line in lines if line and not line.startswith(("#", "//"))]
+    found: list[str] = []
+    for nested, line in _flagfiles(lines):
+        found += [line] if nested is None else _arguments_of(nested, (*within, real))
+    return found
+
+
+def _unknown(word: str, name: str, known: Collection[dataclasses.Field]) -> ArgumentError:
+    """The error about an unknown flag, with the likeliest known ones.
+
+    Names in other programs come first, then flags of which the typed words are a part
+    (`batch_size`, `learning_rate`, `log_every`), then similar spellings.
+    """
+    typed = name.lower().replace("-", "_")
+    names = ["flagfile", *(field.name for field in known)]
+    aliased = [field.name for field in known if typed in flag_of(field).aliases.split()]
+    part = f"_{typed}_"
+    containing = [each for each in names if len(typed) > 3 and part in f"_{each}_"]
+    if typed in names:
+        meant = [typed]
+    elif typed == "config":
+        meant = ["flagfile"]
+    else:
+        meant = aliased or containing or difflib.get_close_matches(typed, names, n=2, cutoff=0.75)
+    remedy = f"did you mean --{' or --'.join(meant)}?" if meant else "see --help"
+    return ArgumentError("flag", word, "is not known", remedy)

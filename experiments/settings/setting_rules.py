@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from typing import TYPE_CHECKING
 
-from experiments.settings.flag import check_value
 from gan_core import AUGMENTATIONS, ArgumentError, check_divides, check_known
 
 if TYPE_CHECKING:
@@ -16,9 +14,7 @@ ADAPTIVE = "adaptive"
 
 
 def check(settings: Settings) -> None:
-    """Raises `ArgumentError` if a value is out of its range, or two do not fit each other."""
-    for field in dataclasses.fields(settings):
-        check_value(field, getattr(settings, field.name))
+    """Raises `ArgumentError` if two values do not fit each other."""
     if settings.loss != "non_saturating" and (settings.real_label, settings.fake_label) != (1, 0):
         raise ArgumentError(
             "loss", settings.loss, "has no labels to smooth", "leave --real_label, --fake_label out"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from experiments.settings import setting_rules
@@ -14,13 +18,15 @@ from experiments.settings.flag import (
     IF_ALLOWED,
     NEVER,
     Changes,
+    Options,
     flag,
     flag_of,
 )
-from gan_core import AUGMENTATIONS, LEARNING_RATES, LOSSES
+from experiments.settings.parse import has_flagfile, make_options, parse_given
+from gan_core import AUGMENTATIONS, LEARNING_RATES, LOSSES, ArgumentError
 from gan_core.data import BAD_IMAGES, CROPS
 from gan_core.fast import PRECISIONS
-from gan_core.run import ON_COLLAPSE, ON_NAN, STRATEGIES
+from gan_core.run import ON_COLLAPSE, ON_NAN, STRATEGIES, newest_facts, step_paths
 
 MODES = {
     "train": "train, or go on where the run in --workdir stopped",
@@ -30,11 +36,17 @@ MODES = {
 }
 EXTRACTORS = ("auto", "classifier", "random_convolutions", "inception", "file")
 OPTIMIZERS = ("adam", "rmsprop")
+EFFECTIVE_FLAGS = "effective.flags"
+"""The flagfile in a run's folder: the settings that it was last started with."""
+
+BestFlagfile = Callable[[str], Path]
+"""From the networks' name to the flagfile with the best settings for them, which may not exist."""
+
 BATCH_NORMS = ("per_replica", "synchronized")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Options):
     """All settings of one run. A field is a flag of the same name.
 
     Raises:
@@ -52,6 +64,9 @@ class Settings:
         "Folder of the run: all it writes goes there. runs/<experiment> if empty. Where it holds a "
         "run, flags that are not given are read from that run's effective.flags.",
         changes=EACH_START,
+        is_path=True,
+        aliases="checkpoint_dir continue log_dir logdir model_dir out out_dir outdir output_dir "
+        "restore resume run_dir save_dir",
     )
     dataset: str = flag(
         "drawn_digits",
@@ -59,17 +74,22 @@ class Settings:
         "of pictures (or folder, and its path as --data_dir), a .npy or .npz file of images, or "
         "the name of a TensorFlow Datasets set of images, for example svhn_cropped.",
         changes=NEVER,
+        is_path=True,
+        aliases="data",
     )
     data_dir: str = flag(
         "",
         "With --dataset=folder the folder of pictures; otherwise the TensorFlow Datasets "
         "directory, to which missing sets are downloaded, ~/tensorflow_datasets if empty.",
         changes=EACH_MACHINE,
+        is_path=True,
+        aliases="data data_path folder image_dir images input",
     )
     split: str = flag(
         "train",
         "Which part of the dataset, for example train, train+extra, train[:10%].",
         changes=NEVER,
+        describes_data=True,
     )
     crop: str = flag(
         "centre",
@@ -77,8 +97,15 @@ class Settings:
         "aspect, then scaled. none: squeezed whole. random: a little larger, cut at random.",
         choices=CROPS,
         changes=NEVER,
+        describes_data=True,
     )
-    flip: bool = flag(False, "Mirror each image left to right with probability 1/2.", changes=NEVER)
+    flip: bool = flag(
+        False,
+        "Mirror each image left to right with probability 1/2.",
+        changes=NEVER,
+        describes_data=True,
+        aliases="hflip mirror",
+    )
     bad_images: str = flag(
         "error",
         "What to do with files of a folder that are no whole pictures. error: stop and name the "
@@ -87,7 +114,7 @@ class Settings:
         changes=EACH_MACHINE,
     )
     cache_dir: str = flag(
-        "~/.cache/gan_core", "Where decoded images are kept.", changes=EACH_MACHINE
+        "~/.cache/gan_core", "Where decoded images are kept.", changes=EACH_MACHINE, is_path=True
     )
     memory_limit_gib: float = flag(
         4.0,
@@ -101,6 +128,7 @@ class Settings:
         "Train until this step, counted from the run's start. A larger one goes on with a run.",
         at_least=0,
         changes=FREELY,
+        aliases="epochs iterations iters num_epochs steps",
     )
     total_minutes: float = flag(
         0.0,
@@ -115,6 +143,7 @@ class Settings:
         above=0,
         at_most=1e6,
         changes=NEVER,
+        aliases="batch bs",
     )
     steps_per_call: int = flag(
         10,
@@ -129,6 +158,7 @@ class Settings:
         at_least=0,
         at_most=2**31 - 1,
         changes=NEVER,
+        aliases="random_seed",
     )
     strategy: str = flag(
         "auto",
@@ -137,6 +167,8 @@ class Settings:
         "environment variable TF_CONFIG lists; --workdir must be a folder that all share.",
         choices=STRATEGIES,
         changes=IF_ALLOWED,
+        training_only=True,
+        aliases="devices gpus num_gpus",
     )
     virtual_devices: int = flag(
         1,
@@ -144,6 +176,8 @@ class Settings:
         above=0,
         at_most=256,
         changes=IF_ALLOWED,
+        training_only=True,
+        aliases="devices",
     )
     workers: int = flag(
         1,
@@ -172,19 +206,29 @@ class Settings:
         "elsewhere. mixed_float16 is for older GPUs.",
         choices=PRECISIONS,
         changes=IF_ALLOWED,
+        aliases="amp bf16 dtype fp16 mixed_precision",
     )
     jit_compile: bool = flag(
         False,
         "Compile each update with XLA. It is meant for GPUs; on CPUs convolutions are many times "
         "slower. One device only; other latents are drawn than without it.",
         changes=IF_ALLOWED,
+        aliases="xla",
     )
     optimizer: str = flag("adam", "Optimizer of both networks.", choices=OPTIMIZERS, changes=NEVER)
     generator_learning_rate: float = flag(
-        2e-4, "Learning rate of the generator.", above=0, changes=IF_ALLOWED
+        2e-4,
+        "Learning rate of the generator.",
+        above=0,
+        changes=IF_ALLOWED,
+        aliases="g_lr learning_rate lr",
     )
     discriminator_learning_rate: float = flag(
-        2e-4, "Learning rate of the discriminator.", above=0, changes=IF_ALLOWED
+        2e-4,
+        "Learning rate of the discriminator.",
+        above=0,
+        changes=IF_ALLOWED,
+        aliases="d_lr learning_rate lr",
     )
     beta_1: float = flag(
         0.5,
@@ -207,6 +251,7 @@ class Settings:
         "themselves along a line or half a cosine.",
         choices=LEARNING_RATES,
         changes=NEVER,
+        aliases="lr_schedule",
     )
     learning_rate_decay_steps: int = flag(
         0,
@@ -214,12 +259,22 @@ class Settings:
         "the run is started with; a later, larger one does not change it.",
         at_least=0,
         changes=IF_ALLOWED,
+        unless=("learning_rate_schedule", "constant"),
     )
     learning_rate_final_share: float = flag(
-        0.0, "The share to which they fall.", at_least=0, at_most=1, changes=IF_ALLOWED
+        0.0,
+        "The share to which they fall.",
+        at_least=0,
+        at_most=1,
+        changes=IF_ALLOWED,
+        unless=("learning_rate_schedule", "constant"),
     )
     learning_rate_warm_up_steps: int = flag(
-        0, "Steps in which they rise from 0, first of all.", at_least=0, changes=NEVER
+        0,
+        "Steps in which they rise from 0, first of all.",
+        at_least=0,
+        changes=NEVER,
+        aliases="warmup_steps",
     )
     clip_norm: float = flag(
         0.0,
@@ -227,6 +282,7 @@ class Settings:
         "it. None if 0.",
         at_least=0,
         changes=IF_ALLOWED,
+        aliases="grad_clip max_grad_norm",
     )
     gradient_accumulation_steps: int = flag(
         1,
@@ -235,6 +291,7 @@ class Settings:
         above=0,
         at_most=1e6,
         changes=NEVER,
+        aliases="grad_accum",
     )
     discriminator_updates: int = flag(
         1,
@@ -243,6 +300,7 @@ class Settings:
         above=0,
         at_most=100,
         changes=NEVER,
+        aliases="critic_steps d_steps n_critic",
     )
     networks: str = flag(
         "original",
@@ -263,6 +321,8 @@ class Settings:
         at_least=0,
         at_most=1e5,
         changes=NEVER,
+        describes_data=True,
+        aliases="class_conditional classes conditional",
     )
     loss: str = flag(
         "non_saturating",
@@ -279,10 +339,7 @@ class Settings:
         changes=NEVER,
     )
     fake_label: float = flag(
-        0.0,
-        "What it tells it of fakes; above 0 smooths that side too.",
-        at_least=0,
-        changes=NEVER,
+        0.0, "What it tells it of fakes; above 0 smooths that side too.", at_least=0, changes=NEVER
     )
     augment: str = flag(
         "",
@@ -295,6 +352,8 @@ class Settings:
         "Probability of each of --augment for each image, from 0 to 1. adaptive: it rises from 0 "
         "while the discriminator is too sure of real images (ADA), by 1 in 500,000 images.",
         changes=NEVER,
+        unless=("augment", ""),
+        aliases="ada",
     )
     augment_target: float = flag(
         0.6,
@@ -302,6 +361,8 @@ class Settings:
         at_least=0,
         below=1,
         changes=NEVER,
+        unless=("augment", ""),
+        aliases="ada_target",
     )
     r1_weight: float = flag(
         0.0,
@@ -309,6 +370,7 @@ class Settings:
         "paper's gamma; none if 0.",
         at_least=0,
         changes=NEVER,
+        aliases="gamma",
     )
     r1_every_steps: int = flag(
         1,
@@ -350,6 +412,7 @@ class Settings:
         "counts half after so many images; from the weights themselves if 0.",
         at_least=0,
         changes=NEVER,
+        aliases="ema",
     )
     on_nan: str = flag(
         "stop",
@@ -376,17 +439,14 @@ class Settings:
         changes=FREELY,
     )
     evaluation_samples: int = flag(
-        2000,
-        "How many samples an evaluation judges.",
-        at_least=2,
-        at_most=1e7,
-        changes=FREELY,
+        2000, "How many samples an evaluation judges.", at_least=2, at_most=1e7, changes=FREELY
     )
     evaluation_split: str = flag(
         "auto",
         "Real images that were not trained on, to say what a distance means. auto: test where the "
         "dataset has it. none: a part of the training images stands in.",
         changes=FREELY,
+        describes_data=True,
     )
     extractor: str = flag(
         "auto",
@@ -395,6 +455,7 @@ class Settings:
         "the file --extractor_path. file: a Keras file or SavedModel there.",
         choices=EXTRACTORS,
         changes=FREELY,
+        describes_data=True,
     )
     extractor_path: str = flag(
         "", "The file of --extractor=inception or file.", changes=EACH_MACHINE
@@ -404,6 +465,7 @@ class Settings:
         "End after so many evaluations in a row that were no better than the best; never if 0.",
         at_least=0,
         changes=FREELY,
+        unless=("evaluate_every_steps", 0),
     )
     on_collapse: str = flag(
         "warn",
@@ -411,6 +473,7 @@ class Settings:
         "end. rollback: go back to the best checkpoint, with other random numbers.",
         choices=ON_COLLAPSE,
         changes=FREELY,
+        unless=("evaluate_every_steps", 0),
     )
     deterministic: bool = flag(
         False,
@@ -431,14 +494,10 @@ class Settings:
         changes=IF_ALLOWED,
     )
     checkpoint_every_steps: int = flag(
-        500, "Steps between two checkpoints.", above=0, changes=IF_ALLOWED
+        500, "Steps between two checkpoints.", above=0, changes=IF_ALLOWED, aliases="save_every"
     )
     keep_checkpoints: int = flag(
-        3,
-        "How many of the newest checkpoints to keep.",
-        above=0,
-        at_most=1e6,
-        changes=FREELY,
+        3, "How many of the newest checkpoints to keep.", above=0, at_most=1e6, changes=FREELY
     )
     dry_run: bool = flag(
         False,
@@ -452,6 +511,7 @@ class Settings:
         above=0,
         at_most=1e8,
         changes=EACH_START,
+        aliases="images",
     )
     checkpoint: str = flag(
         "",
@@ -465,9 +525,12 @@ class Settings:
         "otherwise, <workdir>/generated.png if empty; and --mode=evaluate its table, "
         "<workdir>/evaluation.csv if empty.",
         changes=EACH_START,
+        is_path=True,
+        aliases="out out_dir outdir output_dir",
     )
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         setting_rules.check(self)
 
     def changes_from(self, before: Mapping[str, Any]) -> dict[Changes, list[str]]:
@@ -504,3 +567,124 @@ class Settings:
         for name, value in self.as_dict().items():
             lines.append(f"--{name}={str(value).lower() if isinstance(value, bool) else value}")
         return "\n".join(lines) + "\n"
+
+
+def read_settings(
+    arguments: Sequence[str], defaults: Mapping[str, Any], best: BestFlagfile | None = None
+) -> Settings | None:
+    """Settings from a command line; each of these overrides the one before.
+
+    Defaults, the best flagfile, the run in the workdir, flagfiles named, flags.
+
+    Args:
+      arguments: The command line after the program's name.
+      defaults: The experiment's defaults by flag, which override those of the flags.
+      best: The flagfile to use if `arguments` name none, by the networks' name.
+
+    Returns:
+      The settings; None if `--help` was given.
+
+    Raises:
+      ArgumentError: If a flag is unknown or a value is not allowed.
+    """
+    given = parse_given(Settings, arguments)
+    if given is None:
+        return None
+    values = with_best(given, defaults, None if has_flagfile(arguments) else best)
+    values = {**values, **given}
+    workdir = values.get("workdir") or os.path.expanduser(defaults.get("workdir", ""))
+    if workdir and _holds_run(Path(workdir)):
+        of_run = _settings_of_run(Path(workdir), values.get("mode", Settings.mode))
+        values = {**defaults, **_without_unused(of_run, given), **given}
+    values = _with_folder_as_dataset(values | {"workdir": workdir}, given)
+    return make_options(Settings, _with_end_of_decay(values))
+
+
+def with_best(
+    given: Mapping[str, Any], defaults: Mapping[str, Any], best: BestFlagfile | None
+) -> dict[str, Any]:
+    """Defaults overridden by those of the best flagfile.
+
+    Settings that the given ones turn off are left out, such as the probability of augmentation;
+    with other data than the flagfile's also those that describe its data, such as labels.
+    """
+    path = best(given.get("networks", Settings.networks)) if best else None
+    if path is None or not path.exists():
+        return dict(defaults)
+    found = {**defaults, **(parse_given(Settings, [f"--flagfile={path}"]) or {})}
+    found = _without_unused(found, given)
+    own = found.get("dataset", Settings.dataset)
+    dataset = given.get("dataset", own)
+    if dataset == own or (own == "folder" and os.path.isdir(dataset)):
+        return found
+    of_data = {field.name for field in _fields() if flag_of(field).describes_data}
+    return {name: value for name, value in found.items() if name not in of_data}
+
+
+def _fields() -> tuple[dataclasses.Field, ...]:
+    return dataclasses.fields(Settings)
+
+
+def _holds_run(workdir: Path) -> bool:
+    """Whether a start in a folder saved a checkpoint: the flags of one that did not are ignored."""
+    return os.path.isfile(workdir / EFFECTIVE_FLAGS) and bool(step_paths(workdir / "checkpoints"))
+
+
+def _without_unused(found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings found without those that the given ones turn off."""
+    off = {field.name: flag_of(field).unless for field in _fields()}
+    return {
+        name: value
+        for name, value in found.items()
+        if not (off[name] and given.get(off[name][0]) == off[name][1])
+    }
+
+
+def _settings_of_run(workdir: Path, mode: str) -> dict[str, Any]:
+    """What a run was last started with, except for flags of that start alone."""
+    flagfile = workdir / EFFECTIVE_FLAGS
+    try:
+        values = parse_given(Settings, [f"--flagfile={flagfile}"]) or {}
+    except ArgumentError as error:
+        rule = f"holds settings that cannot be read: {error}"
+        raise ArgumentError("workdir", workdir, rule, "mend them") from error
+    changes = {field.name: flag_of(field).changes for field in _fields()}
+    saved = (newest_facts(workdir / "checkpoints") or {}).get("settings", {})
+    guarded = {name for name, rule in changes.items() if rule in (IF_ALLOWED, NEVER)}
+    if any(values[name] != saved[name] for name in guarded & values.keys() & saved.keys()):
+        # The weights were trained with others: that start ended before it saved any of its own.
+        words = "the last start ended before its first checkpoint: its settings are not taken"
+        print(f"{workdir}: {words}", file=sys.stderr)
+        values = saved
+    names = {name for name, rule in changes.items() if rule is not EACH_START}
+    if mode != "train":
+        names -= {field.name for field in _fields() if flag_of(field).training_only}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _with_folder_as_dataset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A path as `--dataset` is a folder of pictures, or a file.
+
+    It overrides the `--data_dir` of the run in the workdir, but not one that is `given` now.
+    """
+    dataset = values.get("dataset", Settings.dataset)
+    if not re.match(r"[./~]", dataset) and os.sep not in dataset:
+        return values
+    if os.path.isdir(dataset):
+        if given.get("data_dir", "") not in ("", dataset):
+            rule = f"must not name another folder than `dataset` ({dataset})"
+            raise ArgumentError("data_dir", values["data_dir"], rule, "leave one of them out")
+        return values | {"dataset": "folder", "data_dir": dataset}
+    if dataset[0] in "./~" and not os.path.exists(dataset):
+        rule = "must be a folder of pictures or a file"
+        raise ArgumentError("dataset", dataset, rule, "check the path")
+    return values
+
+
+def _with_end_of_decay(values: dict[str, Any]) -> dict[str, Any]:
+    """Records where a decay ends, so that a larger `--total_steps` later does not stretch it."""
+    schedule = values.get("learning_rate_schedule", Settings.learning_rate_schedule)
+    if schedule == "constant" or values.get("learning_rate_decay_steps"):
+        return values
+    total_steps = values.get("total_steps", Settings.total_steps)
+    return values | {"learning_rate_decay_steps": total_steps}

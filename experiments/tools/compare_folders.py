@@ -19,8 +19,8 @@ import numpy as np
 from absl import app, flags
 
 import gan_core
-from experiments.program import exit_codes, extractors
-from experiments.program.tensorflow_import import import_tensorflow
+from experiments.program import extractors
+from experiments.program.process import DONE, USAGE, import_tensorflow
 from experiments.settings.settings import EXTRACTORS
 from gan_core import ArgumentError
 
@@ -166,8 +166,8 @@ def main(arguments: list[str]) -> int:
         _evaluate(flags.FLAGS)
     except ArgumentError as error:
         print(error, file=sys.stderr)
-        return exit_codes.USAGE
-    return exit_codes.DONE
+        return USAGE
+    return DONE
 
 
 if __name__ == "__main__":

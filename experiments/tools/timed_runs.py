@@ -15,9 +15,9 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 import gan_core
-from experiments.program import exit_codes
+from experiments.program.process import CANNOT_WRITE, DONE, INTERRUPTED, STOPPED
 
-_STOPPED = (exit_codes.STOPPED, exit_codes.INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
+_STOPPED = (STOPPED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
 ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM) + (
     (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 )
@@ -115,10 +115,10 @@ class TimedRun:
             output.write(errors)
         if is_asked_to_stop or code in _STOPPED:
             raise KeyboardInterrupt
-        if code == exit_codes.CANNOT_WRITE:
+        if code == CANNOT_WRITE:
             words = "cannot be written to, as output.txt there says"
             raise OSError(errno.EIO, words, str(self.workdir))
-        return "" if code == exit_codes.DONE else last_line(errors, code)
+        return "" if code == DONE else last_line(errors, code)
 
     def judged(self) -> list[Judged]:
         """The evaluations within its minutes, oldest first."""

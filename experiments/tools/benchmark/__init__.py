@@ -1,5 +1,5 @@
 """A step of the engine timed against what a user would write instead."""
 
-from experiments.program.tensorflow_import import import_tensorflow
+from experiments.program.process import import_tensorflow
 
 import_tensorflow()

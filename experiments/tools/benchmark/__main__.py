@@ -32,9 +32,9 @@ import keras
 from absl import app, flags
 
 import gan_core
-from experiments.program.exit_codes import exit_code_of
-from experiments.settings import parse as experiment_flags
+from experiments.program.process import run_program
 from experiments.settings.parse import check_only_flags
+from experiments.settings.settings import read_settings
 from experiments.tools.benchmark import contestants, report, starts, turns
 from experiments.tools.benchmark.arithmetic import CEILING_SIZE, measure_ceiling, step_flops
 from experiments.tools.benchmark.contestants import PEERS, Task
@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
         else:
             _compare(flags.FLAGS)
 
-    return exit_code_of(work)
+    return run_program(work)
 
 
 def _show_starts(experiments: Sequence[str], num_starts: int) -> None:
@@ -100,7 +100,7 @@ def _compare(chosen: flags.FlagValues) -> None:
     comparisons = []
     for name in chosen.experiment:
         experiment = contestants.experiment_named(name)
-        default = experiment_flags.parse([], experiment.defaults).global_batch_size
+        default = read_settings([], experiment.defaults).global_batch_size
         flops_an_image = step_flops(*keras_networks(experiment), 1)
         keras.backend.clear_session()
         for batch_size in batch_sizes or [default]:

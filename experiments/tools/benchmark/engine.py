@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import gan_core
 from experiments.program import build as parts
-from experiments.settings import parse as flags
+from experiments.settings.settings import read_settings
 from experiments.tools.benchmark.contestants import Contestant, Task, random_images, weights_of
 
 
@@ -16,7 +16,7 @@ def _make(task: Task) -> Contestant:
     if task.virtual_devices > 1:
         gan_core.run.make_virtual_devices(task.virtual_devices)
     experiment = task.load()
-    settings = flags.parse(
+    settings = read_settings(
         [
             f"--precision={task.precision}",
             f"--global_batch_size={task.batch_size}",

@@ -1,5 +1,5 @@
 """Proof that faults lose nothing: `python -m experiments.tools.crash_test`."""
 
-from experiments.program.tensorflow_import import import_tensorflow
+from experiments.program.process import import_tensorflow
 
 import_tensorflow()

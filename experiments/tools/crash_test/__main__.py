@@ -23,8 +23,8 @@ from pathlib import Path
 from absl import app, flags
 
 import gan_core
-from experiments.program import exit_codes
 from experiments.program.experiment import load_experiment
+from experiments.program.process import DONE, FAILED, run_program
 from experiments.settings.parse import check_only_flags
 from experiments.tools.crash_test.kills import run_in_peace, run_with_kills
 from experiments.tools.crash_test.plan import Plan
@@ -78,9 +78,9 @@ def main(arguments: list[str]) -> int:
         load_experiment(flags.FLAGS.experiment)  # or each start would say that there is none
         found = _differences()
         print("\n".join(["DIFFERENT:", *found]) if found else "equal: nothing was lost")
-        return exit_codes.FAILED if found else exit_codes.DONE
+        return FAILED if found else DONE
 
-    return exit_codes.exit_code_of(work)
+    return run_program(work)
 
 
 def _differences() -> list[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import gan_core
-from experiments.program import exit_codes
+from experiments.program.process import DONE, STOPPED
 from experiments.tools.crash_test.comparing import differences
 from experiments.tools.crash_test.faults import Fault
 from experiments.tools.crash_test.plan import Plan
@@ -70,7 +70,7 @@ def run_in_peace(plan: Plan, workdir: Path) -> Peace:
     remove(workdir)
     start = Start(plan.experiment, plan.train(workdir), workdir)
     code, seconds = timed(start)
-    _check(start, code, {exit_codes.DONE})
+    _check(start, code, {DONE})
     pictures = _generate(plan, workdir)
     return Peace(workdir, seconds, tuple(start.writes), tuple(pictures.writes))
 
@@ -151,15 +151,15 @@ class _Campaign:
                 code = start.end(self._choose.uniform(0, self._peace.seconds), signal_number)
             else:
                 code = start.end()
-            _check(start, code, {exit_codes.DONE, exit_codes.STOPPED, *_KILLED})
+            _check(start, code, {DONE, STOPPED, *_KILLED})
             step = gan_core.run.step_of(newest) if newest else 0
             begun = re.search(r"^from step ([\d,]+) to ", start.printed, flags=re.MULTILINE)
             if begun and int(begun[1].replace(",", "")) != step:
                 self._lost.append(f"start {number} began at step {begun[1]} and not at {step}")
-        if code != exit_codes.DONE:
+        if code != DONE:
             self.counts[moment] += 1
             bar.update()
-        return code == exit_codes.DONE
+        return code == DONE
 
     def _fault(self, moment: str) -> Fault:
         if moment == "evaluation":
@@ -181,7 +181,7 @@ class _Campaign:
         ) as process:
             time.sleep(self._choose.uniform(0, _IMPORT_SECONDS))
             process.kill()
-        if process.returncode not in {exit_codes.DONE, *_KILLED}:
+        if process.returncode not in {DONE, *_KILLED}:
             raise RuntimeError(f"a start failed by itself, exit code {process.returncode}")
         return process.returncode
 
@@ -211,7 +211,7 @@ def _generate(plan: Plan, workdir: Path, fault: Fault = NO_FAULT) -> Start:
     folder = picture_of(workdir).parent
     arguments = plan.generate(workdir, picture_of(workdir))
     start = Start(plan.experiment, arguments, folder, fault)
-    _check(start, start.end(), {exit_codes.DONE, *(_KILLED if fault.at else ())})
+    _check(start, start.end(), {DONE, *(_KILLED if fault.at else ())})
     return start
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from experiments.program import exit_codes
+from experiments.program.process import CANNOT_WRITE, DONE, USAGE
 from experiments.tools.crash_test.comparing import differences
 from experiments.tools.crash_test.faults import MAY_BE_REFUSED, REFUSE, Fault
 from experiments.tools.crash_test.kills import Peace, remove
 from experiments.tools.crash_test.plan import Plan
 from experiments.tools.crash_test.starts import Start
 
-_TOLD = {exit_codes.USAGE, exit_codes.CANNOT_WRITE}
+_TOLD = {USAGE, CANNOT_WRITE}
 
 
 def run_with_refusals(
@@ -59,13 +59,13 @@ def _refuse(plan: Plan, peace: Peace, workdir: Path, number: int, counts: Counte
     if len(start.writes) < number:
         return [f"it wrote only {len(start.writes)} times, so nothing was refused"]
     counts[f"exit code {code}"] += 1
-    if code not in {exit_codes.DONE, *_TOLD}:
+    if code not in {DONE, *_TOLD}:
         return [f"exit code {code}: {start.printed}"]
     if "Traceback" in start.printed:
         return [f"a traceback: {start.printed}"]
-    if code != exit_codes.DONE:
+    if code != DONE:
         again = Start(plan.experiment, plan.train(workdir), workdir)
         code = again.end()
-        if code != exit_codes.DONE:
+        if code != DONE:
             return [f"exit code {code} of the start after: {again.printed}"]
     return differences(plan, peace.workdir, workdir)

@@ -26,11 +26,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gan_core
-from experiments.program import standard_streams
-from experiments.program.exit_codes import exit_code_of
 from experiments.program.experiment import load_experiment
 from experiments.program.main import settings_of
-from experiments.program.tensorflow_import import import_tensorflow
+from experiments.program.process import import_tensorflow, make_streams_safe, run_program
 from experiments.tools.search import halving
 from experiments.tools.search.plan import Search, read_space
 from experiments.tools.search.results import summary
@@ -98,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=2, help="of those in the last round")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
     options, flags = parser.parse_known_args(arguments)
-    standard_streams.make_safe()
+    make_streams_safe()
     import_tensorflow()
     workdir = options.workdir or Path("runs") / f"search_{options.experiment}"
 
@@ -112,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             best = halving.run(search)[0]
         say(f"the best is {summary(best)}: {workdir}/best.flags; all are in {workdir}/search.md")
 
-    return exit_code_of(work, goes_on=True)
+    return run_program(work, resumable=True)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from experiments.settings.flag import EACH_START, flag_of
-from experiments.settings.parse import EFFECTIVE_FLAGS
-from experiments.settings.settings import Settings
+from experiments.settings.settings import EFFECTIVE_FLAGS, Settings
 from experiments.tools.search.plan import Candidate, Search, name_of
 from experiments.tools.timed_runs import markdown_row
 from gan_core.run import write_durably

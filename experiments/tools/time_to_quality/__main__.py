@@ -25,8 +25,13 @@ from pathlib import Path
 import imageio.v3 as imageio
 
 import gan_core
-from experiments.program import exit_codes, standard_streams
-from experiments.program.tensorflow_import import import_tensorflow
+from experiments.program.process import (
+    DONE,
+    FAILED,
+    import_tensorflow,
+    make_streams_safe,
+    run_program,
+)
 from experiments.tools.time_to_quality.measured import Measured, keep, read, train
 from experiments.tools.time_to_quality.report import LEGEND, Curve, curves_png, halved, markdown
 from experiments.tools.time_to_quality.rows import TABLES, Places, Row, Table
@@ -159,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--output", type=path_argument, help="folder of tables and pictures; the workdir"
     )
     options = parser.parse_args(arguments)
-    standard_streams.make_safe()
+    make_streams_safe()
     import_tensorflow()
     places = Places(options.workdir, options.data_dir, options.pictures)
 
@@ -175,9 +180,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             num_failed = measure(tables, places, options.output or options.workdir)
         if num_failed:
             say(f"{num_failed} runs failed; the same command tries them again")
-        return exit_codes.FAILED if num_failed else exit_codes.DONE
+        return FAILED if num_failed else DONE
 
-    return exit_codes.exit_code_of(work, goes_on=True)
+    return run_program(work, resumable=True)
 
 
 def _chosen(names: Sequence[str], times: float) -> list[Table]:

@@ -25,7 +25,7 @@ import gan_core
 from experiments.program import build as parts
 from experiments.program import judging
 from experiments.program.experiment import load_experiment
-from experiments.settings import parse as flags
+from experiments.settings.settings import read_settings
 from experiments.tools.benchmark.keras_peers import float_dataset, keras_networks, tutorial_step
 from experiments.tools.time_to_quality.rows import DONE, OWN_NETWORKS, TUTORIAL_NETWORKS
 from experiments.tools.timed_runs import judged_in
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
     (options.workdir / DONE).unlink(missing_ok=True)
     experiment = load_experiment(options.experiment)
-    settings = flags.parse(others, experiment.defaults)
+    settings = read_settings(others, experiment.defaults)
     assert settings
     keras.utils.set_random_seed(options.seed)
     if options.peer == TUTORIAL_NETWORKS:
