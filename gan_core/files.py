@@ -145,7 +145,7 @@ def content_hash(*parts: Any) -> str:
     return digest.hexdigest()
 
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, "np.ndarray"]
 
 
 def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:

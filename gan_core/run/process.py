@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-import psutil
 from etils import epy
 
 from gan_core.errors import ArgumentError
@@ -24,6 +23,7 @@ from gan_core.files import write_durably
 
 with epy.lazy_imports():
     import filelock
+    import psutil
 
 try:
     import fcntl
