@@ -6,6 +6,7 @@ import tiny_gan
 
 import gan_core
 from gan_core.errors import ArgumentError
+from gan_core.networks import call_network
 from gan_core.players import Player
 
 
@@ -131,3 +132,42 @@ def test_losses_of_patches_are_computed_before_the_mean(one_device):
     expected = np.mean(1 / (1 + np.exp(-logits)))
     assert float(metrics["discriminator/real_probability"]) == pytest.approx(expected, rel=1e-5)
     assert float(metrics["discriminator/r1"]) == pytest.approx(np.sum(kernel**2) / 4, rel=1e-5)
+
+
+def functional_dropout():
+    images = keras.Input((200,))
+    return keras.Model(images, keras.layers.Dropout(0.5)(images))
+
+
+class SubclassedDropout(keras.Model):
+    """Its `call` does not mention the mode, which Keras hands to inner layers all the same."""
+
+    def __init__(self):
+        super().__init__()
+        self.dropout = keras.layers.Dropout(0.5)
+        self(tf.zeros([1, 200]))
+
+    def call(self, images):
+        return self.dropout(images)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        functional_dropout,
+        lambda: keras.Sequential([keras.Input((200,)), keras.layers.Dropout(0.5)]),
+        lambda: keras.Sequential([keras.Input((200,)), functional_dropout()]),
+        SubclassedDropout,
+    ],
+    ids=["functional", "sequential", "nested", "subclassed"],
+)
+def test_layers_train_in_an_update_and_infer_in_samples(build, one_device):
+    """The mode reaches every layer, in each version of Keras that setup.cfg allows."""
+    with one_device.scope():
+        network = build()
+    ones = tf.ones([1, 200])
+    seeds = iter([tf.constant([1, 2], tf.int32)])
+    trained = one_device.run(lambda: Player(network, seeds)(ones)).numpy()
+    assert set(np.unique(trained)) == {0.0, 2.0}
+    assert 50 < np.count_nonzero(trained) < 150
+    np.testing.assert_array_equal(call_network(network, ones, {}, training=False), ones)
