@@ -1,47 +1,38 @@
-"""`python -m experiments`: which experiments and programs there are, and how they are started."""
+"""`python -m experiments`: the list of experiments, modes, examples and tools."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.settings.settings import MODES, Settings
+from experiments.settings.run import MODES, Run
 
 _FOLDER = Path(__file__).parent
-_PROGRAMS = {
-    "crash_test": "tools/crash_test/__main__.py",
-    "benchmark": "tools/benchmark/__main__.py",
-    "compare_folders": "tools/compare_folders.py",
-    "search": "tools/search/__main__.py",
-    "time_to_quality": "tools/time_to_quality/__main__.py",
-}
 
 
 def overview() -> str:
-    """What there is to run, a line each."""
-    experiments = [
-        (path.stem, _first_line(path))
-        for path in sorted(_FOLDER.glob("*.py"))
-        if "\nEXPERIMENT = " in path.read_text(encoding="utf-8")
+    """All programs, a line each, and how to start them."""
+    names = {path.name for path in (_FOLDER / "flagfiles").glob("*.flags")}
+    # Every experiment has a flagfile of its name.
+    experiments = (path for path in _modules(_FOLDER) if f"{path.stem}.flags" in names)
+    examples = (path for path in _modules(_FOLDER / "examples") if path.stem != "common")
+    tools = [
+        *(path.parent for path in _FOLDER.glob("tools/*/__main__.py")),
+        _FOLDER / "tools" / "compare_folders.py",
     ]
-    examples = [
-        (path.stem, _first_line(path))
-        for path in sorted((_FOLDER / "examples").glob("*.py"))
-        if path.stem not in ("__init__", "common")
-    ]
-    programs = [(name, _first_line(_FOLDER / file)) for name, file in _PROGRAMS.items()]
     modes = [(f"--mode={name}", words) for name, words in MODES.items()]
     return "\n".join(
         [
-            "Experiments: python -m experiments.<name> [flags]; --help lists its flags",
-            _table(experiments),
-            f"Modes ({Settings.mode} where none is named):",
+            "Experiments: python -m experiments.<name> [flags]; --help lists the flags",
+            _table(_described(experiments)),
+            f"Modes ({Run.mode} by default):",
             _table(modes),
-            "Examples of games of one's own: python -m experiments.examples.<name> --help",
-            _table(examples),
-            "Other programs: python -m experiments.tools.<name> [flags]",
-            _table(programs),
-            "For a start without data or network, about four minutes:",
+            "Examples of custom games and loops: python -m experiments.examples.<name> --help",
+            _table(_described(examples)),
+            "Tools: python -m experiments.tools.<name> --help",
+            _table(_described(tools)),
+            "To start without data or network, in about four minutes:",
             "  python -m experiments.svhn_dcgan --flagfile=experiments/flagfiles/quickstart.flags",
             "On your own pictures:",
             "  python -m experiments.image_folder_gan --dataset=PATH_OF_A_FOLDER"
@@ -50,10 +41,18 @@ def overview() -> str:
     )
 
 
-def _first_line(path: Path) -> str:
-    """The first line of a module's docstring; nothing is imported for it."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    return docstring.split("\n")[0]
+def _modules(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.py") if not path.stem.startswith("__"))
+
+
+def _described(paths: Iterable[Path]) -> list[tuple[str, str]]:
+    """Names of modules or programs in folders, and the first lines of their docstrings."""
+    rows = []
+    for path in paths:
+        file = path / "__main__.py" if path.is_dir() else path
+        docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        rows.append((path.stem, docstring.split("\n")[0]))
+    return sorted(rows)
 
 
 def _table(rows: list[tuple[str, str]]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from etils import epy
 
 import gan_core
-from experiments.program import main as runner
 from experiments.program.experiment import Experiment
+from experiments.program.main import main
 
 with epy.lazy_imports():
     import keras
@@ -54,4 +54,4 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    runner.main(EXPERIMENT)
+    main(EXPERIMENT)

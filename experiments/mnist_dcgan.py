@@ -6,8 +6,8 @@ from etils import epy
 
 import gan_core
 from experiments import networks
-from experiments.program import main as runner
 from experiments.program.experiment import Experiment
+from experiments.program.main import main
 
 with epy.lazy_imports():
     import keras
@@ -65,4 +65,4 @@ EXPERIMENT = Experiment(
 )
 
 if __name__ == "__main__":
-    runner.main(EXPERIMENT)
+    main(EXPERIMENT)

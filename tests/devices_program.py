@@ -18,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 import gan_core
-from experiments.program import build as parts
+from experiments.program import build
+from experiments.settings.run import make_schedule
 from experiments.settings.settings import read_settings
 
 
@@ -33,15 +34,21 @@ def settings_of(experiment, arguments, precision):
 
 def trained(experiment, settings, strategy, total_steps):
     """All values by name after some steps; second moments as their roots, in gradients' units."""
-    gan = parts.build_gan(experiment, settings, strategy)
+    gan = build.build_gan(experiment, settings, strategy)
     for layer in gan.discriminator.layers:
         if isinstance(layer, keras.layers.Dropout):
             layer.rate = 0.0  # what it leaves out differs from replica to replica
     shape = (50, *gan.generator.output_shape[1:])
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     source = gan_core.data.ImageSource("noise", images, np.arange(len(images)))
-    schedule = parts.make_schedule(settings)
-    batches = parts.make_batches(gan, source, settings, strategy)
+    schedule = make_schedule(settings)
+    batches = gan_core.data.image_batches(
+        source,
+        global_batch_size=settings.global_batch_size,
+        strategy=strategy,
+        seed=settings.seed,
+        flip=settings.flip,
+    )
     gan_core.train(gan, batches, total_steps=total_steps, schedule=schedule)
     values = {f"average/{i}": v.numpy() for i, v in enumerate(gan.generator_average.values)}
     owners = ("generator", "discriminator", "generator_optimizer", "discriminator_optimizer")

@@ -102,7 +102,7 @@ def test_trains_goes_on_and_writes_what_it_promises(name, capsys, tmp_path):
     printed = capsys.readouterr().out
     assert re.search(r"^compiling the training step \(.*\)$", printed, flags=re.MULTILINE)
     assert re.search(r"^first step after \d+\.\d s: checks .*, TensorFlow ", printed, re.MULTILINE)
-    assert re.search(r"^disk: [\d,]+ MiB a checkpoint, up to .* are free$", printed, re.MULTILINE)
+    assert re.search(r"^disk: [\d,]+ MiB per checkpoint, up to .* are free$", printed, re.MULTILINE)
     go_on = [f"--workdir={workdir}", "--total_steps=3"]
     assert run(name, *go_on) == 0
     printed = capsys.readouterr().out
@@ -318,7 +318,7 @@ def test_sister_networks_are_built_by_name_and_size(capsys, tmp_path):
         assert experiment.build_generator(10).output_shape == (None, size, size, 3)
         assert experiment.build_discriminator().output_shape == (None, 1)
     assert run("image_folder_gan", *info, "--image_size=128") == 2
-    assert "`image_size` (128) does not go with the networks `original`" in capsys.readouterr().err
+    assert "`image_size` (128) does not apply to the networks `original`" in capsys.readouterr().err
     assert run("svhn_dcgan", "--networks=no_batch_norm", "--image_size=64") == 2
     assert "have one size; leave it out" in capsys.readouterr().err
     for size, words in ((40, "must be a multiple of 16"), (272, "must be a multiple of 16")):

@@ -158,7 +158,7 @@ def test_each_setting_has_a_help_text():
         ("--dataset=/no/such/folder", r"`dataset` \(/no/such/folder\) must be a folder of pict"),
         ("--total_steps=-1", r"`total_steps` \(-1\) must be 0 or more"),
         ("--fake_label=1", r"`real_label` \(1.0\) must be above `fake_label` \(1.0\)"),
-        ("--real_label=1.5", r"`real_label` \(1.5\) must be above .* and 1 at most"),
+        ("--real_label=1.5", r"`real_label` \(1.5\) must be above .* both in \[0, 1\]"),
         ("--global_batch_size=0", r"`global_batch_size` \(0\) must be above 0"),
         (
             "--generator_learning_rate=nan",
@@ -194,7 +194,7 @@ def test_each_setting_has_a_help_text():
         ("--augment=cutout,x", r"`augment` \(x\) must be one of the known; use one of colo"),
         ("--augment_probability=0.5", r"`augment_probability` \(0.5\) needs --augment; name some"),
         ("--augment_probability=2", r"`augment_probability` \(2\) must be from 0 to 1; or use ada"),
-        ("--augment_target=0.5", r"`augment_target` \(0.5\) needs a probability that adapts; giv"),
+        ("--augment_target=0.5", r"`augment_target` \(0.5\) needs an adaptive probability; giv"),
         ("--augment_target=1", r"`augment_target` \(1.0\) must be below 1"),
         ("--mode=fly", r"`mode` \(fly\) .* use one of train, generate, evaluate, info"),
         (

@@ -9,16 +9,9 @@ from keras import layers
 
 import gan_core
 from experiments.examples import common as example
+from experiments.settings.conditional import ConditionalGame
 
 NUM_CLASSES = 10
-
-
-class Conditional(gan_core.Game):
-    """Fakes are made and judged under the labels of the real images beside them."""
-
-    def forward(self, players: gan_core.Players, draw: gan_core.Draw) -> gan_core.Outputs:
-        """One pass; both networks have an input named `labels`."""
-        return gan_core.Outputs(players, draw, labels=draw.batch.labels)
 
 
 def build_generator() -> keras.Model:
@@ -56,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             discriminator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
             latents=gan_core.NormalLatents(64),
             global_batch_size=options.global_batch_size,
-            game=Conditional(regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5)]),
+            game=ConditionalGame(regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5)]),
             average_half_life_images=5_000,
         )
     picture = gan_core.run.samples_by_class(gan, NUM_CLASSES)

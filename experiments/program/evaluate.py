@@ -1,4 +1,4 @@
-"""`--mode=evaluate`: how good a run's checkpoints are, as a table and a CSV file."""
+"""`--mode=evaluate`: quality of a run's checkpoints, as a table and a CSV file."""
 
 from __future__ import annotations
 
@@ -6,20 +6,24 @@ import csv
 import dataclasses
 import io
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import gan_core
-from experiments.program import build as parts
-from experiments.program import judging
+from experiments.program import build
 from experiments.program.experiment import Experiment
 from experiments.program.process import CANNOT_WRITE, DONE
+from experiments.settings.evaluation import make_judge
+from experiments.settings.run import choose_checkpoint
 from experiments.settings.settings import Settings
 from gan_core import ArgumentError
 from gan_core.run import say
 
 _NUM_IN_PICTURE = 32
-_IN_TABLE = {
+_COLUMNS = {
     "frechet_distance": "Fréchet",
     "kernel_distance": "kernel",
     "precision": "precision",
@@ -29,64 +33,72 @@ _IN_TABLE = {
     "confident_share": "read",
     "copied_share": "copied",
 }
+"""Titles of the columns of the table, by metric."""
 
 
 def run(experiment: Experiment, settings: Settings) -> int:
-    """Judges one checkpoint, or all; returns the exit code."""
+    """Evaluates one checkpoint, or all; returns the exit code."""
     output = Path(settings.output or Path(settings.workdir) / "evaluation.csv")
     if output.suffix != ".csv":
         raise ArgumentError("output", output, "must end in .csv", "name a table")
     gan_core.run.check_writable("output", output.parent)
-    folder = Path(settings.workdir) / "checkpoints"
-    chosen = _checkpoints_to_judge(folder, settings)
-    strategy = parts.make_strategy(settings)
-    settings, _ = parts.choose_precision(settings)
-    settings = parts.as_in_the_run(settings, chosen[-1])
-    gan = parts.build_gan(experiment, settings, strategy)
-    source = parts.open_source(settings, parts.image_shape(gan))
+    chosen = _chosen_checkpoints(settings)
+    settings, gan = build.build_for_samples(experiment, settings, chosen[-1])
+    shape = build.image_shape(gan)
+    source = build.open_source(settings, shape)
     say(f"{experiment.name} on {source.facts()}")
-    judge = judging.make_judge(settings, source, parts.image_shape(gan), search_all=True)
+    judge = make_judge(settings, source, shape, search_all=True)
     say(f"{judge.protocol.num_samples:,} samples, {judge.protocol.num_real:,} real images")
-    checkpoints = gan_core.run.Checkpoints(folder, gan)
+    about = {f"protocol/{name}": value for name, value in judge.protocol.whole().items()}
+    about |= {f"settings/{name}": value for name, value in dataclasses.asdict(settings).items()}
+    checkpoints = gan_core.run.Checkpoints(chosen[0].parent, gan)
     rows: list[dict[str, Any]] = []
     for path in chosen:
         try:
-            facts = checkpoints.restore(path, for_training=False)
+            step = checkpoints.restore(path, for_training=False)["step"]
         except ArgumentError as error:
             if len(chosen) == 1:
                 raise
-            say(f"left out: {error}")  # damaged, or dropped meanwhile by a run that trains
+            say(f"left out: {error}")  # damaged, or removed meanwhile by a run that trains
             continue
-        samples = judging.make_samples(gan, settings, source, settings.evaluation_samples)
+        samples = build.make_samples(gan, settings, source, settings.evaluation_samples)
         values = {key.split("@")[0]: value for key, value in judge.score(samples).items()}
         if not rows:
             say(_line("step", {}, ""))
             say(_line("real images", values, "_of_reals"))
-        say(_line(f"{facts['step']:,}", values, ""))
-        rows.append({"step": facts["step"], **values})
+        say(_line(f"{step:,}", values, ""))
+        rows.append({"step": step, **values, **about})
         gan_core.run.make_folder("output", output.parent)
         try:
-            _write(output, rows, judge.protocol, settings)
+            write_csv(output, rows)
         except OSError as error:
             print(f"error: cannot write {output} ({error}); make room", file=sys.stderr)
             return CANNOT_WRITE
     if not rows:
-        raise ArgumentError("checkpoint", "all", "can none of them be read", "train on, or again")
+        remedy = "continue or restart training"
+        raise ArgumentError("checkpoint", "all", "has no readable checkpoint", remedy)
     if len(chosen) == 1:
-        picture = gan_core.run.grid(judge.beside_nearest(samples[:_NUM_IN_PICTURE]), 8)
-        words = f"{experiment.name}, step {facts['step']:,}: samples, each left of its nearest "
-        words += "training image"
-        data = gan_core.run.png_bytes(gan_core.run.with_caption(picture, words), words)
-        gan_core.run.write_durably(output.with_suffix(".png"), data)
+        title = f"{experiment.name}, step {step:,}"
+        _write_picture(output.with_suffix(".png"), judge, samples, title)
     say(f"all values: {output}")
     return DONE
 
 
-def _checkpoints_to_judge(folder: Path, settings: Settings) -> list[Path]:
-    """The folders of what `--checkpoint` names, oldest first."""
-    if settings.checkpoint == "all":  # the start has seen one with facts at least
-        return list(filter(_has_facts, gan_core.run.step_paths(folder)))
-    return [parts.find_checkpoint(folder, settings.checkpoint)]
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as a CSV file whose columns are the names in the first one."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    gan_core.run.write_durably(path, text.getvalue().encode())
+
+
+def _chosen_checkpoints(settings: Settings) -> list[Path]:
+    """The folders of the checkpoints that `--checkpoint` names, oldest first."""
+    if settings.checkpoint != "all":
+        return [choose_checkpoint(settings)]
+    paths = gan_core.run.step_paths(Path(settings.workdir) / "checkpoints")
+    return list(filter(_has_facts, paths))  # preflight has found one with facts at least
 
 
 def _has_facts(path: Path) -> bool:
@@ -99,9 +111,9 @@ def _has_facts(path: Path) -> bool:
 
 
 def _line(name: str, values: dict[str, float], ending: str) -> str:
-    """A row of the table, of 80 characters at most; of names where there are no values."""
+    """A row of the table, 80 characters at most; the column titles if there are no values."""
     cells = [f"{name:>11}"]
-    for key, title in _IN_TABLE.items():
+    for key, title in _COLUMNS.items():
         width = max(8, len(title) + 1)
         value = values.get(gan_core.evaluation.metric_name(key + ending, values))
         text = title if not values else "-" if value is None else f"{value:.3g}"
@@ -109,17 +121,11 @@ def _line(name: str, values: dict[str, float], ending: str) -> str:
     return "".join(cells)
 
 
-def _write(
-    path: Path,
-    rows: list[dict[str, Any]],
-    protocol: gan_core.evaluation.Protocol,
-    settings: Settings,
+def _write_picture(
+    path: Path, judge: gan_core.evaluation.Judge, samples: np.ndarray, title: str
 ) -> None:
-    """A row a checkpoint: values, and all that they depend on."""
-    about = {f"protocol/{name}": value for name, value in protocol.whole().items()}
-    about |= {f"settings/{name}": value for name, value in dataclasses.asdict(settings).items()}
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*rows[0], *about], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row | about for row in rows)
-    gan_core.run.write_durably(path, text.getvalue().encode())
+    """Writes samples beside their nearest training images."""
+    picture = gan_core.run.grid(judge.beside_nearest(samples[:_NUM_IN_PICTURE]), 8)
+    words = f"{title}: samples, each left of its nearest training image"
+    data = gan_core.run.png_bytes(gan_core.run.with_caption(picture, words), words)
+    gan_core.run.write_durably(path, data)

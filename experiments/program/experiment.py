@@ -1,4 +1,4 @@
-"""What an experiment states: two networks and how they are trained by default."""
+"""An experiment: two networks and the defaults for training them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ ORIGINAL = "original"
 
 @dataclasses.dataclass(frozen=True)
 class Networks:
-    """Two networks that may stand in the place of an experiment's own.
+    """Sister networks: two networks that can replace an experiment's own.
 
     Attributes:
-      about: What differs from the experiment's own, and why, in a sentence.
-      build_generator: latent size -> built model; of resizable ones latent size, image size.
-      build_discriminator: () -> built model; of resizable ones image size.
+      about: Difference from the experiment's own networks, and the reason, in a sentence.
+      build_generator: Maps the latent size, and the image size if resizable, to a built model.
+      build_discriminator: Maps nothing, or the image size if resizable, to a built model.
       is_resizable: Whether they are built for the size that `--image_size` gives.
     """
 
@@ -38,14 +38,14 @@ class Networks:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """A pair of networks and how it is trained by default.
+    """Two networks and the defaults for training them.
 
     Attributes:
       name: Name of the module.
-      build_generator: latent size -> built model, latents [B, Z] -> images [B, H, W, C].
-      build_discriminator: () -> built model, images -> logits [B, 1].
-      latents: What the generator is fed.
-      defaults: Flags whose defaults differ from those in `settings.Settings`.
+      build_generator: Maps the latent size to a built model, latents [B, Z] -> images [B, H, W, C].
+      build_discriminator: Returns a built model, images -> logits [B, 1].
+      latents: Distribution of the generator's inputs.
+      defaults: Defaults by flag that override those in `experiments.settings`.
       value_range: Range of the generator's outputs.
       sisters: Other networks for the same images, by the name that `--networks` takes.
     """
@@ -59,11 +59,11 @@ class Experiment:
     sisters: Mapping[str, Networks] = dataclasses.field(default_factory=dict)
 
     def with_networks(self, name: str, image_size: int) -> Experiment:
-        """The experiment with the networks of that name, for images of that size.
+        """The experiment with the networks of a name, for images of a size.
 
         Args:
           name: `original`, or one of `sisters`.
-          image_size: Height and width in pixels; 0 for that of the original networks.
+          image_size: Height and width in pixels; 0 for those of the original networks.
 
         Raises:
           ArgumentError: If there are no such networks, or they have one size only.
@@ -73,7 +73,7 @@ class Experiment:
         if image_size and not (networks and networks.is_resizable):
             resizable = [other for other, each in self.sisters.items() if each.is_resizable]
             remedy = f"add --networks={resizable[0]}" if resizable else "leave it out"
-            rule = f"does not go with the networks `{name}` of {self.name}, which have one size"
+            rule = f"does not apply to the networks `{name}` of {self.name}, which have one size"
             raise ArgumentError("image_size", image_size, rule, remedy)
         if networks is None:
             return self
@@ -86,16 +86,16 @@ class Experiment:
 
 
 def load_experiment(
-    name: str, remedy: str = "see python -m experiments; svhn_dcgan, say"
+    name: str, remedy: str = "see python -m experiments; for example svhn_dcgan"
 ) -> Experiment:
-    """An experiment by its module's name.
+    """The experiment of a module.
 
     Args:
-      name: `svhn_dcgan`, say.
-      remedy: What the error tells to do.
+      name: Name of the module, for example `svhn_dcgan`.
+      remedy: Remedy in the error.
 
     Raises:
-      ArgumentError: If there is none of that name.
+      ArgumentError: If there is no such experiment.
     """
     module = f"experiments.{name}"
     if name.isidentifier() and importlib.util.find_spec(module) is not None:

@@ -13,11 +13,11 @@ import numpy as np
 from tqdm import tqdm
 
 import gan_core
-from experiments.program import build as parts
-from experiments.program import preflight
+from experiments.program import build, preflight
 from experiments.program.experiment import Experiment
 from experiments.program.process import CANNOT_WRITE, DONE
 from experiments.settings import conditional
+from experiments.settings.run import choose_checkpoint
 from experiments.settings.settings import Settings
 from gan_core import ArgumentError
 
@@ -27,22 +27,19 @@ _MOST_PIXELS = 2**28
 def run(experiment: Experiment, settings: Settings) -> int:
     """Writes a grid, or single pictures; returns the exit code."""
     output = preflight.output_of_generate(settings)
-    folder = Path(settings.workdir) / "checkpoints"
-    path = parts.find_checkpoint(folder, settings.checkpoint)
-    strategy = parts.make_strategy(settings)
-    settings, _ = parts.choose_precision(settings)
-    settings = parts.as_in_the_run(settings, path)
-    gan = parts.build_gan(experiment, settings, strategy)
-    facts = gan_core.run.Checkpoints(folder, gan).restore(path, for_training=False)
+    checkpoint = choose_checkpoint(settings)
+    settings, gan = build.build_for_samples(experiment, settings, checkpoint)
+    checkpoints = gan_core.run.Checkpoints(checkpoint.parent, gan)
+    facts = checkpoints.restore(checkpoint, for_training=False)
     about = f"{experiment.name}, {facts['data']}, step {facts['step']:,}"
     try:
         _write(output, gan, settings, about)
     except OSError as error:
         print(f"error: cannot write {output} ({error}); make room", file=sys.stderr)
         return CANNOT_WRITE
-    scored = facts.get("score") is not None and not settings.checkpoint
-    which = ", the best of the run" if scored else ""
-    print(f"{settings.num_images:,} pictures of {about}{which}: {output}")
+    is_best = facts.get("score") is not None and not settings.checkpoint
+    words = ", the best of the run" if is_best else ""
+    print(f"{settings.num_images:,} pictures of {about}{words}: {output}")
     return DONE
 
 
@@ -52,9 +49,9 @@ def _write(output: Path, gan: gan_core.Gan, settings: Settings, about: str) -> N
         gan_core.run.make_folder("output", output)
         _check_no_others(output, settings.num_images)
         for number, picture in enumerate(picture for batch in batches for picture in batch):
-            _write_whole(output / f"{number:06d}.png", gan_core.run.png_bytes(picture, about))
+            _write_complete(output / f"{number:06d}.png", gan_core.run.png_bytes(picture, about))
         return
-    pixels = settings.num_images * math.prod(parts.image_shape(gan)[:2])
+    pixels = settings.num_images * math.prod(build.image_shape(gan)[:2])
     if pixels > _MOST_PIXELS:
         rule = f"are too many for one picture of {_MOST_PIXELS:,} pixels at most"
         raise ArgumentError("num_images", settings.num_images, rule, "give --output=FOLDER")
@@ -64,7 +61,7 @@ def _write(output: Path, gan: gan_core.Gan, settings: Settings, about: str) -> N
 
 
 def _check_no_others(folder: Path, num_images: int) -> None:
-    """Refuses a folder in which pictures of an earlier call would stand beside this one's."""
+    """Refuses a folder that would keep pictures of an earlier call beside the new ones."""
     pattern = re.compile(r"\d{6,}\.png")
     numbered = [path for path in folder.iterdir() if pattern.fullmatch(path.name)]
     others = sorted(path.name for path in numbered if int(path.stem) >= num_images)
@@ -73,8 +70,8 @@ def _check_no_others(folder: Path, num_images: int) -> None:
         raise ArgumentError("output", folder, rule, "remove them, or name another folder")
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Writes a file or leaves none; it is not waited for until it is on the disk."""
+def _write_complete(path: Path, data: bytes) -> None:
+    """Writes a complete file or none, without waiting for the disk."""
     try:
         path.write_bytes(data)
     except OSError:
@@ -88,7 +85,7 @@ def _make_batches(gan: gan_core.Gan, settings: Settings) -> Iterator[np.ndarray]
     def conditions(start: int, count: int) -> dict[str, Any]:
         if not settings.num_classes:
             return {}
-        return {"labels": conditional.labels_in_turn(start, count, settings.num_classes)}
+        return {"labels": conditional.cycled_labels(start, count, settings.num_classes)}
 
     with tqdm(
         total=settings.num_images, unit=" pictures", disable=None, delay=2, leave=False

@@ -8,17 +8,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from experiments.program import build as parts
+from experiments.program import build
 from experiments.program.experiment import Experiment
 from experiments.program.process import DONE
+from experiments.settings.devices import describe_strategy, make_strategy
 from experiments.settings.settings import Settings
 
 
 def run(experiment: Experiment, settings: Settings) -> int:
     """Prints everything; returns the exit code."""
-    strategy = parts.make_strategy(settings)
-    settings, precision_facts = parts.choose_precision(settings)
-    gan = parts.build_gan(experiment, settings, strategy)
+    strategy = make_strategy(settings, settings.global_batch_size)
+    settings, precision = build.choose_precision(settings)
+    gan = build.build_gan(experiment, settings, strategy)
     networks = (gan.generator, gan.discriminator)
     for network in networks:
         network.summary()
@@ -33,9 +34,9 @@ def run(experiment: Experiment, settings: Settings) -> int:
         print(f"{name}: {total:,} parameters, {part:,} trainable")
     for name, sister in experiment.sisters.items():
         print(f"--networks={name}: {sister.about}")
-    print(f"data: {parts.open_source(settings, parts.image_shape(gan)).facts()}")
-    print(f"disk: {parts.describe_disk_use(gan, settings)}")
-    print(f"devices: {parts.describe_strategy(settings, strategy)}, {precision_facts}")
+    print(f"data: {build.open_source(settings, build.image_shape(gan)).facts()}")
+    print(f"disk: {build.describe_disk_use(gan, settings)}")
+    print(f"devices: {describe_strategy(settings, strategy)}, {precision}")
     print(
         f"versions: Python {platform.python_version()}, TensorFlow {tf.__version__}, "
         f"Keras {keras.__version__}"

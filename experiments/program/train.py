@@ -7,11 +7,14 @@ from pathlib import Path
 import tensorflow as tf
 
 import gan_core
-from experiments.program import build as parts
-from experiments.program import judging, preflight
+from experiments.program import build, preflight
 from experiments.program.experiment import Experiment
 from experiments.program.late_decay import LateDecay
 from experiments.program.process import DONE, EXIT_CODES
+from experiments.settings import conditional
+from experiments.settings.devices import describe_strategy, make_strategy
+from experiments.settings.optimizers import set_learning_rates
+from experiments.settings.run import make_plan, make_schedule
 from experiments.settings.settings import EFFECTIVE_FLAGS, Settings
 from gan_core.run import startup_clock
 
@@ -20,16 +23,16 @@ def run(experiment: Experiment, settings: Settings) -> int:
     """Trains, or goes on where the run in the workdir stopped; returns the exit code."""
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = parts.make_strategy(settings)
-    settings, precision_facts = parts.choose_precision(settings)
-    gan = parts.build_gan(experiment, settings, strategy)
+    strategy = make_strategy(settings, settings.global_batch_size)
+    settings, precision_facts = build.choose_precision(settings)
+    gan = build.build_gan(experiment, settings, strategy)
     startup_clock.lap("networks")
-    source = parts.open_source(settings, parts.image_shape(gan))
+    source = build.open_source(settings, build.image_shape(gan))
     startup_clock.lap("data")
     training = _make_run(experiment, settings, gan, source)
     training.say(f"{experiment.name} on {source.facts()} (limit {settings.memory_limit_gib:g} GiB)")
-    training.say(f"{parts.describe_strategy(settings, strategy)}, {precision_facts}")
-    training.say(f"disk: {parts.describe_disk_use(gan, settings)}")
+    training.say(f"{describe_strategy(settings, strategy)}, {precision_facts}")
+    training.say(f"disk: {build.describe_disk_use(gan, settings)}")
     if settings.dry_run:
         training.check()
         training.say("dry run: everything fits; nothing was trained or written")
@@ -48,20 +51,20 @@ def _make_run(
         gan,
         source,
         settings.workdir,
-        parts.make_plan(settings),
+        make_plan(settings),
         title=experiment.name,
-        schedule=parts.make_schedule(settings),
-        evaluation=judging.make_evaluation(settings, gan, source),
-        image_shape=parts.image_shape(gan),
+        schedule=make_schedule(settings),
+        evaluation=build.make_evaluation(settings, gan, source),
+        image_shape=build.image_shape(gan),
         flip=settings.flip,
         identity=gan_core.run.Identity(
             facts={"experiment": experiment.name},
             settings=settings.as_dict(),
-            workers_agree_on=settings.of_the_run(),
+            workers_agree_on=settings.shared_by_workers(),
             check=lambda identity, facts: preflight.check_same_run(identity, facts, settings),
         ),
-        make_picture=parts.make_picture(gan, settings),
-        on_restore=lambda: parts.set_learning_rates(gan, settings),
+        make_picture=conditional.make_picture(gan, settings.num_classes),
+        on_restore=lambda: set_learning_rates(gan, settings),
         on_start=lambda: gan_core.run.write_durably(
             flagfile, settings.as_flagfile().encode("utf-8")
         ),

@@ -1,6 +1,6 @@
-"""Any experiment's two networks made conditional on a class: `--num_classes`.
+"""Class-conditional networks and game of `--num_classes`, for the networks of any experiment.
 
-Sets may have labels for a part of their images only: the others, -1, are played for without one.
+Datasets may have labels for some images only: images labelled -1 get a zero class vector.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from experiments.program.experiment import Experiment
 from gan_core import ArgumentError
 
 _EMBEDDING_SIZE = 32
+_MOST_PIXELS_HIGH = 4096
+"""Of a grid by class: all its images are made at once, and a film of them is in memory."""
 
 
 class ConditionalGame(gan_core.Game):
-    """Fakes are made and judged under the labels of the real images beside them."""
+    """Game in which fakes are made and judged with the labels of the real images in the batch."""
 
     def forward(self, players: gan_core.Players, draw: gan_core.Draw) -> gan_core.Outputs:
         """One pass; both networks have an input named `labels`."""
@@ -28,7 +30,7 @@ class ConditionalGame(gan_core.Game):
 
 
 class ClassVectors(layers.Embedding):
-    """A learned vector of each class; of an unknown one, -1, a vector of zeros."""
+    """Embedding of classes, with zeros for the unknown class -1."""
 
     def call(self, labels: tf.Tensor) -> tf.Tensor:
         """Labels, int64 [B] -> vectors [B, D]."""
@@ -39,10 +41,11 @@ class ClassVectors(layers.Embedding):
 def build_networks(
     experiment: Experiment, num_classes: int
 ) -> tuple[keras.Model, keras.Model, keras.Model, keras.Model]:
-    """The networks with a further input, `labels`, int64 [B], and those of the experiment in them.
+    """Conditional generator and discriminator, and the experiment's networks inside them.
 
-    The generator's latents are joined to a learned vector of the class. To the discriminator's
-    logit comes the product of its last features and another one (Miyato & Koyama 2018, equation 6).
+    Both have a second input `labels`, int64 [B]. The generator's latents are concatenated with a
+    class vector. The discriminator's logit is increased by the inner product of its last features
+    and another class vector (Miyato & Koyama 2018, equation 6).
 
     Raises:
       ArgumentError: If the discriminator does not end in a dense layer.
@@ -50,24 +53,24 @@ def build_networks(
     latent_size = experiment.latents.size
     inner_generator = experiment.build_generator(latent_size + _EMBEDDING_SIZE)
     latents, labels = keras.Input((latent_size,)), keras.Input((), name="labels", dtype="int64")
-    of_the_class = ClassVectors(num_classes, _EMBEDDING_SIZE, dtype=floatx())(labels)
-    images = inner_generator(layers.Concatenate(dtype=floatx())([latents, of_the_class]))
+    class_vectors = ClassVectors(num_classes, _EMBEDDING_SIZE, dtype=floatx())(labels)
+    images = inner_generator(layers.Concatenate(dtype=floatx())([latents, class_vectors]))
     generator = keras.Model([latents, labels], images, name="generator")
 
     inner_discriminator = experiment.build_discriminator()
     last = inner_discriminator.layers[-1]
     if not isinstance(last, layers.Dense):
-        raise ArgumentError(
-            "num_classes", num_classes, f"does not go with {experiment.name}", "leave it out"
-        )
+        rule = f"needs a dense last layer, which the discriminator of {experiment.name} lacks"
+        raise ArgumentError("num_classes", num_classes, rule, "leave it out")
     labels = keras.Input((), name="labels", dtype="int64")
     num_features = last.input.shape[-1]
     # Keras's range for vectors, 0.05, would drown the logit of many features: the last layer's own
-    # is 0.003 for those of 256x256 pixels. Wider for few ones, the discriminator wins at once.
+    # is 0.003 for those of 256x256 pixels. With a wider one for few features, the discriminator
+    # wins at once.
     largest = min(0.05, math.sqrt(6 / (num_classes + num_features)))
-    start = keras.initializers.RandomUniform(-largest, largest)
-    of_the_class = ClassVectors(num_classes, num_features, start, dtype=floatx())(labels)
-    product = layers.Dot(1, dtype=floatx())([last.input, of_the_class])
+    initializer = keras.initializers.RandomUniform(-largest, largest)
+    class_vectors = ClassVectors(num_classes, num_features, initializer, dtype=floatx())(labels)
+    product = layers.Dot(1, dtype=floatx())([last.input, class_vectors])
     logits = layers.Add(dtype=floatx())([inner_discriminator.outputs[0], product])
     inputs = [inner_discriminator.inputs[0], labels]
     discriminator = keras.Model(inputs, logits, name="discriminator")
@@ -75,24 +78,26 @@ def build_networks(
 
 
 def check_labels(source: gan_core.data.ImageSource, num_classes: int) -> None:
-    """Raises `ArgumentError` unless labels are of so many classes, and one at least is known."""
+    """Raises `ArgumentError` unless some labels are known, and all are below `num_classes`."""
     highest = int(source.labels.max())
     if highest < 0:
-        raise ArgumentError(
-            "num_classes",
-            num_classes,
-            f"needs images with labels, but none of {source.name} has one",
-            "give data with labels, or leave it out",
-        )
+        rule = f"needs images with labels, but none of {source.name} has one"
+        remedy = "give data with labels, or leave it out"
+        raise ArgumentError("num_classes", num_classes, rule, remedy)
     if highest >= num_classes:
-        raise ArgumentError(
-            "num_classes",
-            num_classes,
-            f"must be above the largest label of {source.name}, {highest}",
-            f"use {highest + 1}",
-        )
+        rule = f"must be above the largest label of {source.name}, {highest}"
+        raise ArgumentError("num_classes", num_classes, rule, f"use {highest + 1}")
 
 
-def labels_in_turn(first: int, count: int, num_classes: int) -> tf.Tensor:
-    """int64 [count]: classes of pictures number `first`, `first` + 1, ... of many."""
+def make_picture(gan: gan_core.Gan, num_classes: int) -> gan_core.run.MakePicture | None:
+    """The maker of grids with a class per row; None for the usual grid without classes."""
+    if not num_classes:
+        return None
+    height = gan.generator.output_shape[1]
+    num_rows = min(num_classes, max(10, _MOST_PIXELS_HIGH // height))
+    return gan_core.run.samples_by_class(gan, num_rows)
+
+
+def cycled_labels(first: int, count: int, num_classes: int) -> tf.Tensor:
+    """int64 [count]: classes of pictures number `first`, `first` + 1, ..., in turn."""
     return tf.range(first, first + count, dtype=tf.int64) % num_classes

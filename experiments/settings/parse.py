@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import inspect
 import os
 import re
 import shutil
@@ -142,7 +143,10 @@ def help_text(
     docstring of the class that declares them.
     """
     width = min(_WIDEST_HELP, shutil.get_terminal_size((_WIDEST_HELP, 24)).columns)
-    parts = [_filled(description, width)] if description else []
+    parts = [_filled(description, width), ""] if description else []
+    if not any(flag_of(field).takes == "rest" for field in _fields(options_class)):
+        words = "Read flags from a file, one per line; flags on the command line override them."
+        parts.append(f"--flagfile=<file>\n    {words}")
     heading = ""
     for field in _fields(options_class):
         row = flag_of(field)
@@ -169,10 +173,8 @@ def _fields(options_class: type[Options]) -> tuple[dataclasses.Field, ...]:
 
 def _topic(options_class: type[Options], name: str) -> str:
     """First line of the docstring of the base that declares a flag; empty for the class itself."""
-    for base in options_class.__bases__:
-        if name in getattr(base, "__dataclass_fields__", {}):
-            return (base.__doc__ or "").split("\n")[0]
-    return ""
+    owner = next(c for c in options_class.__mro__ if name in inspect.get_annotations(c))
+    return "" if owner is options_class else (owner.__doc__ or "").split("\n")[0].rstrip(".")
 
 
 def _filled(text: str, width: int) -> str:

@@ -19,9 +19,8 @@ import numpy as np
 from absl import app, flags
 
 import gan_core
-from experiments.program import extractors
 from experiments.program.process import DONE, USAGE, import_tensorflow
-from experiments.settings.settings import EXTRACTORS
+from experiments.settings.evaluation import EXTRACTORS, make_extractor
 from gan_core import ArgumentError
 
 _NUM_IN_PICTURE = 32
@@ -55,7 +54,7 @@ def _extractor(
         raise ArgumentError(
             "value_range", ",".join(chosen.value_range), "must be two numbers", "give -1,1, say"
         ) from error
-    return extractors.choose_extractor(
+    return make_extractor(
         chosen.extractor,
         real,
         test,

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 import gan_core
-from experiments.program import build as parts
+from experiments.program import build
 from experiments.settings.settings import read_settings
 from experiments.tools.benchmark.contestants import Contestant, Task, random_images, weights_of
 
@@ -27,7 +27,7 @@ def _make(task: Task) -> Contestant:
     strategy = tf.distribute.get_strategy()
     if task.strategy != "none":
         strategy = gan_core.make_strategy(task.strategy)
-    gan = parts.build_gan(experiment, settings, strategy)
+    gan = build.build_gan(experiment, settings, strategy)
     images = random_images(task, gan.generator)
     source = gan_core.data.ImageSource("noise", images, np.zeros(len(images), np.int64))
     batches = gan_core.data.image_batches(

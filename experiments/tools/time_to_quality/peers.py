@@ -22,9 +22,9 @@ import tensorflow as tf
 from keras import layers
 
 import gan_core
-from experiments.program import build as parts
-from experiments.program import judging
+from experiments.program import build
 from experiments.program.experiment import load_experiment
+from experiments.settings.evaluation import make_judge
 from experiments.settings.settings import read_settings
 from experiments.tools.benchmark.keras_peers import float_dataset, keras_networks, tutorial_step
 from experiments.tools.time_to_quality.rows import DONE, OWN_NETWORKS, TUTORIAL_NETWORKS
@@ -98,8 +98,8 @@ def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
         optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in networks]
     generator = networks[0]
     image_shape = tuple(generator.output_shape[1:])
-    source = parts.open_source(settings, image_shape)
-    judge = judging.make_judge(settings, source, image_shape)
+    source = build.open_source(settings, image_shape)
+    judge = make_judge(settings, source, image_shape)
     judge.prepare()
     step = tutorial_step(*networks, *optimizers, [batch_size, latent_size])
     latents = tf.random.stateless_normal([settings.evaluation_samples, latent_size], [0, 0])

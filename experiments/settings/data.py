@@ -1,0 +1,178 @@
+"""Flags of the training images, and the images that they name."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import gan_core
+from experiments.settings.flag import EACH_MACHINE, NEVER, Options, flag
+from gan_core import ArgumentError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data(Options):
+    """Data: dataset, fitting of images, cache."""
+
+    dataset: str = flag(
+        "drawn_digits",
+        "drawn_digits (drawn by the program, without files or network), the path of a folder of "
+        "pictures or of a .npy or .npz file of images, or the name of a TensorFlow Datasets image "
+        "dataset such as svhn_cropped. folder stands for the folder --data_dir.",
+        changes=NEVER,
+        is_path=True,
+        aliases="data",
+    )
+    data_dir: str = flag(
+        "",
+        "With --dataset=folder, the folder of pictures. Otherwise the TensorFlow Datasets "
+        "directory, to which missing datasets are downloaded; ~/tensorflow_datasets if empty.",
+        changes=EACH_MACHINE,
+        is_path=True,
+        aliases="data data_path folder image_dir images input",
+    )
+    split: str = flag(
+        "train",
+        "Part of the dataset, for example train, train+extra or train[:10%].",
+        changes=NEVER,
+        describes_data=True,
+    )
+    crop: str = flag(
+        "centre",
+        "Fitting of pictures of another size. centre: cut evenly to the network's aspect ratio, "
+        "then scaled; none: squeezed without a cut; random: scaled a little larger, then cut at "
+        "random.",
+        choices=gan_core.data.CROPS,
+        changes=NEVER,
+        describes_data=True,
+    )
+    flip: bool = flag(
+        False,
+        "Mirror each image left to right with probability 1/2.",
+        changes=NEVER,
+        describes_data=True,
+        aliases="hflip mirror",
+    )
+    bad_images: str = flag(
+        "error",
+        "Action on files in a folder that are not complete pictures. error: stop and name the "
+        "first; skip: leave them out, and report how many and which.",
+        choices=gan_core.data.BAD_IMAGES,
+        changes=EACH_MACHINE,
+    )
+    cache_dir: str = flag(
+        "~/.cache/gan_core", "Folder for decoded images.", changes=EACH_MACHINE, is_path=True
+    )
+    memory_limit_gib: float = flag(
+        4.0,
+        "Images that need more memory than this are read from --cache_dir instead.",
+        above=0,
+        at_most=1e6,
+        changes=EACH_MACHINE,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.cache_dir:
+            remedy = "leave it out for ~/.cache/gan_core"
+            raise ArgumentError("cache_dir", "empty", "must name a folder", remedy)
+
+
+def resolve_dataset(values: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name with a folder's path in `dataset` replaced by `folder` and `data_dir`.
+
+    Args:
+      values: All settings; `dataset` overrides the `data_dir` of the run in the workdir.
+      given: Those of this start, whose `data_dir` must agree with `dataset`.
+
+    Raises:
+      ArgumentError: If a path does not exist, or two different folders are given.
+    """
+    dataset = values.get("dataset", Data.dataset)
+    if not re.match(r"[./~]", dataset) and os.sep not in dataset:
+        return values
+    if os.path.isdir(dataset):
+        if given.get("data_dir", "") not in ("", dataset):
+            rule = f"must not name another folder than `dataset` ({dataset})"
+            raise ArgumentError("data_dir", values["data_dir"], rule, "leave one of them out")
+        return values | {"dataset": "folder", "data_dir": dataset}
+    if dataset[0] in "./~" and not os.path.exists(dataset):
+        rule = "must be a folder of pictures or a file"
+        raise ArgumentError("dataset", dataset, rule, "check the path")
+    return values
+
+
+def open_images(
+    settings: Data, image_shape: tuple[int, int, int], *, split: str = ""
+) -> gan_core.data.ImageSource:
+    """The images that `--dataset` names, fitted to a size.
+
+    Args:
+      settings: Names the dataset and the fitting.
+      image_shape: (H, W, C).
+      split: Read in place of `--split`.
+
+    Raises:
+      ArgumentError: If they cannot be read.
+    """
+    fitting = {"image_shape": image_shape, "crop": settings.crop}
+    storage = {
+        "cache_dir": Path(settings.cache_dir),
+        "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
+    }
+    name, split = settings.dataset, split or settings.split
+    if name == "drawn_digits":
+        return gan_core.data.drawn_digits(split, **fitting, **storage)
+    if not _has_splits(settings) and split != Data.split:
+        raise ArgumentError("split", split, "is for datasets with splits", "leave it out")
+    if name == "folder":
+        if not settings.data_dir:
+            rule, remedy = "must name the folder of pictures", "give --data_dir=PATH"
+            raise ArgumentError("data_dir", "empty", rule, remedy)
+        folder, bad_images = Path(settings.data_dir), settings.bad_images
+        return gan_core.data.folder_images(folder, bad_images=bad_images, **fitting, **storage)
+    if name.endswith(gan_core.data.ARRAY_FILE_ENDINGS):
+        return gan_core.data.array_file_images(Path(name), **fitting, **storage)
+    data_dir = settings.data_dir or None
+    return gan_core.data.tfds_images(name, split=split, data_dir=data_dir, **fitting, **storage)
+
+
+def open_test_images(
+    settings: Data, image_shape: tuple[int, int, int], split: str
+) -> gan_core.data.ImageSource | None:
+    """The images of another split; None if there are none.
+
+    Args:
+      settings: Names the dataset and the fitting.
+      image_shape: (H, W, C).
+      split: `none`, a split, or `auto` for `test` if the dataset has it and it is not trained on.
+
+    Raises:
+      ArgumentError: If the dataset has no splits, and one is named.
+    """
+    if split == "none":
+        return None
+    if split == "auto":
+        is_trained_on = "test" in settings.split
+        if is_trained_on or not _has_splits(settings) or "test" not in _splits(settings):
+            return None
+        split = "test"
+    elif not _has_splits(settings):
+        rule = "needs a dataset with splits"
+        raise ArgumentError("evaluation_split", split, rule, "leave it out")
+    return open_images(settings, image_shape, split=split)
+
+
+def _has_splits(settings: Data) -> bool:
+    name = settings.dataset
+    return name != "folder" and not name.endswith(gan_core.data.ARRAY_FILE_ENDINGS)
+
+
+def _splits(settings: Data) -> Sequence[str]:
+    if settings.dataset == "drawn_digits":
+        return ("train", "test")
+    return gan_core.data.tfds_splits(settings.dataset, settings.data_dir or None)
