@@ -32,16 +32,6 @@ PARAMETERS = {
     "image_folder_gan": (9_362_051, 9_345_667, 25_901_953, 25_901_953),
     "mnist_dcgan": (21_162_496, 21_162_496, 14_209, 14_209),
 }
-SHARED = {
-    "__init__", "__main__", "conditional", "evaluate", "evaluating", "example",
-    "exit_codes", "experiment", "extractors", "flag", "flag_hints", "flags", "generating",
-    "informing", "judging", "late_decay", "launcher", "machine", "networks", "parts", "preflight",
-    "runner", "setting_rules", "settings", "standard_streams", "tensorflow_import", "timed_runs",
-    "training",
-}  # fmt: skip
-EXAMPLES = {
-    "conditional_mnist", "custom_loop", "cyclegan_digits", "r3gan_svhn", "wgan_gp_svhn",
-}  # fmt: skip
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 CACHE = tempfile.TemporaryDirectory()
 SMALL = [

@@ -18,62 +18,29 @@ from gan_core import ArgumentError
 class Data(Options):
     """Data: dataset, fitting of images, cache."""
 
-    dataset: str = flag(
-        "drawn_digits",
-        "drawn_digits (drawn by the program, without files or network), the path of a folder of "
-        "pictures or of a .npy or .npz file of images, or the name of a TensorFlow Datasets image "
-        "dataset such as svhn_cropped. folder stands for the folder --data_dir.",
-        changes=NEVER,
-        is_path=True,
-        aliases="data",
-    )
+    dataset: str = flag("drawn_digits", NEVER, is_path=True, aliases="data")
+    """drawn_digits (drawn by the program, without files or network), the path of a folder of
+    pictures or of a .npy or .npz file of images, or the name of a TensorFlow Datasets image dataset
+    such as svhn_cropped. folder stands for the folder --data_dir."""
     data_dir: str = flag(
-        "",
-        "With --dataset=folder, the folder of pictures. Otherwise the TensorFlow Datasets "
-        "directory, to which missing datasets are downloaded; ~/tensorflow_datasets if empty.",
-        changes=EACH_MACHINE,
-        is_path=True,
-        aliases="data data_path folder image_dir images input",
+        "", EACH_MACHINE, is_path=True, aliases="data data_path folder image_dir images input"
     )
-    split: str = flag(
-        "train",
-        "Part of the dataset, for example train, train+extra or train[:10%].",
-        changes=NEVER,
-        describes_data=True,
-    )
-    crop: str = flag(
-        "centre",
-        "Fitting of pictures of another size. centre: cut evenly to the network's aspect ratio, "
-        "then scaled; none: squeezed without a cut; random: scaled a little larger, then cut at "
-        "random.",
-        choices=gan_core.data.CROPS,
-        changes=NEVER,
-        describes_data=True,
-    )
-    flip: bool = flag(
-        False,
-        "Mirror each image left to right with probability 1/2.",
-        changes=NEVER,
-        describes_data=True,
-        aliases="hflip mirror",
-    )
-    bad_images: str = flag(
-        "error",
-        "Action on files in a folder that are not complete pictures. error: stop and name the "
-        "first; skip: leave them out, and report how many and which.",
-        choices=gan_core.data.BAD_IMAGES,
-        changes=EACH_MACHINE,
-    )
-    cache_dir: str = flag(
-        "~/.cache/gan_core", "Folder for decoded images.", changes=EACH_MACHINE, is_path=True
-    )
-    memory_limit_gib: float = flag(
-        4.0,
-        "Images that need more memory than this are read from --cache_dir instead.",
-        above=0,
-        at_most=1e6,
-        changes=EACH_MACHINE,
-    )
+    """With --dataset=folder, the folder of pictures. Otherwise the TensorFlow Datasets directory,
+    to which missing datasets are downloaded; ~/tensorflow_datasets if empty."""
+    split: str = flag("train", NEVER, describes_data=True)
+    """Part of the dataset, for example train, train+extra or train[:10%]."""
+    crop: str = flag("centre", NEVER, choices=gan_core.data.CROPS, describes_data=True)
+    """Fitting of pictures of another size. centre: cut evenly to the network's aspect ratio, then
+    scaled; none: squeezed without a cut; random: scaled a little larger, then cut at random."""
+    flip: bool = flag(False, NEVER, describes_data=True, aliases="hflip mirror")
+    """Mirror each image left to right with probability 1/2."""
+    bad_images: str = flag("error", EACH_MACHINE, choices=gan_core.data.BAD_IMAGES)
+    """Action on files in a folder that are not complete pictures. error: stop and name the first;
+    skip: leave them out, and report how many and which."""
+    cache_dir: str = flag("~/.cache/gan_core", EACH_MACHINE, is_path=True)
+    """Folder for decoded images."""
+    memory_limit_gib: float = flag(4.0, EACH_MACHINE, above=0, at_most=1e6)
+    """Images that need more memory than this are read from --cache_dir instead."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

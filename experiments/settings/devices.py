@@ -19,63 +19,41 @@ class Devices(Options):
 
     strategy: str = flag(
         "auto",
-        "one_device: the first GPU, or the CPU; mirrored: data parallel over all of them; auto: "
-        "mirrored if there are several. multi_worker: data parallel over the processes that the "
-        "environment variable TF_CONFIG lists, with --workdir on a file system that all share.",
+        IF_ALLOWED,
         choices=gan_core.run.STRATEGIES,
-        changes=IF_ALLOWED,
         training_only=True,
         aliases="devices gpus num_gpus",
     )
+    """one_device: the first GPU, or the CPU; mirrored: data parallel over all of them; auto:
+    mirrored if there are several. multi_worker: data parallel over the processes that the
+    environment variable TF_CONFIG lists, with --workdir on a file system that all share."""
     virtual_devices: int = flag(
-        1,
-        "Number of devices to split the CPU into, to try --strategy=mirrored without GPUs.",
-        above=0,
-        at_most=256,
-        changes=IF_ALLOWED,
-        training_only=True,
-        aliases="devices",
+        1, IF_ALLOWED, above=0, at_most=256, training_only=True, aliases="devices"
     )
-    workers: int = flag(
-        1,
-        "Number of processes to start on this machine, to try --strategy=multi_worker.",
-        above=0,
-        at_most=256,
-        changes=EACH_START,
-    )
-    worker_timeout_secs: float = flag(
-        600.0, "Start-up timeout for other workers, in seconds.", above=0, changes=EACH_START
-    )
-    batch_norm: str = flag(
-        "per_replica",
-        "Images from which batch normalization takes its statistics on several replicas. "
-        "per_replica: the replica's part of the batch; synchronized: the global batch, for one "
-        "message between replicas per layer.",
-        choices=("per_replica", "synchronized"),
-        changes=IF_ALLOWED,
-    )
+    """Number of devices to split the CPU into, to try --strategy=mirrored without GPUs."""
+    workers: int = flag(1, EACH_START, above=0, at_most=256)
+    """Number of processes to start on this machine, to try --strategy=multi_worker."""
+    worker_timeout_secs: float = flag(600.0, EACH_START, above=0)
+    """Start-up timeout for other workers, in seconds."""
+    batch_norm: str = flag("per_replica", IF_ALLOWED, choices=("per_replica", "synchronized"))
+    """Images from which batch normalization takes its statistics on several replicas. per_replica:
+    the replica's part of the batch; synchronized: the global batch, for one message between
+    replicas per layer."""
     precision: str = flag(
         "float32",
-        "Arithmetic of the networks; weights and losses stay float32. auto: mixed_bfloat16 if the "
-        "hardware computes in it (CPUs with AVX-512 BF16 or AMX, GPUs since Ampere), otherwise "
-        "float32; mixed_float16 is for older GPUs.",
+        IF_ALLOWED,
         choices=gan_core.fast.PRECISIONS,
-        changes=IF_ALLOWED,
         aliases="amp bf16 dtype fp16 mixed_precision",
     )
-    jit_compile: bool = flag(
-        False,
-        "Compile each update with XLA, on one device only; meant for GPUs, because convolutions "
-        "are many times slower on CPUs. Latents differ from those without it.",
-        changes=IF_ALLOWED,
-        aliases="xla",
-    )
-    deterministic: bool = flag(
-        False,
-        "Use only deterministic kernels, which are slower on GPUs. GPUs resume bit for bit only "
-        "with this flag; CPUs always do.",
-        changes=IF_ALLOWED,
-    )
+    """Arithmetic of the networks; weights and losses stay float32. auto: mixed_bfloat16 if the
+    hardware computes in it (CPUs with AVX-512 BF16 or AMX, GPUs since Ampere), otherwise float32;
+    mixed_float16 is for older GPUs."""
+    jit_compile: bool = flag(False, IF_ALLOWED, aliases="xla")
+    """Compile each update with XLA, on one device only; meant for GPUs, because convolutions are
+    many times slower on CPUs. Latents differ from those without it."""
+    deterministic: bool = flag(False, IF_ALLOWED)
+    """Use only deterministic kernels, which are slower on GPUs. GPUs resume bit for bit only with
+    this flag; CPUs always do."""
 
 
 def make_strategy(settings: Devices, global_batch_size: int) -> tf.distribute.Strategy:

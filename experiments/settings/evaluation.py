@@ -24,58 +24,32 @@ _NUM_SUBSETS = 20
 class Evaluation(Data):
     """Evaluation: interval, samples, features, early stopping."""
 
-    evaluate_every_steps: int = flag(
-        0,
-        "Steps between evaluations of the samples (distance to real images, coverage and more); 0 "
-        "for none. The best checkpoint is kept.",
-        at_least=0,
-        changes=FREELY,
-    )
-    evaluation_time_share: float = flag(
-        0.05,
-        "Largest share of the time for evaluations; those that would exceed it are skipped.",
-        above=0,
-        at_most=1,
-        changes=FREELY,
-    )
-    evaluation_samples: int = flag(
-        2000, "Number of samples per evaluation.", at_least=2, at_most=1e7, changes=FREELY
-    )
-    evaluation_split: str = flag(
-        "auto",
-        "Split of real images that were not trained on, as a reference for distances. auto: test "
-        "if the dataset has it; none: a part of the training images is held out instead.",
-        changes=FREELY,
-        describes_data=True,
-    )
-    extractor: str = flag(
-        "auto",
-        "Source of the features by which samples are judged. classifier: trained once on the "
-        "labels; random_convolutions: for images without labels; auto: one of these two, by "
-        "whether there are labels; inception: the graph of FID in --extractor_path; file: a Keras "
-        "file or SavedModel there.",
-        choices=EXTRACTORS,
-        changes=FREELY,
-        describes_data=True,
-    )
-    extractor_path: str = flag("", "File of --extractor=inception or file.", changes=EACH_MACHINE)
-    stop_after_no_improvement: int = flag(
-        0,
-        "Early stopping: evaluations in a row without a new best after which the run ends; 0 for "
-        "never.",
-        at_least=0,
-        changes=FREELY,
-        unless=("evaluate_every_steps", 0),
-    )
+    evaluate_every_steps: int = flag(0, FREELY, at_least=0)
+    """Steps between evaluations of the samples (distance to real images, coverage and more); 0 for
+    none. The best checkpoint is kept."""
+    evaluation_time_share: float = flag(0.05, FREELY, above=0, at_most=1)
+    """Largest share of the time for evaluations; those that would exceed it are skipped."""
+    evaluation_samples: int = flag(2000, FREELY, at_least=2, at_most=1e7)
+    """Number of samples per evaluation."""
+    evaluation_split: str = flag("auto", FREELY, describes_data=True)
+    """Split of real images that were not trained on, as a reference for distances. auto: test if
+    the dataset has it; none: a part of the training images is held out instead."""
+    extractor: str = flag("auto", FREELY, choices=EXTRACTORS, describes_data=True)
+    """Source of the features by which samples are judged. classifier: trained once on the labels;
+    random_convolutions: for images without labels; auto: one of these two, by whether there are
+    labels; inception: the graph of FID in --extractor_path; file: a Keras file or SavedModel
+    there."""
+    extractor_path: str = flag("", EACH_MACHINE)
+    """File of --extractor=inception or file."""
+    stop_after_no_improvement: int = flag(0, FREELY, at_least=0, unless=("evaluate_every_steps", 0))
+    """Early stopping: evaluations in a row without a new best after which the run ends; 0 for
+    never."""
     on_collapse: str = flag(
-        "warn",
-        "Action after three evaluations in a row that are three times as bad as the best. warn: "
-        "report it; stop: end; rollback: return to the best checkpoint, and continue with other "
-        "random numbers.",
-        choices=gan_core.run.ON_COLLAPSE,
-        changes=FREELY,
-        unless=("evaluate_every_steps", 0),
+        "warn", FREELY, choices=gan_core.run.ON_COLLAPSE, unless=("evaluate_every_steps", 0)
     )
+    """Action after three evaluations in a row that are three times as bad as the best. warn: report
+    it; stop: end; rollback: return to the best checkpoint, and continue with other random
+    numbers."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Declaration of a command-line flag: help text, allowed values, and changes on resume."""
+"""Declaration of a command-line flag: allowed values, and changes on resume."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Flag:
     """Metadata of a flag; its name, type and default are those of the dataclass field.
 
     Attributes:
-      help: Help text in full sentences.
       changes: Rule for other values on resume.
-      choices: Allowed values; any if empty.
+      choices: Allowed values, with a description each if it is a mapping; any if empty.
+      items: Allowed values in a comma-separated text; any if empty.
       above: Exclusive lower limit of numbers.
       at_least: Inclusive lower limit.
       below: Exclusive upper limit.
@@ -53,9 +53,9 @@ class Flag:
       unless: Name and value of another flag that turn this one off: its saved value is ignored.
     """
 
-    help: str
     changes: Changes = EACH_START
     choices: Collection[str] = ()
+    items: Collection[str] = ()
     above: float = -math.inf
     at_least: float = -math.inf
     below: float = math.inf
@@ -71,8 +71,9 @@ class Flag:
 class Options:
     """Base of frozen, keyword-only dataclasses whose fields are flags.
 
-    A field's annotation is `bool`, `int`, `float`, `str`, or a `tuple` of one of them, which is
-    given as comma-separated values. Subclasses that check further rules extend `__post_init__`.
+    A field is declared with `flag`, and its help is the docstring below it. Its annotation is
+    `bool`, `int`, `float`, `str`, or `tuple[..., ...]` of one of them, which is given as
+    comma-separated values. Subclasses that check further rules extend `__post_init__`.
 
     Raises:
       ArgumentError: If a value is not allowed.
@@ -85,9 +86,10 @@ class Options:
                 _check(field, item)
 
 
-def flag(default: Any, help_text: str, **attributes: Any) -> Any:
+def flag(default: Any, changes: Changes = EACH_START, **attributes: Any) -> Any:
     """Dataclass field that is a flag; `attributes` are those of `Flag`."""
-    return dataclasses.field(default=default, metadata={"flag": Flag(help=help_text, **attributes)})
+    row = Flag(changes=changes, **attributes)
+    return dataclasses.field(default=default, metadata={"flag": row})
 
 
 def flag_of(field: dataclasses.Field) -> Flag:
@@ -100,12 +102,17 @@ def _check(field: dataclasses.Field, value: Any) -> None:
     row = flag_of(field)
     if row.choices:
         check_known(field.name, value, row.choices)
+    if row.items:
+        for item in filter(None, value.split(",")):
+            check_known(field.name, item, row.items)
     if isinstance(value, str):
         _check_text(field.name, value)
     elif not isinstance(value, bool):
         rule = _broken_rule(row, value)
         if rule:
-            raise ArgumentError(field.name, value, rule, f"the default is {field.default}")
+            is_required = field.default is REQUIRED
+            remedy = "give another number" if is_required else f"the default is {field.default}"
+            raise ArgumentError(field.name, value, rule, remedy)
 
 
 def _broken_rule(row: Flag, value: float) -> str | None:

@@ -7,7 +7,7 @@ import re
 
 import gan_core
 from experiments.settings.flag import NEVER, Options, flag
-from gan_core import ArgumentError, check_known
+from gan_core import ArgumentError
 
 _ADAPTIVE = "adaptive"
 
@@ -16,117 +16,58 @@ _ADAPTIVE = "adaptive"
 class Game(Options):
     """Networks and game: loss, augmentation, penalties."""
 
-    networks: str = flag(
-        "original",
-        "Networks of the experiment: original, or the name of sister networks.",
-        changes=NEVER,
-    )
-    image_size: int = flag(
-        0,
-        "Height and width of the images, a multiple of 16 up to 256, for networks that can be "
-        "built for several sizes; 0 for that of the original networks.",
-        at_least=0,
-        changes=NEVER,
-    )
+    networks: str = flag("original", NEVER)
+    """Networks of the experiment: original, or the name of sister networks."""
+    image_size: int = flag(0, NEVER, at_least=0)
+    """Height and width of the images, a multiple of 16 up to 256, for networks that can be built
+    for several sizes; 0 for that of the original networks."""
     num_classes: int = flag(
         0,
-        "Number of classes, the data's labels, on which both networks are conditioned; each row "
-        "of a grid is then a class (the first ones if there are many). 0 ignores labels.",
+        NEVER,
         at_least=0,
         at_most=1e5,
-        changes=NEVER,
         describes_data=True,
         aliases="class_conditional classes conditional",
     )
-    loss: str = flag(
-        "non_saturating",
-        "Adversarial loss. relativistic compares each fake with a real image and is used with R1 "
-        "and R2; wasserstein needs --wgan_gp_weight.",
-        choices=gan_core.LOSSES,
-        changes=NEVER,
-    )
-    real_label: float = flag(
-        1.0,
-        "Target of the discriminator for real images with --loss=non_saturating; 0.9 is one-sided "
-        "label smoothing.",
-        above=0,
-        changes=NEVER,
-    )
-    fake_label: float = flag(
-        0.0,
-        "Target of the discriminator for fakes with --loss=non_saturating; a value above 0 smooths "
-        "that side too.",
-        at_least=0,
-        changes=NEVER,
-    )
-    augment: str = flag(
-        "",
-        "Augmentations of all images that the discriminator sees, for small datasets; a "
-        f"comma-separated list of {', '.join(gan_core.AUGMENTATIONS)}. For digits use "
-        "translation,cutout.",
-        changes=NEVER,
-    )
-    augment_probability: str = flag(
-        "1",
-        "Probability of each augmentation for each image, from 0 to 1. adaptive: it rises from 0 "
-        "while the discriminator is too sure of real images (ADA), by 1 in 500,000 images.",
-        changes=NEVER,
-        unless=("augment", ""),
-        aliases="ada",
-    )
+    """Number of classes, the data's labels, on which both networks are conditioned; each row of a
+    grid is then a class (the first ones if there are many). 0 ignores labels."""
+    loss: str = flag("non_saturating", NEVER, choices=tuple(gan_core.LOSSES))
+    """Adversarial loss. relativistic compares each fake with a real image and is used with R1 and
+    R2; wasserstein needs --wgan_gp_weight."""
+    real_label: float = flag(1.0, NEVER, above=0)
+    """Target of the discriminator for real images with --loss=non_saturating; 0.9 is one-sided
+    label smoothing."""
+    fake_label: float = flag(0.0, NEVER, at_least=0)
+    """Target of the discriminator for fakes with --loss=non_saturating; a value above 0 smooths
+    that side too."""
+    augment: str = flag("", NEVER, items=gan_core.AUGMENTATIONS)
+    """Augmentations of all images that the discriminator sees, for small datasets, in a comma-
+    separated list. For digits use translation,cutout."""
+    augment_probability: str = flag("1", NEVER, unless=("augment", ""), aliases="ada")
+    """Probability of each augmentation for each image, from 0 to 1. adaptive: it rises from 0 while
+    the discriminator is too sure of real images (ADA), by 1 in 500,000 images."""
     augment_target: float = flag(
-        0.6,
-        "Mean sign of real logits above which the discriminator is too sure, for "
-        "--augment_probability=adaptive.",
-        at_least=0,
-        below=1,
-        changes=NEVER,
-        unless=("augment", ""),
-        aliases="ada_target",
+        0.6, NEVER, at_least=0, below=1, unless=("augment", ""), aliases="ada_target"
     )
-    r1_weight: float = flag(
-        0.0,
-        "Weight of the R1 penalty on the discriminator's gradient at real images, half of the "
-        "paper's gamma; 0 for none.",
-        at_least=0,
-        changes=NEVER,
-        aliases="gamma",
-    )
-    r1_every_steps: int = flag(
-        1,
-        "Discriminator updates between R1 (and R2) penalties, whose weight is multiplied by this "
-        "number.",
-        above=0,
-        at_most=1e6,
-        changes=NEVER,
-    )
-    r2_weight: float = flag(
-        0.0,
-        "Weight of the R2 penalty, which is R1 at fake images and applied as often; 0 for none.",
-        at_least=0,
-        changes=NEVER,
-    )
-    wgan_gp_weight: float = flag(
-        0.0,
-        "Weight of WGAN-GP's penalty on the gradient between real and fake images, 10 in the "
-        "paper; 0 for none.",
-        at_least=0,
-        changes=NEVER,
-    )
-    consistency_weight: float = flag(
-        0.0,
-        "Weight of CR-GAN's penalty on the change of a real image's logit when the image is moved "
-        "by up to an eighth of its sides, 10 in the paper; 0 for none.",
-        at_least=0,
-        changes=NEVER,
-    )
-    lecam_weight: float = flag(
-        0.0,
-        "Weight of LeCam's penalty on the distance of logits from the running mean of the other "
-        "kind, for small datasets; 0.3 in the paper with --loss=hinge, 0 for none.",
-        at_least=0,
-        changes=NEVER,
-    )
+    """Mean sign of real logits above which the discriminator is too sure, for
+    --augment_probability=adaptive."""
+    r1_weight: float = flag(0.0, NEVER, at_least=0, aliases="gamma")
+    """Weight of the R1 penalty on the discriminator's gradient at real images, half of the paper's
+    gamma; 0 for none."""
+    r1_every_steps: int = flag(1, NEVER, above=0, at_most=1e6)
+    """Discriminator updates between R1 (and R2) penalties, whose weight is multiplied by this
+    number."""
+    r2_weight: float = flag(0.0, NEVER, at_least=0)
+    """Weight of the R2 penalty, which is R1 at fake images and applied as often; 0 for none."""
+    wgan_gp_weight: float = flag(0.0, NEVER, at_least=0)
+    """Weight of WGAN-GP's penalty on the gradient between real and fake images, 10 in the paper; 0
+    for none."""
+    consistency_weight: float = flag(0.0, NEVER, at_least=0)
+    """Weight of CR-GAN's penalty on the change of a real image's logit when the image is moved by
+    up to an eighth of its sides, 10 in the paper; 0 for none."""
+    lecam_weight: float = flag(0.0, NEVER, at_least=0)
+    """Weight of LeCam's penalty on the distance of logits from the running mean of the other kind,
+    for small datasets; 0.3 in the paper with --loss=hinge, 0 for none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -140,8 +81,6 @@ class Game(Options):
         self._check_augmentation()
 
     def _check_augmentation(self) -> None:
-        for name in filter(None, self.augment.split(",")):
-            check_known("augment", name, gan_core.AUGMENTATIONS)
         probability = self.augment_probability
         is_adaptive = probability == _ADAPTIVE
         if not is_adaptive and not re.fullmatch(r"1(\.0*)?|0?\.\d+|0", probability):
@@ -177,10 +116,8 @@ def make_game(settings: Game, game_class: type[gan_core.Game]) -> gan_core.Game:
     regularizers = [gan_core.Regularizer(*penalty) for penalty in penalties if penalty[2]]
     if settings.lecam_weight:
         regularizers.append(gan_core.lecam(settings.lecam_weight))
-    if settings.loss == "non_saturating":
-        loss = gan_core.non_saturating(settings.real_label, settings.fake_label)
-    else:
-        loss = getattr(gan_core, settings.loss)()
+    labels = (settings.real_label, settings.fake_label)
+    loss = gan_core.LOSSES[settings.loss](*labels if settings.loss == "non_saturating" else ())
     return game_class(loss, regularizers, _make_augmentation(settings))
 
 

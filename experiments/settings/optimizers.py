@@ -19,94 +19,46 @@ with epy.lazy_imports():
 class Optimizers(Options):
     """Optimizers: learning rates, gradients, weight averaging."""
 
-    optimizer: str = flag(
-        "adam", "Optimizer of both networks.", choices=("adam", "rmsprop"), changes=NEVER
-    )
+    optimizer: str = flag("adam", NEVER, choices=("adam", "rmsprop"))
+    """Optimizer of both networks."""
     generator_learning_rate: float = flag(
-        2e-4,
-        "Learning rate of the generator.",
-        above=0,
-        changes=IF_ALLOWED,
-        aliases="g_lr learning_rate lr",
+        2e-4, IF_ALLOWED, above=0, aliases="g_lr learning_rate lr"
     )
+    """Learning rate of the generator."""
     discriminator_learning_rate: float = flag(
-        2e-4,
-        "Learning rate of the discriminator.",
-        above=0,
-        changes=IF_ALLOWED,
-        aliases="d_lr learning_rate lr",
+        2e-4, IF_ALLOWED, above=0, aliases="d_lr learning_rate lr"
     )
-    beta_1: float = flag(
-        0.5,
-        "Adam's decay of the first moment; rmsprop does not use it.",
-        at_least=0,
-        below=1,
-        changes=NEVER,
-    )
-    beta_2: float = flag(
-        0.999,
-        "Adam's decay of the second moment, below 1; rmsprop does not use it. A smaller value "
-        "forgets large early gradients sooner.",
-        at_least=0,
-        below=1,
-        changes=NEVER,
-    )
+    """Learning rate of the discriminator."""
+    beta_1: float = flag(0.5, NEVER, at_least=0, below=1)
+    """Adam's decay of the first moment; rmsprop does not use it."""
+    beta_2: float = flag(0.999, NEVER, at_least=0, below=1)
+    """Adam's decay of the second moment, below 1; rmsprop does not use it. A smaller value forgets
+    large early gradients sooner."""
     learning_rate_schedule: str = flag(
-        "constant",
-        "Course of both learning rates over the steps: constant, or a fall to a share of their "
-        "peak along a line (linear) or half a cosine (cosine).",
-        choices=gan_core.LEARNING_RATES,
-        changes=NEVER,
-        aliases="lr_schedule",
+        "constant", NEVER, choices=gan_core.LEARNING_RATES, aliases="lr_schedule"
     )
+    """Course of both learning rates over the steps: constant, or a fall to a share of their peak
+    along a line (linear) or half a cosine (cosine)."""
     learning_rate_decay_steps: int = flag(
-        0,
-        "Step at which learning rates reach their final share. 0 for the --total_steps that the "
-        "run is started with, even if a later start gives a larger one.",
-        at_least=0,
-        changes=IF_ALLOWED,
-        unless=("learning_rate_schedule", "constant"),
+        0, IF_ALLOWED, at_least=0, unless=("learning_rate_schedule", "constant")
     )
+    """Step at which learning rates reach their final share. 0 for the --total_steps that the run is
+    started with, even if a later start gives a larger one."""
     learning_rate_final_share: float = flag(
-        0.0,
-        "Final learning rates, as a share of their peak.",
-        at_least=0,
-        at_most=1,
-        changes=IF_ALLOWED,
-        unless=("learning_rate_schedule", "constant"),
+        0.0, IF_ALLOWED, at_least=0, at_most=1, unless=("learning_rate_schedule", "constant")
     )
-    learning_rate_warm_up_steps: int = flag(
-        0,
-        "Steps of warm-up at the run's start, in which learning rates rise from 0.",
-        at_least=0,
-        changes=NEVER,
-        aliases="warmup_steps",
-    )
-    clip_norm: float = flag(
-        0.0,
-        "Largest norm of a network's gradient, over all its variables together; longer gradients "
-        "are scaled down to it. 0 for no limit.",
-        at_least=0,
-        changes=IF_ALLOWED,
-        aliases="grad_clip max_grad_norm",
-    )
-    gradient_accumulation_steps: int = flag(
-        1,
-        "Updates of a network whose gradients are averaged and applied at once, for a batch this "
-        "many times as large in the memory of one. Steps are counted as without it.",
-        above=0,
-        at_most=1e6,
-        changes=NEVER,
-        aliases="grad_accum",
-    )
-    average_half_life_images: float = flag(
-        0.0,
-        "Half-life, in images, of the moving average of the generator's weights that makes the "
-        "samples. 0 makes samples from the weights themselves.",
-        at_least=0,
-        changes=NEVER,
-        aliases="ema",
-    )
+    """Final learning rates, as a share of their peak."""
+    learning_rate_warm_up_steps: int = flag(0, NEVER, at_least=0, aliases="warmup_steps")
+    """Steps of warm-up at the run's start, in which learning rates rise from 0."""
+    clip_norm: float = flag(0.0, IF_ALLOWED, at_least=0, aliases="grad_clip max_grad_norm")
+    """Largest norm of a network's gradient, over all its variables together; longer gradients are
+    scaled down to it. 0 for no limit."""
+    gradient_accumulation_steps: int = flag(1, NEVER, above=0, at_most=1e6, aliases="grad_accum")
+    """Updates of a network whose gradients are averaged and applied at once, for a batch this many
+    times as large in the memory of one. Steps are counted as without it."""
+    average_half_life_images: float = flag(0.0, NEVER, at_least=0, aliases="ema")
+    """Half-life, in images, of the moving average of the generator's weights that makes the
+    samples. 0 makes samples from the weights themselves."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import difflib
 import inspect
+import itertools
 import os
 import re
 import shutil
@@ -12,7 +14,7 @@ import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from experiments.settings.flag import Options, flag_of
+from experiments.settings.flag import REQUIRED, Options, flag_of
 from gan_core import ArgumentError
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -56,7 +58,7 @@ def make_options(options_class: type[OptionsT], values: Mapping[str, Any]) -> Op
     complete = {}
     for field in _fields(options_class):
         value = values.get(field.name, field.default)
-        if value is dataclasses.MISSING:
+        if value is REQUIRED:
             is_word = flag_of(field).takes == "word"
             remedy = f"give {'one word' if is_word else f'--{field.name}=VALUE'}; see --help"
             raise ArgumentError(field.name, "missing", "must be given", remedy)
@@ -139,8 +141,7 @@ def help_text(
 ) -> str:
     """Description and flags with their help, in the width of the terminal.
 
-    The flags of a class that inherits from several are grouped under the first line of the
-    docstring of the class that declares them.
+    The flags that bases declare are grouped under the first line of the base's docstring.
     """
     width = min(_WIDEST_HELP, shutil.get_terminal_size((_WIDEST_HELP, 24)).columns)
     parts = [_filled(description, width), ""] if description else []
@@ -148,57 +149,87 @@ def help_text(
         words = "Read flags from a file, one per line; flags on the command line override them."
         parts.append(f"--flagfile=<file>\n    {words}")
     heading = ""
+    found = documented_flags(options_class)
     for field in _fields(options_class):
-        row = flag_of(field)
-        topic = _topic(options_class, field.name)
+        owner, words = found[field.name]
+        topic = "" if owner is options_class else (owner.__doc__ or "").split("\n")[0].rstrip(".")
         if topic != heading:
             heading = topic
             parts.append(f"\n{heading}")
-        if row.takes == "rest":
-            title = "other flags"
-        elif row.takes == "word":
-            title = field.name
-        else:
-            title = f"--{field.name}=<{'|'.join(row.choices) or field.type}>"
         default = (defaults or {}).get(field.name, field.default)
-        words = _with_default(row.help, default)
-        body = textwrap.fill(words, width, initial_indent="    ", subsequent_indent="    ")
-        parts.append(f"{title}\n{body}")
+        words = f"{words}{_describe_choices(field)} {_describe_default(default)}"
+        body = textwrap.fill(
+            words,
+            width,
+            initial_indent="    ",
+            subsequent_indent="    ",
+            break_on_hyphens=False,
+        )
+        parts.append(f"{_title(field)}\n{body}")
     return "\n".join(parts)
+
+
+def documented_flags(options_class: type[Options]) -> dict[str, tuple[type, str]]:
+    """The class that declares each flag and the flag's help, by name.
+
+    The help is the docstring below the field, which Python keeps in the source only.
+    """
+    found = {}
+    for owner in options_class.__mro__[:-1]:
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body
+        for node, below in itertools.pairwise(body):
+            match node, below:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(words))):
+                    found[name] = owner, " ".join(words.split())
+    return found
+
+
+def _title(field: dataclasses.Field) -> str:
+    row = flag_of(field)
+    if row.takes == "rest":
+        return "other flags"
+    if row.takes == "word":
+        return field.name
+    return f"--{field.name}=<{'|'.join(row.choices) or ','.join(row.items) or field.type}>"
 
 
 def _fields(options_class: type[Options]) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(options_class)  # type: ignore[arg-type]
 
 
-def _topic(options_class: type[Options], name: str) -> str:
-    """First line of the docstring of the base that declares a flag; empty for the class itself."""
-    owner = next(c for c in options_class.__mro__ if name in inspect.get_annotations(c))
-    return "" if owner is options_class else (owner.__doc__ or "").split("\n")[0].rstrip(".")
-
-
 def _filled(text: str, width: int) -> str:
     """Text with its paragraphs filled; those that are indented stay as they are."""
     paragraphs = text.strip().split("\n\n")
-    return "\n\n".join(p if p.startswith(" ") else textwrap.fill(p, width) for p in paragraphs)
+    return "\n\n".join(
+        p if p.startswith(" ") else textwrap.fill(p, width, break_on_hyphens=False)
+        for p in paragraphs
+    )
 
 
-def _with_default(words: str, default: Any) -> str:
-    if default is dataclasses.MISSING:
-        return f"{words} Required."
+def _describe_choices(field: dataclasses.Field) -> str:
+    choices = flag_of(field).choices
+    if not isinstance(choices, Mapping):
+        return ""
+    return " " + "; ".join(f"{name}: {words}" for name, words in choices.items()) + "."
+
+
+def _describe_default(default: Any) -> str:
+    if default is REQUIRED:
+        return "Required."
     if isinstance(default, tuple):
         default = ",".join(map(str, default))
     text = str(default).lower() if isinstance(default, bool) else str(default)
-    return f"{words} Default: {text or 'empty'}."
+    return f"Default: {text or 'empty'}."
 
 
 def _converted(field: dataclasses.Field, text: str) -> Any:
     """The value that a text means to a flag."""
-    kind = field.type
-    if kind.startswith("tuple") and flag_of(field).takes == "value":
+    match = re.fullmatch(r"tuple\[(\w+), \.\.\.\]", field.type)
+    convert = _CONVERTERS[match[1] if match else field.type]
+    if match and flag_of(field).takes == "value":
         items = [item.strip() for item in text.split(",")] if text else []
-        return tuple(_CONVERTERS[kind[6:-6]](field.name, item) for item in items)
-    value = _CONVERTERS[kind[6:-6] if kind.startswith("tuple") else kind](field.name, text)
+        return tuple(convert(field.name, item) for item in items)
+    value = convert(field.name, text)
     # The shell expands ~ only at the start of a word, and flagfiles never see a shell.
     return os.path.expanduser(value) if flag_of(field).is_path else value
 
