@@ -4,24 +4,24 @@ import os
 import platform
 import sys
 
-# Before any of them imports TensorFlow, which by itself takes oneDNN's kernels only where there is
-# AVX-512 VNNI; with those of its own a step of convolutions takes 1.4 to 2 times as long (one of
-# dense layers alone 0.9 times).
+# This must be set before TensorFlow is imported. By default it uses oneDNN's kernels only on CPUs
+# with AVX-512 VNNI; with TensorFlow's own, a step of convolutions takes 1.4 to 2 times as long (one
+# of dense layers alone 0.9 times).
 if platform.machine() in ("x86_64", "AMD64"):
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
+_TOOLS = ("benchmark", "crash_test", "search", "time_to_quality")
+_EXAMPLES = ("conditional_mnist", "custom_loop", "cyclegan_digits", "r3gan_svhn", "wgan_gp_svhn")
 _MOVED = {
-    **dict.fromkeys(("benchmark", "crash_test", "search", "time_to_quality"), "tools"),
-    **dict.fromkeys(("conditional_mnist", "custom_loop", "cyclegan_digits"), "examples"),
-    **dict.fromkeys(("r3gan_svhn", "wgan_gp_svhn"), "examples"),
+    "evaluate": "tools.compare_folders",
+    **{name: f"tools.{name}" for name in _TOOLS},
+    **{name: f"examples.{name}" for name in _EXAMPLES},
 }
-"""Programs that stood here once, and the package that holds them now."""
+"""New names of programs that were modules of this package."""
 
 # `python -m experiments.<name>` imports this package first, and would only say "No module named".
 _name = next((word for word in sys.orig_argv if word.startswith("experiments.")), "")[12:]
-if "-m" in sys.orig_argv[:4] and (_name in _MOVED or _name == "evaluate"):
-    _new = f"{_MOVED[_name]}.{_name}" if _name in _MOVED else "tools.compare_folders"
-    print(
-        f"error: `experiments.{_name}` has moved; use python -m experiments.{_new}", file=sys.stderr
-    )
+if "-m" in sys.orig_argv[:4] and _name in _MOVED:
+    _words = f"`experiments.{_name}` has moved; use python -m experiments.{_MOVED[_name]}"
+    print(f"error: {_words}", file=sys.stderr)
     sys.exit(2)

@@ -38,7 +38,7 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            # Tanh of the largest of four is the largest of their tanh, for a quarter of the work.
+            # Tanh after pooling equals tanh before it, for a quarter of the work.
             gan_core.fast.Conv2D(64, 5, padding="same"),
             layers.MaxPooling2D(2),
             layers.Activation("tanh"),
@@ -58,7 +58,7 @@ EXPERIMENT = Experiment(
         "strided": networks.dcgan(
             (28, 28, 1),
             64,
-            "two strided convolutions in the discriminator, not one of 14,209 parameters",
+            "two strided convolutions in the discriminator instead of one with 14,209 parameters",
         )
     },
     defaults={"dataset": "mnist", "global_batch_size": 128},

@@ -1,4 +1,4 @@
-"""Networks that several experiments share."""
+"""Generators and discriminators that several experiments share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def build_tanh_discriminator() -> keras.Model:
     return keras.Sequential(
         [
             keras.Input((64, 64, 3)),
-            # Tanh of the largest of four is the largest of their tanh, for a quarter of the work.
+            # Tanh after pooling equals tanh before it, for a quarter of the work.
             gan_core.fast.Conv2D(64, 5, padding="same"),
             layers.MaxPooling2D(2),
             layers.Activation("tanh"),
@@ -56,13 +56,13 @@ def build_tanh_discriminator() -> keras.Model:
 def dcgan(
     image_shape: tuple[int, int, int], num_channels: int, about: str, *, is_resizable: bool = False
 ) -> Networks:
-    """A pair as in DCGAN (Radford et al. 2016), but without batch norm in its discriminator.
+    """DCGAN networks (Radford et al. 2016), but without batch norm in the discriminator.
 
     Args:
       image_shape: (H, W, C) of the images.
-      num_channels: Next to the images; twice as many at each halving from there.
-      about: What differs from the experiment's own networks.
-      is_resizable: Whether they are built for other sizes too.
+      num_channels: Channels next to the images, doubled at each halving of their sides.
+      about: Difference from the experiment's own networks.
+      is_resizable: Whether they can be built for other sizes.
     """
 
     def shape(image_size: int) -> tuple[int, int, int]:
@@ -79,7 +79,7 @@ def dcgan(
 
 
 def leaky_networks() -> Networks:
-    """The sister of networks for pictures of 64x64 whose layers end in tanh."""
+    """Sister networks of those for 64x64 pictures whose layers end in tanh."""
     about = "leaky units, which do not saturate as tanh does; any image size"
     return dcgan((64, 64, 3), 32, about, is_resizable=True)
 
@@ -87,10 +87,10 @@ def leaky_networks() -> Networks:
 def build_dcgan_generator(
     latent_size: int, image_shape: tuple[int, int, int], num_channels: int
 ) -> keras.Model:
-    """Latents [B, Z] -> images [B, H, W, C] in [-1, 1]: each transposed convolution doubles.
+    """Latents [B, Z] -> images [B, H, W, C] in [-1, 1]; each transposed convolution doubles sides.
 
-    It begins with the image's shape halved as often as it has whole halves above 3 pixels; what
-    comes before the image has `num_channels`, and each step before that twice as many, up to 512.
+    The first feature map has the image's sides halved `num_halvings` times. The last one has
+    `num_channels`, and each one before it twice as many, up to 512.
     """
     halvings = num_halvings(image_shape)
     height, width = (side >> halvings for side in image_shape[:2])
@@ -110,9 +110,9 @@ def build_dcgan_generator(
 
 
 def build_dcgan_discriminator(image_shape: tuple[int, int, int], num_channels: int) -> keras.Model:
-    """Images [B, H, W, C] in [-1, 1] -> logits [B, 1]: each convolution halves; no normalization.
+    """Images [B, H, W, C] in [-1, 1] -> logits [B, 1]; each convolution halves sides.
 
-    R1 and its relatives ask for the gradient at one image, which batch norm mixes with others.
+    It has no batch norm, which mixes images: gradient penalties need the gradient at one image.
     """
     network = keras.Sequential(name="discriminator")
     network.add(keras.Input(image_shape))
@@ -125,7 +125,7 @@ def build_dcgan_discriminator(image_shape: tuple[int, int, int], num_channels: i
 
 
 def num_halvings(image_shape: tuple[int, int, int]) -> int:
-    """How often both sides can be halved until one is odd or below 8 pixels: 32 -> 3, 28 -> 2."""
+    """Number of halvings until a side is odd or below 8 pixels: 32 -> 3, 28 -> 2."""
     sides, count = image_shape[:2], 0
     while all(side % 2 == 0 and side >= 8 for side in sides):
         sides, count = tuple(side // 2 for side in sides), count + 1

@@ -40,7 +40,7 @@ EXPERIMENT = Experiment(
     latents=gan_core.NormalLatents(100),
     sisters={
         "deep": networks.dcgan(
-            (256, 256, 3), 16, "six strided convolutions in the discriminator, not two"
+            (256, 256, 3), 16, "six strided convolutions in the discriminator instead of two"
         )
     },
     defaults={"dataset": "rock_paper_scissors", "global_batch_size": 32},

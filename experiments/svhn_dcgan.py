@@ -65,7 +65,7 @@ EXPERIMENT = Experiment(
         "no_batch_norm": networks.dcgan(
             (32, 32, 3),
             64,
-            "no batch norm in the discriminator, with which R1 does not go; 4x4 kernels",
+            "no batch norm in the discriminator, because R1 needs gradients at single images",
         )
     },
     defaults={"dataset": "svhn_cropped", "global_batch_size": 128},

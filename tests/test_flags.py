@@ -1,11 +1,16 @@
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import json
+import os
 
 import pytest
+from absl import flags as absl_flags
 
-from experiments.settings.flag import IF_ALLOWED, NEVER
-from experiments.settings.parse import documented_flags, help_text
+from experiments.settings.flag import IF_ALLOWED, NEVER, REQUIRED, Options, flag
+from experiments.settings.help import documented_flags, help_text
+from experiments.settings.parse import parse, parse_given
 from experiments.settings.settings import EFFECTIVE_FLAGS, Settings, read_settings
 from gan_core import ArgumentError
 
@@ -340,3 +345,109 @@ def test_a_setting_that_an_old_run_did_not_know_was_as_it_is_by_default():
         IF_ALLOWED: [],
         NEVER: ["loss: was non_saturating, now hinge"],
     }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Other(Options):
+    """Options of another program."""
+
+    name: str = flag(REQUIRED, takes="word")
+    """Name."""
+    minutes: float = flag(REQUIRED, above=0)
+    """Minutes."""
+    sizes: tuple[int, ...] = flag((32, 64), above=0)
+    """Sizes."""
+    kinds: tuple[str, ...] = flag((), choices=("a", "b"))
+    """Kinds."""
+    extra: tuple[str, ...] = flag((), takes="values")
+    """Extra flags."""
+    folder: str = flag("~/x", is_path=True)
+    """Folder."""
+    quick: bool = flag(False)
+    """Speed."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Passing(Options):
+    """Options of a program that passes flags on."""
+
+    name: str = flag(REQUIRED, takes="word")
+    """Name."""
+    seed: int = flag(0)
+    """Seed."""
+    flags: tuple[str, ...] = flag((), takes="rest")
+    """Flags of the runs."""
+
+
+def test_any_dataclass_of_flags_is_read():
+    found = parse(
+        Other,
+        ["--minutes=2", "--sizes=1e2, 7", "it", "--kinds", "a,b", "--extra=x,y", "--extra=z"],
+        {"quick": True},
+    )
+    assert (found.name, found.minutes, found.sizes) == ("it", 2.0, (100, 7))
+    assert (found.kinds, found.extra, found.quick) == (("a", "b"), ("x,y", "z"), True)
+    assert found.folder == os.path.expanduser("~/x")
+    assert parse(Other, ["it", "--minutes=2", "--kinds=", "-noquick"], {"quick": True}) == Other(
+        name="it", minutes=2, folder=os.path.expanduser("~/x")
+    )
+    assert parse(Other, ["--help"]) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["it"], r"`minutes` \(missing\) must be given; give --minutes=VALUE; see --help"),
+        (["--minutes=1"], r"`name` \(missing\) must be given; give one word; see --help"),
+        (["it", "that", "--minutes=1"], r"`arguments` \(that\) must be flags"),
+        (["it", "--minutes=0"], r"`minutes` \(0.0\) must be above 0, and finite; give another"),
+        (["it", "--minutes=x"], r"`minutes` \(x\) must be a number"),
+        (["it", "--minutes"], r"`flag` \(--minutes\) needs a value; write --minutes=VALUE"),
+        (["it", "--minutes=1", "--sizes=3,0"], r"`sizes` \(0\) must be above 0"),
+        (["it", "--minutes=1", "--sizes=3,x"], r"`sizes` \(x\) must be a whole number"),
+        (["it", "--minutes=1", "--kinds=a,c"], r"`kinds` \(c\) .* use one of a, b"),
+        (["it", "--minutes=1", "--quick=maybe"], r"`quick` \(maybe\) must be true or false"),
+        (["it", "--minute=1"], r"`flag` \(--minute=1\) is not known; did you mean --minutes\?$"),
+    ],
+)
+def test_other_programs_tell_mistakes_in_one_line(arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        parse(Other, arguments)
+
+
+def test_unknown_flags_are_passed_on_in_order(tmp_path):
+    passed = ["--flagfile=no_such", "--loss", "hinge", "--seeds=3", "--flip"]
+    found = parse(Passing, ["it", *passed[:2], "--seed=4", *passed[2:]])
+    assert found == Passing(name="it", seed=4, flags=tuple(passed))
+
+
+def test_help_is_as_wide_as_the_terminal(monkeypatch):
+    words = "Does something that takes a long sentence to tell.\n\n    python -m program"
+    for columns in (30, 72, 500):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        text = help_text(Other, words)
+        assert len(max(text.split("\n"), key=len)) <= min(columns, 100)
+        assert "    python -m program\n" in text
+    assert "--minutes=<float>\n    Minutes. Required.\n" in text
+    assert "--sizes=<int,...>\n    Sizes. Default: 32,64.\n" in text
+    assert "--flagfile=<file>" in text
+    assert "--flagfile" not in help_text(Passing)
+
+
+SYNTAX = [
+    ["--seed=3"], ["--seed", "3"], ["-seed=3"], ["-seed", "3"], ["--flip"], ["--noflip"],
+    ["--flip=1"], ["--flip=T"], ["--flip=False"], ["--augment=a=b"], ["--augment="],
+    ["--seed=3", "--seed=4"], ["--augment", "--flip"], ["--beta_1=1e-3"], ["--nodeterministic"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", SYNTAX, ids=" ".join)
+def test_the_syntax_is_absls(arguments):
+    values = absl_flags.FlagValues()
+    define = {"bool": "boolean", "int": "integer", "float": "float", "str": "string"}
+    for field in dataclasses.fields(Settings):
+        function = getattr(absl_flags, f"DEFINE_{define[field.type]}")
+        function(field.name, field.default, "", flag_values=values)
+    assert values(["program", *arguments]) == ["program"]
+    given = parse_given(Settings, arguments)
+    assert given == {name: values[name].value for name in values if values[name].present}

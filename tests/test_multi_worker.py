@@ -13,7 +13,7 @@ from test_experiments import ROOT, SMALL, metrics
 from test_training import FEATURES, everything, lines_without_timings
 
 import gan_core
-from experiments.program.launcher import _free_ports
+from experiments.program.launcher import Children, _free_ports
 from experiments.tools.crash_test.comparing import relative_differences
 
 # An experiment without batch normalization and dropout.
@@ -174,6 +174,30 @@ def test_where_the_chief_cannot_write_all_end(in_the_way, tmp_path):
         for worker in workers:
             worker.kill()
             worker.wait()
+
+
+CHILD = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_children_receive_the_signals_of_this_process(sent):
+    before = signal.getsignal(sent)
+    with Children() as children:
+        first = children.start([sys.executable, "-c", CHILD], stdout=subprocess.PIPE)
+        assert first.stdout.readline() == b"ready\n"
+        for _ in range(2 if sent == signal.SIGHUP else 1):
+            os.kill(os.getpid(), sent)
+        assert first.wait(LIMIT_SECONDS) == 7
+        assert children.received == [signal.SIGTERM]
+        second = children.start([sys.executable, "-c", CHILD])  # a signal came before its start
+        assert second.wait(LIMIT_SECONDS) == -signal.SIGTERM
+    first.stdout.close()
+    assert signal.getsignal(sent) == before
 
 
 @pytest.mark.slow

@@ -1,5 +1,8 @@
 """What is answered before TensorFlow is imported, and what is said about the start."""
 
+from __future__ import annotations
+
+import dataclasses
 import errno
 import gc
 import json
@@ -16,6 +19,7 @@ from experiments import __main__ as listing
 from experiments.fashion_mnist_dcgan import EXPERIMENT
 from experiments.program import process
 from experiments.program.process import import_tensorflow
+from experiments.settings.flag import Options, flag
 from experiments.settings.settings import read_settings
 from gan_core.run.process import StartupClock
 
@@ -160,6 +164,30 @@ def test_laps_add_up(monkeypatch):
         startup.lap(name)
     assert startup.describe() == "first step after 3.2 s: checks 0.2, data 3.0"
     assert startup.describe(10).startswith("first 10 steps after 3.2 s: ")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sizes(Options):
+    """Options of a program."""
+
+    size: int = flag(3, above=0)
+    """Size."""
+
+
+def test_a_program_reads_its_flags_and_ends_with_a_code(capsys):
+    done = []
+    program = process.Program(Sizes, lambda options: done.append(options.size), "About it.")
+    assert program.run([]) == program.run(["--size=4"]) == process.DONE
+    assert done == [3, 4]
+    assert program.run(["--size=0"]) == program.run(["word"]) == process.USAGE
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "error: `size` (0) must be above 0, and finite; the default is 3."
+    assert second == "error: `arguments` (word) must be flags; write --name=value."
+    assert program.run(["--help"]) == process.DONE
+    assert capsys.readouterr().out.startswith("About it.\n\n--flagfile=<file>\n")
+    assert done == [3, 4]
+    failing = process.Program(Sizes, lambda options: process.FAILED, None)
+    assert failing.run([]) == process.FAILED
 
 
 def test_a_program_that_goes_on_says_that_a_disk_is_full(capsys):

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from experiments.program import launcher, preflight
 from experiments.program.experiment import ORIGINAL, Experiment
 from experiments.program.process import DONE, import_tensorflow, prepare_process, run_program
-from experiments.settings.parse import help_text
+from experiments.settings.help import help_text
 from experiments.settings.settings import BestFlagfile, Settings, read_settings, with_best
 from gan_core.run import startup_clock
 

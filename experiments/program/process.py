@@ -19,7 +19,8 @@ from typing import Any, Generic, NoReturn, TextIO
 from absl import logging
 
 import gan_core
-from experiments.settings.parse import OptionsT, help_text, parse
+from experiments.settings.help import help_text
+from experiments.settings.parse import OptionsT, parse
 from gan_core import ArgumentError
 from gan_core.run import Ending
 

@@ -41,8 +41,8 @@ class Game(Options):
     """Target of the discriminator for fakes with --loss=non_saturating; a value above 0 smooths
     that side too."""
     augment: str = flag("", NEVER, items=gan_core.AUGMENTATIONS)
-    """Augmentations of all images that the discriminator sees, for small datasets, in a comma-
-    separated list. For digits use translation,cutout."""
+    """Augmentations of all images that the discriminator sees, for small datasets;
+    comma-separated. For digits use translation,cutout."""
     augment_probability: str = flag("1", NEVER, unless=("augment", ""), aliases="ada")
     """Probability of each augmentation for each image, from 0 to 1. adaptive: it rises from 0 while
     the discriminator is too sure of real images (ADA), by 1 in 500,000 images."""

@@ -1,16 +1,11 @@
-"""Parser of command lines and flagfiles for any dataclass of flags, and its help text."""
+"""Parser of command lines and flagfiles for any dataclass of flags."""
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import difflib
-import inspect
-import itertools
 import os
 import re
-import shutil
-import textwrap
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -22,7 +17,6 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 _FLAG = re.compile(r"--?([^-=][^=]*)(?:=(.*))?", re.DOTALL)
 _FLAGFILE = re.compile(r"--?flagfile(?:=(.*))?", re.DOTALL)
 _TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
-_WIDEST_HELP = 100
 
 
 def parse(
@@ -134,92 +128,8 @@ def has_flagfile(arguments: Sequence[str]) -> bool:
     return any(map(_FLAGFILE.fullmatch, arguments))
 
 
-def help_text(
-    options_class: type[Options],
-    description: str = "",
-    defaults: Mapping[str, Any] | None = None,
-) -> str:
-    """Description and flags with their help, in the width of the terminal.
-
-    The flags that bases declare are grouped under the first line of the base's docstring.
-    """
-    width = min(_WIDEST_HELP, shutil.get_terminal_size((_WIDEST_HELP, 24)).columns)
-    parts = [_filled(description, width), ""] if description else []
-    if not any(flag_of(field).takes == "rest" for field in _fields(options_class)):
-        words = "Read flags from a file, one per line; flags on the command line override them."
-        parts.append(f"--flagfile=<file>\n    {words}")
-    heading = ""
-    found = documented_flags(options_class)
-    for field in _fields(options_class):
-        owner, words = found[field.name]
-        topic = "" if owner is options_class else (owner.__doc__ or "").split("\n")[0].rstrip(".")
-        if topic != heading:
-            heading = topic
-            parts.append(f"\n{heading}")
-        default = (defaults or {}).get(field.name, field.default)
-        words = f"{words}{_describe_choices(field)} {_describe_default(default)}"
-        body = textwrap.fill(
-            words,
-            width,
-            initial_indent="    ",
-            subsequent_indent="    ",
-            break_on_hyphens=False,
-        )
-        parts.append(f"{_title(field)}\n{body}")
-    return "\n".join(parts)
-
-
-def documented_flags(options_class: type[Options]) -> dict[str, tuple[type, str]]:
-    """The class that declares each flag and the flag's help, by name.
-
-    The help is the docstring below the field, which Python keeps in the source only.
-    """
-    found = {}
-    for owner in options_class.__mro__[:-1]:
-        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body
-        for node, below in itertools.pairwise(body):
-            match node, below:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(ast.Constant(str(words))):
-                    found[name] = owner, " ".join(words.split())
-    return found
-
-
-def _title(field: dataclasses.Field) -> str:
-    row = flag_of(field)
-    if row.takes == "rest":
-        return "other flags"
-    if row.takes == "word":
-        return field.name
-    return f"--{field.name}=<{'|'.join(row.choices) or ','.join(row.items) or field.type}>"
-
-
 def _fields(options_class: type[Options]) -> tuple[dataclasses.Field, ...]:
     return dataclasses.fields(options_class)  # type: ignore[arg-type]
-
-
-def _filled(text: str, width: int) -> str:
-    """Text with its paragraphs filled; those that are indented stay as they are."""
-    paragraphs = text.strip().split("\n\n")
-    return "\n\n".join(
-        p if p.startswith(" ") else textwrap.fill(p, width, break_on_hyphens=False)
-        for p in paragraphs
-    )
-
-
-def _describe_choices(field: dataclasses.Field) -> str:
-    choices = flag_of(field).choices
-    if not isinstance(choices, Mapping):
-        return ""
-    return " " + "; ".join(f"{name}: {words}" for name, words in choices.items()) + "."
-
-
-def _describe_default(default: Any) -> str:
-    if default is REQUIRED:
-        return "Required."
-    if isinstance(default, tuple):
-        default = ",".join(map(str, default))
-    text = str(default).lower() if isinstance(default, bool) else str(default)
-    return f"Default: {text or 'empty'}."
 
 
 def _converted(field: dataclasses.Field, text: str) -> Any:
