@@ -24,7 +24,7 @@ _NUM_SUBSETS = 20
 class Evaluation(Data):
     """Evaluation: interval, samples, features, early stopping."""
 
-    evaluate_every_steps: int = flag(0, FREELY, at_least=0)
+    evaluate_every_steps: int = flag(0, FREELY)
     """Steps between evaluations of the samples (distance to real images, coverage and more); 0 for
     none. The best checkpoint is kept."""
     evaluation_time_share: float = flag(0.05, FREELY, above=0, at_most=1)
@@ -41,9 +41,8 @@ class Evaluation(Data):
     there."""
     extractor_path: str = flag("", EACH_MACHINE)
     """File of --extractor=inception or file."""
-    stop_after_no_improvement: int = flag(0, FREELY, at_least=0, unless=("evaluate_every_steps", 0))
-    """Early stopping: evaluations in a row without a new best after which the run ends; 0 for
-    never."""
+    stop_after_no_improvement: int = flag(0, FREELY, unless=("evaluate_every_steps", 0))
+    """Early stopping after this many evaluations in a row without a new best; 0 for never."""
     on_collapse: str = flag(
         "warn", FREELY, choices=gan_core.run.ON_COLLAPSE, unless=("evaluate_every_steps", 0)
     )

@@ -40,7 +40,7 @@ class Flag:
       choices: Allowed values, with a description each if it is a mapping; any if empty.
       items: Allowed values in a comma-separated text; any if empty.
       above: Exclusive lower limit of numbers.
-      at_least: Inclusive lower limit.
+      at_least: Inclusive lower limit; no flag is negative.
       below: Exclusive upper limit.
       at_most: Inclusive upper limit.
       takes: The part of a command line that it takes: a "value" as `--name=value`; "values" of a
@@ -57,7 +57,7 @@ class Flag:
     choices: Collection[str] = ()
     items: Collection[str] = ()
     above: float = -math.inf
-    at_least: float = -math.inf
+    at_least: float = 0
     below: float = math.inf
     at_most: float = _MOST
     takes: str = "value"
@@ -117,7 +117,7 @@ def _check(field: dataclasses.Field, value: Any) -> None:
 
 def _broken_rule(row: Flag, value: float) -> str | None:
     if not (value > row.above and value >= row.at_least and value < math.inf):  # NaN too
-        least = f"above {row.above}" if row.above > row.at_least else f"{row.at_least} or more"
+        least = f"above {row.above}" if row.above >= row.at_least else f"{row.at_least} or more"
         return f"must be {least}, and finite"
     if value >= row.below:
         return f"must be below {row.below:,}"

@@ -18,16 +18,11 @@ class Game(Options):
 
     networks: str = flag("original", NEVER)
     """Networks of the experiment: original, or the name of sister networks."""
-    image_size: int = flag(0, NEVER, at_least=0)
+    image_size: int = flag(0, NEVER)
     """Height and width of the images, a multiple of 16 up to 256, for networks that can be built
     for several sizes; 0 for that of the original networks."""
     num_classes: int = flag(
-        0,
-        NEVER,
-        at_least=0,
-        at_most=1e5,
-        describes_data=True,
-        aliases="class_conditional classes conditional",
+        0, NEVER, at_most=1e5, describes_data=True, aliases="class_conditional classes conditional"
     )
     """Number of classes, the data's labels, on which both networks are conditioned; each row of a
     grid is then a class (the first ones if there are many). 0 ignores labels."""
@@ -37,7 +32,7 @@ class Game(Options):
     real_label: float = flag(1.0, NEVER, above=0)
     """Target of the discriminator for real images with --loss=non_saturating; 0.9 is one-sided
     label smoothing."""
-    fake_label: float = flag(0.0, NEVER, at_least=0)
+    fake_label: float = flag(0.0, NEVER)
     """Target of the discriminator for fakes with --loss=non_saturating; a value above 0 smooths
     that side too."""
     augment: str = flag("", NEVER, items=gan_core.AUGMENTATIONS)
@@ -46,26 +41,24 @@ class Game(Options):
     augment_probability: str = flag("1", NEVER, unless=("augment", ""), aliases="ada")
     """Probability of each augmentation for each image, from 0 to 1. adaptive: it rises from 0 while
     the discriminator is too sure of real images (ADA), by 1 in 500,000 images."""
-    augment_target: float = flag(
-        0.6, NEVER, at_least=0, below=1, unless=("augment", ""), aliases="ada_target"
-    )
+    augment_target: float = flag(0.6, NEVER, below=1, unless=("augment", ""), aliases="ada_target")
     """Mean sign of real logits above which the discriminator is too sure, for
     --augment_probability=adaptive."""
-    r1_weight: float = flag(0.0, NEVER, at_least=0, aliases="gamma")
+    r1_weight: float = flag(0.0, NEVER, aliases="gamma")
     """Weight of the R1 penalty on the discriminator's gradient at real images, half of the paper's
     gamma; 0 for none."""
     r1_every_steps: int = flag(1, NEVER, above=0, at_most=1e6)
     """Discriminator updates between R1 (and R2) penalties, whose weight is multiplied by this
     number."""
-    r2_weight: float = flag(0.0, NEVER, at_least=0)
+    r2_weight: float = flag(0.0, NEVER)
     """Weight of the R2 penalty, which is R1 at fake images and applied as often; 0 for none."""
-    wgan_gp_weight: float = flag(0.0, NEVER, at_least=0)
+    wgan_gp_weight: float = flag(0.0, NEVER)
     """Weight of WGAN-GP's penalty on the gradient between real and fake images, 10 in the paper; 0
     for none."""
-    consistency_weight: float = flag(0.0, NEVER, at_least=0)
+    consistency_weight: float = flag(0.0, NEVER)
     """Weight of CR-GAN's penalty on the change of a real image's logit when the image is moved by
     up to an eighth of its sides, 10 in the paper; 0 for none."""
-    lecam_weight: float = flag(0.0, NEVER, at_least=0)
+    lecam_weight: float = flag(0.0, NEVER)
     """Weight of LeCam's penalty on the distance of logits from the running mean of the other kind,
     for small datasets; 0.3 in the paper with --loss=hinge, 0 for none."""
 

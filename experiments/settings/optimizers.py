@@ -29,9 +29,9 @@ class Optimizers(Options):
         2e-4, IF_ALLOWED, above=0, aliases="d_lr learning_rate lr"
     )
     """Learning rate of the discriminator."""
-    beta_1: float = flag(0.5, NEVER, at_least=0, below=1)
+    beta_1: float = flag(0.5, NEVER, below=1)
     """Adam's decay of the first moment; rmsprop does not use it."""
-    beta_2: float = flag(0.999, NEVER, at_least=0, below=1)
+    beta_2: float = flag(0.999, NEVER, below=1)
     """Adam's decay of the second moment, below 1; rmsprop does not use it. A smaller value forgets
     large early gradients sooner."""
     learning_rate_schedule: str = flag(
@@ -40,23 +40,23 @@ class Optimizers(Options):
     """Course of both learning rates over the steps: constant, or a fall to a share of their peak
     along a line (linear) or half a cosine (cosine)."""
     learning_rate_decay_steps: int = flag(
-        0, IF_ALLOWED, at_least=0, unless=("learning_rate_schedule", "constant")
+        0, IF_ALLOWED, unless=("learning_rate_schedule", "constant")
     )
     """Step at which learning rates reach their final share. 0 for the --total_steps that the run is
     started with, even if a later start gives a larger one."""
     learning_rate_final_share: float = flag(
-        0.0, IF_ALLOWED, at_least=0, at_most=1, unless=("learning_rate_schedule", "constant")
+        0.0, IF_ALLOWED, at_most=1, unless=("learning_rate_schedule", "constant")
     )
     """Final learning rates, as a share of their peak."""
-    learning_rate_warm_up_steps: int = flag(0, NEVER, at_least=0, aliases="warmup_steps")
+    learning_rate_warm_up_steps: int = flag(0, NEVER, aliases="warmup_steps")
     """Steps of warm-up at the run's start, in which learning rates rise from 0."""
-    clip_norm: float = flag(0.0, IF_ALLOWED, at_least=0, aliases="grad_clip max_grad_norm")
+    clip_norm: float = flag(0.0, IF_ALLOWED, aliases="grad_clip max_grad_norm")
     """Largest norm of a network's gradient, over all its variables together; longer gradients are
     scaled down to it. 0 for no limit."""
     gradient_accumulation_steps: int = flag(1, NEVER, above=0, at_most=1e6, aliases="grad_accum")
     """Updates of a network whose gradients are averaged and applied at once, for a batch this many
     times as large in the memory of one. Steps are counted as without it."""
-    average_half_life_images: float = flag(0.0, NEVER, at_least=0, aliases="ema")
+    average_half_life_images: float = flag(0.0, NEVER, aliases="ema")
     """Half-life, in images, of the moving average of the generator's weights that makes the
     samples. 0 makes samples from the weights themselves."""
 

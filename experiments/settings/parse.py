@@ -16,7 +16,6 @@ OptionsT = TypeVar("OptionsT", bound=Options)
 
 _FLAG = re.compile(r"--?([^-=][^=]*)(?:=(.*))?", re.DOTALL)
 _FLAGFILE = re.compile(r"--?flagfile(?:=(.*))?", re.DOTALL)
-_TRUE, _FALSE = ("true", "t", "1"), ("false", "f", "0")
 
 
 def parse(
@@ -134,80 +133,76 @@ def _fields(options_class: type[Options]) -> tuple[dataclasses.Field, ...]:
 
 def _converted(field: dataclasses.Field, text: str) -> Any:
     """The value that a text means to a flag."""
-    match = re.fullmatch(r"tuple\[(\w+), \.\.\.\]", field.type)
-    convert = _CONVERTERS[match[1] if match else field.type]
-    if match and flag_of(field).takes == "value":
-        items = [item.strip() for item in text.split(",")] if text else []
-        return tuple(convert(field.name, item) for item in items)
-    value = convert(field.name, text)
+    items = re.fullmatch(r"tuple\[(\w+), \.\.\.\]", field.type)
+    kind = items[1] if items else field.type
+    if items and flag_of(field).takes == "value":
+        texts = text.split(",") if text else []
+        return tuple(_value(field.name, item.strip(), kind) for item in texts)
+    value = _value(field.name, text, kind)
     # The shell expands ~ only at the start of a word, and flagfiles never see a shell.
     return os.path.expanduser(value) if flag_of(field).is_path else value
 
 
-def _bool(name: str, text: str) -> bool:
-    if text.lower() not in _TRUE + _FALSE:
-        raise ArgumentError(name, text, "must be true or false", "write true or false")
-    return text.lower() in _TRUE
+def _value(name: str, text: str, kind: str) -> Any:
+    convert, rule, remedy = _KINDS[kind]
+    try:
+        return convert(text)
+    except (ValueError, KeyError):
+        raise ArgumentError(name, text, rule, remedy) from None
 
 
-def _whole_number(name: str, text: str) -> int:
+def _whole_number(text: str) -> int:
     """Reads `1000`, and `1e3` too."""
     try:
         return int(text)
     except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not number.is_integer():
-        raise ArgumentError(name, text, "must be a whole number", "write 1000 or 1e3, for example")
-    return int(number)
+        if not float(text).is_integer():
+            raise
+        return int(float(text))
 
 
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ArgumentError(
-            name, text, "must be a number", "write 0.5 or 2e-4, for example"
-        ) from None
-
-
-_CONVERTERS: dict[str, Callable[[str, str], Any]] = {
-    "bool": _bool,
-    "int": _whole_number,
-    "float": _number,
-    "str": lambda name, text: text,
+_BOOLS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_KINDS: dict[str, tuple[Callable[[str], Any], str, str]] = {
+    "bool": (lambda text: _BOOLS[text.lower()], "must be true or false", "write true or false"),
+    "int": (_whole_number, "must be a whole number", "write 1000 or 1e3, for example"),
+    "float": (float, "must be a number", "write 0.5 or 2e-4, for example"),
+    "str": (str, "", ""),
 }
+"""Converter of each kind of value, the rule it enforces, and the remedy."""
 
 
 def _with_flagfiles(arguments: Sequence[str]) -> list[str]:
     """Arguments after those of the flagfiles they name, so that they override them."""
-    from_files: list[str] = []
-    others: list[str] = []
-    for path, word in _flagfiles(arguments):
-        if path is None:
-            others.append(word)
-        else:
-            from_files += _arguments_of(path, ())
-    return from_files + others
+    found = list(_expanded(arguments, ()))
+    from_files = [word for is_from_file, word in found if is_from_file]
+    return from_files + [word for is_from_file, word in found if not is_from_file]
 
 
-def _flagfiles(words: Sequence[str]) -> Iterator[tuple[str | None, str]]:
-    """Each word, or the path of a flagfile in place of the words that name one."""
+def _expanded(words: Sequence[str], within: tuple[str, ...]) -> Iterator[tuple[bool, str]]:
+    """Words, with the lines of flagfiles in place of those that name them.
+
+    Args:
+      words: Arguments.
+      within: The flagfiles that they are from, as real paths, the outermost first.
+
+    Yields:
+      Whether a word is from a flagfile, and the word.
+    """
     left = iter(words)
     for word in left:
         match = _FLAGFILE.fullmatch(word)
-        path = None if not match else next(left, "") if match[1] is None else match[1]
-        yield (path if path is None else os.path.expanduser(path)), word
+        if not match:
+            yield bool(within), word
+            continue
+        path = os.path.expanduser(next(left, "") if match[1] is None else match[1])
+        real = os.path.realpath(path)
+        if real in within:
+            raise ArgumentError("flagfile", path, "must not name itself", "take the line out")
+        yield from _expanded(_lines(path), (*within, real))
 
 
-def _arguments_of(path: str, within: tuple[str, ...]) -> list[str]:
-    """The arguments in a flagfile, with those of files that it names in their place."""
-    real = os.path.realpath(path)
-    if real in within:
-        raise ArgumentError("flagfile", path, "must not name itself", "take the line out")
+def _lines(path: str) -> list[str]:
+    """The lines of a flagfile that hold arguments."""
     try:
         with open(path, encoding="utf-8") as file:
             lines = [line.strip() for line in file]
@@ -215,17 +210,12 @@ def _arguments_of(path: str, within: tuple[str, ...]) -> list[str]:
         rule = f"must be UTF-8 text ({error})"
         raise ArgumentError("flagfile", path, rule, "save it as UTF-8") from error
     except OSError as error:
-        raise ArgumentError(
-            "flagfile", path, f"cannot be read ({error})", "check the path"
-        ) from error
+        rule = f"cannot be read ({error})"
+        raise ArgumentError("flagfile", path, rule, "check the path") from error
     if lines and lines[0].startswith("\ufeff"):
         rule = "must not begin with a byte order mark"
         raise ArgumentError("flagfile", path, rule, "save it as UTF-8 without one")
-    lines = [line for line in lines if line and not line.startswith(("#", "//"))]
-    found: list[str] = []
-    for nested, line in _flagfiles(lines):
-        found += [line] if nested is None else _arguments_of(nested, (*within, real))
-    return found
+    return [line for line in lines if line and not line.startswith(("#", "//"))]
 
 
 def _unknown(word: str, name: str, known: Collection[dataclasses.Field]) -> ArgumentError:

@@ -32,11 +32,9 @@ class Run(Options):
     )
     """Folder of the run, for everything it writes; runs/<experiment> if empty. If it holds a run,
     flags that are not given are read from its effective.flags."""
-    total_steps: int = flag(
-        3000, FREELY, at_least=0, aliases="epochs iterations iters num_epochs steps"
-    )
+    total_steps: int = flag(3000, FREELY, aliases="epochs iterations iters num_epochs steps")
     """Last step, counted from the run's start. A larger value trains a run further."""
-    total_minutes: float = flag(0.0, FREELY, at_least=0)
+    total_minutes: float = flag(0.0, FREELY)
     """End earlier, after this many minutes of training without evaluations; 0 for no limit. A
     larger value trains a run further."""
     global_batch_size: int = flag(128, NEVER, above=0, at_most=1e6, aliases="batch bs")
@@ -46,7 +44,7 @@ class Run(Options):
     )
     """Discriminator updates per step. 1: both networks are updated from one shared pass; more: each
     has its own batch, and one generator update follows."""
-    seed: int = flag(0, NEVER, at_least=0, at_most=2**31 - 1, aliases="random_seed")
+    seed: int = flag(0, NEVER, at_most=2**31 - 1, aliases="random_seed")
     """Seed of weights, latents and the order of images."""
     steps_per_call: int = flag(10, IF_ALLOWED, above=0, at_most=1e6)
     """Steps per call into the graph; must divide the intervals --log_every_steps,
