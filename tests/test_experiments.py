@@ -1,4 +1,4 @@
-"""Each experiment as a user runs it: in the process where speed matters, as a program once."""
+"""Experiments as a user runs them, mostly in this process for speed."""
 
 import importlib
 import json
@@ -35,7 +35,7 @@ PARAMETERS = {
 COMBINED = {"dog_gan": 35_566_212, "mnist_dcgan": 21_176_705}
 CACHE = tempfile.TemporaryDirectory()
 SMALL = [
-    f"--flagfile={os.devnull}",  # not the best settings, which are taken where none is named
+    f"--flagfile={os.devnull}",  # instead of the best settings, the default
     f"--cache_dir={CACHE.name}",
     "--dataset=drawn_digits",
     "--split=test",
@@ -86,15 +86,15 @@ def test_info_prints_the_parameter_counts(name, capsys, tmp_path):
 
 
 @pytest.mark.parametrize("name", BY_SIZE)
-def test_trains_goes_on_and_writes_what_it_promises(name, capsys, tmp_path):
+def test_trains_resumes_and_writes_all_files(name, capsys, tmp_path):
     workdir = tmp_path / "deep" / "run"
     assert run(name, f"--workdir={workdir}") == 0
     printed = capsys.readouterr().out
     assert re.search(r"^compiling the training step \(.*\)$", printed, flags=re.MULTILINE)
     assert re.search(r"^first step after \d+\.\d s: checks .*, TensorFlow ", printed, re.MULTILINE)
     assert re.search(r"^disk: [\d,]+ MiB per checkpoint, up to .* are free$", printed, re.MULTILINE)
-    go_on = [f"--workdir={workdir}", "--total_steps=3"]
-    assert run(name, *go_on) == 0
+    resumed = [f"--workdir={workdir}", "--total_steps=3"]
+    assert run(name, *resumed) == 0
     printed = capsys.readouterr().out
     assert "from step 2 to 3" in printed
     assert "drawn_digits/test" in printed
@@ -119,7 +119,7 @@ def test_trains_goes_on_and_writes_what_it_promises(name, capsys, tmp_path):
         assert expected <= line.keys()
         assert all(np.isfinite(value) for value in line.values())
     assert {"images_per_sec", "data_wait"} <= lines[1].keys()
-    assert run(name, *go_on) == 0
+    assert run(name, *resumed) == 0
     assert "nothing to do" in capsys.readouterr().out
 
 
@@ -146,8 +146,8 @@ def test_dry_run_checks_all_and_writes_nothing(capsys, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_changes_over_the_steps_goes_on_with_a_run(tmp_path):
-    """Rates fall alike for both networks, however many updates a step has; LeCam counts them."""
+def test_schedules_continue_on_resume(tmp_path):
+    """Both learning rates decay by steps, not updates; LeCam counts updates."""
     options = ["--learning_rate_schedule=linear", "--learning_rate_decay_steps=4"]
     options += ["--discriminator_updates=2", "--clip_norm=1", "--gradient_accumulation_steps=2"]
     options += ["--real_label=0.9", "--fake_label=0.1", "--consistency_weight=1"]
@@ -158,7 +158,7 @@ def test_what_changes_over_the_steps_goes_on_with_a_run(tmp_path):
     for line in metrics(tmp_path):
         share = (line["step"] - 1) / 4
         assert line["generator/learning_rate"] == pytest.approx(2e-4 * (1 - share), rel=1e-5)
-        share += 0.5 / 8  # in the mean over two updates of eight
+        share += 0.5 / 8  # the mean over two updates of eight
         assert line["discriminator/learning_rate"] == pytest.approx(2e-4 * (1 - share), rel=1e-5)
         assert line["game/lecam_updates"] == 2 * (line["step"] - 1) + 0.5
         assert 0 <= line["game/augment_probability"] <= 6 * 4 / 500_000
@@ -196,7 +196,7 @@ def test_bad_input_gets_one_line_and_leaves_nothing(arguments, message, capsys, 
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_images_of_another_size_are_fitted_and_it_says_so(capsys, tmp_path, real_data_dir):
+def test_fitting_images_of_another_size_is_reported(capsys, tmp_path, real_data_dir):
     arguments = ["--dataset=mnist", "--split=test[:20]", f"--data_dir={real_data_dir}"]
     arguments += [f"--workdir={tmp_path}/run", f"--cache_dir={tmp_path}/cache"]
     assert run("svhn_dcgan", *arguments) == 0
@@ -242,7 +242,7 @@ def run_program(*arguments, **environment):
 
 @pytest.mark.slow
 def test_as_a_program_on_two_virtual_devices(tmp_path):
-    """The command line, in a process of its own: quiet, distributed, with the files in place."""
+    """In a process of its own: quiet and distributed, with all files."""
     environment = {"TF_CPP_MIN_LOG_LEVEL": ""}
     options = ["--strategy=auto", "--virtual_devices=2", "--batch_norm=synchronized"]
     done = run_program(*options, f"--workdir={tmp_path}", **environment)
@@ -283,7 +283,7 @@ def test_flagfiles_are_read_and_explained(path):
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_without_a_flagfile_it_takes_the_best_settings(name, capsys, monkeypatch):
+def test_the_best_settings_are_the_default(name, capsys, monkeypatch):
     found = []
     monkeypatch.setattr(
         "experiments.program.main.preflight.check", lambda _, given: found.append(given)
@@ -337,7 +337,7 @@ def test_each_experiment_has_its_flagfile_and_its_counts():
     assert set(PARAMETERS) <= {path.stem for path in (ROOT / "experiments/flagfiles").iterdir()}
 
 
-def test_plays_by_class_with_a_class_in_each_row(tmp_path, capsys):
+def test_trains_by_class_with_a_class_in_each_row(tmp_path, capsys):
     classes = ["--num_classes=10", f"--workdir={tmp_path}"]
     assert run("fashion_mnist_gan", *classes) == 0
     picture = np.asarray(Image.open(tmp_path / "samples" / "step_0000002.png"))
@@ -361,7 +361,7 @@ def test_plays_by_class_with_a_class_in_each_row(tmp_path, capsys):
     assert "must have labels of 0 or more, but has -2; use -1 where" in capsys.readouterr().err
 
 
-def test_images_of_unknown_class_are_played_for_as_without_classes():
+def test_images_of_unknown_class_get_a_zero_class_vector():
     keras.utils.set_random_seed(0)
     experiment = experiment_named("fashion_mnist_gan")
     generator, discriminator, _, inner_discriminator = conditional.build_networks(experiment, 3)
@@ -369,17 +369,17 @@ def test_images_of_unknown_class_are_played_for_as_without_classes():
     logits, inner = discriminator([images, labels]), inner_discriminator(images)
     np.testing.assert_array_equal(logits[0], inner[0])
     assert np.all(np.abs(logits[1:] - inner[1:]) > 1e-6)
-    (of_the_class,) = [w for w in generator.trainable_weights if w.shape == (3, 32)]
+    (class_vectors,) = [w for w in generator.trainable_weights if w.shape == (3, 32)]
     latents = np.ones([3, 30], np.float32)
     before = generator([latents, labels])
-    of_the_class.assign_add(np.ones([3, 32], np.float32))
+    class_vectors.assign_add(np.ones([3, 32], np.float32))
     after = generator([latents, labels])
     np.testing.assert_array_equal(before[0], after[0])
     assert np.all(np.max(np.abs(before - after), axis=(1, 2, 3))[1:] > 1e-6)
 
 
-def _size_at_the_start(name):
-    """The root mean square of what the class adds to the logit, and of the logit without it."""
+def _initial_sizes(name):
+    """Root mean squares of the class's part of the logit and of the rest at initialization."""
     keras.utils.set_random_seed(0)
     _, discriminator, _, _ = conditional.build_networks(experiment_named(name), 3)
     images = np.random.default_rng(0).normal(size=[24, *discriminator.inputs[0].shape[1:]])
@@ -389,18 +389,18 @@ def _size_at_the_start(name):
 
 
 @pytest.mark.parametrize("name", ["rock_paper_scissors_dcgan", "dog_gan"])
-def test_a_class_counts_about_as_much_as_the_image_at_the_start(name):
-    """With vectors of Keras's range, of 524,288 features, it counts 14 times as much."""
-    of_the_class, of_the_image = _size_at_the_start(name)
-    assert of_the_image / 3 < of_the_class < 3 * of_the_image
+def test_class_and_image_contribute_alike_at_initialization(name):
+    """With Keras's default range, the class would count 14 times as much for 524,288 features."""
+    class_size, image_size = _initial_sizes(name)
+    assert image_size / 3 < class_size < 3 * image_size
 
 
-def test_a_class_counts_less_than_the_image_where_features_are_few():
-    of_the_class, of_the_image = _size_at_the_start("fashion_mnist_gan")
-    assert 0 < of_the_class < of_the_image / 2
+def test_a_class_contributes_less_than_the_image_if_features_are_few():
+    class_size, image_size = _initial_sizes("fashion_mnist_gan")
+    assert 0 < class_size < image_size / 2
 
 
-def test_trains_and_judges_by_class_where_a_part_has_labels(tmp_path):
+def test_trains_and_evaluates_by_class_if_some_images_have_labels(tmp_path):
     draw = np.random.default_rng(0)
     images = draw.integers(0, 256, [64, 28, 28, 1], np.uint8)
     np.savez(tmp_path / "some.npz", images=images, labels=np.where(draw.random(64) < 0.5, -1, 1))

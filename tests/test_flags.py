@@ -16,7 +16,7 @@ from gan_core import ArgumentError
 
 
 def test_order_of_precedence(tmp_path):
-    """Flag default < experiment's default < flagfile < command line, wherever it stands."""
+    """Flag default < experiment's default < flagfile < command line, in any order."""
     path = tmp_path / "some.flags"
     path.write_text("# a comment\n--total_steps=7\n--seed=8\n\n--global_batch_size=9\n")
     settings = read_settings(
@@ -44,7 +44,7 @@ def test_order_of_precedence(tmp_path):
         (b"--flagfile\n{folder}/other.flags\n", "must not name itself"),
     ],
 )
-def test_flagfiles_that_cannot_be_meant(content, words, tmp_path):
+def test_unreadable_and_circular_flagfiles_are_refused(content, words, tmp_path):
     path = tmp_path / "some.flags"
     path.write_bytes(content.replace(b"{folder}", str(tmp_path).encode()))
     (tmp_path / "other.flags").write_text(f"--seed=1\n--flagfile={path}\n")
@@ -54,19 +54,19 @@ def test_flagfiles_that_cannot_be_meant(content, words, tmp_path):
 
 @pytest.mark.parametrize("name", ["workdir", "data_dir", "cache_dir", "output"])
 @pytest.mark.parametrize("value", ["/a/\udcff", "/a\n--seed=3", "/a\0", "/a ", "\t/a"])
-def test_names_that_a_flagfile_cannot_hold(name, value):
+def test_paths_that_a_flagfile_cannot_hold_are_refused(name, value):
     with pytest.raises(ArgumentError, match=rf"`{name}` .*must (be UTF-8|have no spaces around)"):
         read_settings([f"--{name}={value}"], {})
 
 
-def test_flagfiles_may_name_others_and_one_twice(tmp_path):
+def test_flagfiles_may_include_others_repeatedly(tmp_path):
     (tmp_path / "a").write_text("--seed=1\n")
     (tmp_path / "b").write_text(f"--flagfile={tmp_path}/a\n--beta_1=0.1\n")
     settings = read_settings([f"--flagfile={tmp_path}/a", f"--flagfile={tmp_path}/b"], {})
     assert (settings.seed, settings.beta_1) == (1, 0.1)
 
 
-def test_every_number_has_an_end():
+def test_every_number_has_an_upper_limit():
     for field in dataclasses.fields(Settings):
         if isinstance(field.default, bool) or not isinstance(field.default, (int, float)):
             continue
@@ -80,7 +80,7 @@ def test_a_billion_steps_have_near_divisors():
         read_settings(["--log_every_steps=1000000000", "--steps_per_call=7"], {})
 
 
-def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
+def test_the_best_flagfile_is_used_if_none_is_named(tmp_path):
     (tmp_path / "original").write_text(
         "--dataset=mnist\n--num_classes=10\n--split=test\n--beta_1=0.3\n"
     )
@@ -89,7 +89,7 @@ def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
     found = read_settings(["--seed=1"], defaults, best)
     assert (found.beta_1, found.num_classes, found.split, found.seed) == (0.3, 10, "test", 1)
     assert read_settings(["--dataset=mnist"], defaults, best).num_classes == 10
-    # What belongs to the data stays with them.
+    # Settings that describe the data apply to that dataset only.
     other = read_settings(["--dataset", "fashion_mnist"], defaults, best)
     assert (other.beta_1, other.num_classes, other.split) == (0.3, 0, "train")
     # Other networks have other settings.
@@ -102,12 +102,12 @@ def test_the_best_flagfile_is_taken_where_none_is_named(tmp_path):
     for given in ([f"--flagfile={named}"], ["--flagfile", str(named)]):
         settings = read_settings(given, defaults, best)
         assert (settings.seed, settings.beta_1, settings.num_classes) == (5, 0.2, 0)
-    # A run goes on with what it was started with.
+    # A run resumes with its own settings.
     leave_run(tmp_path, "--beta_1=0.7\n")
     assert read_settings([f"--workdir={tmp_path}"], defaults, best).beta_1 == 0.7
 
 
-def test_what_is_turned_off_needs_no_other_flag_left_out(tmp_path):
+def test_flags_that_others_turn_off_are_ignored(tmp_path):
     (tmp_path / "original").write_text(
         "--augment=cutout\n--augment_probability=0.4\n--learning_rate_schedule=linear\n"
         "--learning_rate_decay_steps=70\n--learning_rate_final_share=0.1\n"
@@ -212,13 +212,13 @@ def test_each_setting_has_a_help_text():
         ("train", r"`arguments` \(train\) must be flags; write --name=value"),
     ],
 )
-def test_bad_flags_are_told_in_one_line(argument, message):
+def test_bad_flags_are_reported_in_one_line(argument, message):
     with pytest.raises(ArgumentError, match=message) as caught:
         read_settings([argument], {})
     assert "\n" not in str(caught.value)
 
 
-def test_a_probability_adapts_to_losses_that_know_undecided():
+def test_an_adaptive_probability_needs_a_loss_with_a_neutral_logit():
     adaptive = ["--augment=cutout", "--augment_probability=adaptive"]
     assert read_settings([*adaptive, "--loss=hinge", "--augment_target=0.5"], {})
     with pytest.raises(ArgumentError, match=r"a logit of 0 means undecided, unlike `loss` \(rel"):
@@ -232,12 +232,12 @@ def test_whole_numbers_may_be_written_with_an_exponent():
 
 
 def leave_run(folder, flagfile):
-    """What a run with a checkpoint leaves of its settings."""
+    """Leaves the settings of a run with a checkpoint."""
     (folder / EFFECTIVE_FLAGS).write_text(flagfile)
     (folder / "checkpoints" / "step_0000001").mkdir(parents=True)
 
 
-def test_a_start_that_left_no_checkpoint_does_not_steer_the_next(tmp_path):
+def test_settings_of_a_start_without_a_checkpoint_are_ignored(tmp_path):
     (tmp_path / EFFECTIVE_FLAGS).write_text("--loss=hinge\n")
     (tmp_path / "checkpoints" / "partial_0000001").mkdir(parents=True)
     assert read_settings([f"--workdir={tmp_path}"], {}).loss == "non_saturating"
@@ -245,8 +245,8 @@ def test_a_start_that_left_no_checkpoint_does_not_steer_the_next(tmp_path):
     assert read_settings([f"--workdir={tmp_path}"], {}).loss == "hinge"
 
 
-def test_settings_of_a_start_killed_before_its_first_checkpoint_are_not_taken(tmp_path, capsys):
-    """It wrote its own; the weights to go on from were trained with others."""
+def test_settings_of_a_start_killed_before_its_first_checkpoint_are_ignored(tmp_path, capsys):
+    """The weights to resume from were trained with other settings."""
     first = read_settings([f"--workdir={tmp_path}", "--learning_rate_schedule=cosine"], {})
     second = dataclasses.replace(
         first, generator_learning_rate=1e-3, learning_rate_final_share=0.5, total_steps=70
@@ -266,7 +266,7 @@ def test_settings_of_a_start_killed_before_its_first_checkpoint_are_not_taken(tm
     assert read_settings([f"--workdir={tmp_path}"], {}) == longer
 
 
-def test_what_a_later_start_turns_off_needs_no_other_flag_left_out(tmp_path):
+def test_saved_flags_that_a_later_start_turns_off_are_ignored(tmp_path):
     given = ["--evaluate_every_steps=100", "--on_collapse=stop", "--stop_after_no_improvement=3"]
     leave_run(tmp_path, read_settings([f"--workdir={tmp_path}", *given], {}).as_flagfile())
     later = read_settings([f"--workdir={tmp_path}", "--evaluate_every_steps=0"], {})
@@ -275,8 +275,8 @@ def test_what_a_later_start_turns_off_needs_no_other_flag_left_out(tmp_path):
         read_settings(["--evaluate_every_steps=0", "--on_collapse=stop"], {})
 
 
-def test_a_path_as_dataset_comes_over_the_folder_of_the_run(tmp_path):
-    """However it is spelled; the run itself compares what the folders hold."""
+def test_a_path_as_dataset_overrides_the_folder_of_the_run(tmp_path):
+    """However it is spelled; the run compares the contents of the folders."""
     pictures, run = tmp_path / "pictures", tmp_path / "run"
     for folder in (pictures, run):
         folder.mkdir()
@@ -298,7 +298,7 @@ def test_a_path_as_dataset_is_a_folder_of_pictures(tmp_path):
 
 
 def test_the_settings_of_the_run_in_the_workdir_are_read(tmp_path):
-    """Defaults < the run's settings < flagfile < command line; what belongs to one start is not."""
+    """Defaults < the run's settings < flagfile < command line; flags of one start are not read."""
     workdir = f"--workdir={tmp_path}"
     start = [workdir, "--seed=4", "--total_steps=7", "--strategy=mirrored", "--dry_run"]
     settings = read_settings([*start, "--mode=info", "--workers=2"], {"split": "test"})
@@ -320,8 +320,8 @@ def test_the_settings_of_the_run_in_the_workdir_are_read(tmp_path):
         read_settings([workdir], {})
 
 
-def test_a_decay_keeps_its_end_when_a_run_goes_on(tmp_path):
-    """And one that warms up longer than it lasts is refused."""
+def test_a_decay_keeps_its_end_on_resume(tmp_path):
+    """A decay that ends within the warm-up is refused."""
     start = [f"--workdir={tmp_path}", "--total_steps=70", "--learning_rate_schedule=cosine"]
     settings = read_settings(start, {})
     assert settings.learning_rate_decay_steps == 70
@@ -336,7 +336,7 @@ def test_a_decay_keeps_its_end_when_a_run_goes_on(tmp_path):
         read_settings([*start, "--learning_rate_warm_up_steps=70"], {})
 
 
-def test_a_setting_that_an_old_run_did_not_know_was_as_it_is_by_default():
+def test_a_setting_unknown_to_an_old_run_had_its_default():
     now = read_settings(["--loss=hinge"], {})
     before = now.as_dict()
     del before["loss"], before["r2_weight"]
@@ -410,7 +410,7 @@ def test_any_dataclass_of_flags_is_read():
         (["it", "--minute=1"], r"`flag` \(--minute=1\) is not known; did you mean --minutes\?$"),
     ],
 )
-def test_other_programs_tell_mistakes_in_one_line(arguments, message):
+def test_other_programs_report_mistakes_in_one_line(arguments, message):
     with pytest.raises(ArgumentError, match=message):
         parse(Other, arguments)
 
@@ -442,7 +442,7 @@ SYNTAX = [
 
 
 @pytest.mark.parametrize("arguments", SYNTAX, ids=" ".join)
-def test_the_syntax_is_absls(arguments):
+def test_the_syntax_is_that_of_absl(arguments):
     values = absl_flags.FlagValues()
     define = {"bool": "boolean", "int": "integer", "float": "float", "str": "string"}
     for field in dataclasses.fields(Settings):

@@ -1,4 +1,4 @@
-"""`--mode=generate`: where pictures may go, how many, and what a full disk leaves."""
+"""`--mode=generate`: outputs, their limits, and full disks."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_other_pictures_are_refused(ending, trained, tmp_path, capsys):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_cannot_be_written_to_is_told_before_anything(trained, tmp_path, capsys):
+def test_unwritable_outputs_are_refused_first(trained, tmp_path, capsys):
     (tmp_path / "d.png").mkdir()
     assert "must not be a folder" in refused(trained, capsys, f"--output={tmp_path}/d.png")
     for name in ("x" * 300, "x" * 300 + ".png"):
@@ -75,7 +75,7 @@ def test_too_many_for_one_grid_are_refused(trained, tmp_path, capsys, monkeypatc
 
 
 def test_many_are_not_held_in_memory(one_device):
-    """Batches are the parts of `generate_samples`; none is made before it is asked for."""
+    """Batches are the parts of `generate_samples`, each made on demand."""
     import tiny_gan
 
     gan = tiny_gan.build_gan(one_device)
@@ -86,10 +86,10 @@ def test_many_are_not_held_in_memory(one_device):
 
 
 @pytest.mark.parametrize("output", ["grid.png", "folder"])
-def test_a_full_disk_leaves_whole_pictures_and_one_line(
+def test_a_full_disk_leaves_complete_pictures_and_one_line(
     output, trained, tmp_path, capsys, monkeypatch
 ):
-    """Room for three pictures, and for none as large as a grid."""
+    """There is room for three pictures, but not for a grid."""
     written = []
 
     def fill(path, data):

@@ -1,4 +1,4 @@
-"""Experiments that judge their samples, as a user runs them."""
+"""Evaluation of samples within a run and by `--mode=evaluate`."""
 
 import csv
 import itertools
@@ -23,7 +23,7 @@ TRAINED = [
 ]  # fmt: skip
 
 
-def test_what_training_found_is_what_evaluating_finds(tmp_path, capsys):
+def test_evaluating_repeats_the_distances_found_in_training(tmp_path, capsys):
     workdir = f"--workdir={tmp_path}"
     assert run("fashion_mnist_dcgan", *TRAINED, workdir) == 0
     lines = [line for line in metrics(tmp_path) if "evaluation/step" in line]
@@ -54,7 +54,7 @@ def test_what_training_found_is_what_evaluating_finds(tmp_path, capsys):
     assert Image.open(tmp_path / "newest.png").width > 8 * 28
 
 
-def test_checkpoints_whose_facts_are_damaged_are_left_out_of_all(tmp_path, capsys):
+def test_checkpoints_with_damaged_facts_are_left_out_of_all(tmp_path, capsys):
     given, workdir = [*JUDGED, "--mode=evaluate", "--checkpoint=all"], f"--workdir={tmp_path}"
     every = ["--total_steps=6", "--checkpoint_every_steps=2", "--keep_checkpoints=3"]
     assert run("fashion_mnist_gan", *every, workdir) == 0
@@ -70,14 +70,14 @@ def test_checkpoints_whose_facts_are_damaged_are_left_out_of_all(tmp_path, capsy
     assert "must hold a checkpoint; train there first" in capsys.readouterr().err
 
 
-def test_an_fid_stands_where_the_frechet_distance_would():
+def test_an_fid_replaces_the_frechet_distance():
     row = evaluating._line(
         "real images", {"fid_of_reals": 3.25, "recall_of_reals": 0.5}, "_of_reals"
     )
     assert row.split()[:5] == ["real", "images", "3.25", "-", "-"]
 
 
-def test_a_grid_by_class_has_room_for_as_many_rows_as_a_film_takes(monkeypatch):
+def test_a_grid_by_class_has_at_most_the_rows_that_fit_a_film(monkeypatch):
     monkeypatch.setattr("gan_core.run.samples_by_class", lambda gan, rows: rows)
     for side, num_classes in itertools.product((28, 64, 256), (3, 10, 16, 257, 5000)):
         network = types.SimpleNamespace(output_shape=(None, side, side, 3))
@@ -86,7 +86,7 @@ def test_a_grid_by_class_has_room_for_as_many_rows_as_a_film_takes(monkeypatch):
         assert rows <= num_classes
 
 
-def test_a_classifier_judges_classes_as_often_as_they_are(tmp_path, monkeypatch):
+def test_samples_are_judged_with_the_class_frequencies_of_the_data(tmp_path, monkeypatch):
     drawn = []
 
     def remember(gan, count, stream, conditions):
@@ -114,7 +114,7 @@ def test_a_classifier_judges_classes_as_often_as_they_are(tmp_path, monkeypatch)
         (["--mode=generate", "--checkpoint=all"], "is for --mode=evaluate"),
     ],
 )
-def test_refuses(given, message):
+def test_evaluation_flags_that_do_not_fit_are_refused(given, message):
     with pytest.raises(ArgumentError, match=message):
         read_settings(given, {"workdir": "nowhere"})
 

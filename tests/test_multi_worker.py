@@ -1,4 +1,4 @@
-"""Several processes, each a worker, against one process: real programs on this machine."""
+"""Training with several worker processes on this machine compared to one process."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import gan_core
 from experiments.program.launcher import Children, _free_ports
 from experiments.tools.crash_test.comparing import relative_differences
 
-# An experiment without batch normalization and dropout.
+# Without batch normalization and dropout, workers compute what one process does.
 COMMAND = [sys.executable, "-m", "experiments.fashion_mnist_gan", *SMALL]
 LIMIT_SECONDS = 60
 
@@ -84,8 +84,8 @@ def test_two_workers_equal_two_devices_equal_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_workers_end_their_calls_where_the_chief_has_grids_to_draw(tmp_path):
-    """Within a call of steps: workers that met elsewhere would wait for each other for ever."""
+def test_workers_end_their_calls_at_the_steps_of_the_chiefs_grids(tmp_path):
+    """Workers whose calls ended at different steps would wait for each other for ever."""
     options = ["--steps_per_call=20", "--log_every_steps=20", "--sample_every_steps=40"]
     options += ["--checkpoint_every_steps=40", "--total_steps=40"]
     run(*options, "--workers=2", "--strategy=auto", f"--workdir={tmp_path}")
@@ -116,7 +116,7 @@ def test_every_kind_of_layer_and_update_on_two_workers_as_on_two_devices(tmp_pat
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_noticed_and_all_go_on_exactly(two_workers, tmp_path):
+def test_a_killed_worker_is_noticed_and_all_resume_exactly(two_workers, tmp_path):
     arguments = [*LONG, f"--workdir={tmp_path}"]
     workers = start_workers(*arguments)
     try:
@@ -161,8 +161,8 @@ def test_a_signal_to_one_worker_stops_all(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("in_the_way", ["reals.png", "training.gif"])
-def test_where_the_chief_cannot_write_all_end(in_the_way, tmp_path):
-    """At the start and at the end of a run: a folder stands where a file must be."""
+def test_all_workers_end_if_the_chief_cannot_write(in_the_way, tmp_path):
+    """At the start or the end of a run, because a folder has the name of a file."""
     (tmp_path / in_the_way / "full").mkdir(parents=True)
     workers = start_workers("--total_steps=4", f"--workdir={tmp_path}")
     try:
@@ -217,7 +217,7 @@ def test_the_launcher_passes_a_signal_on(tmp_path):
     assert "saved at step" in printed
 
 
-def test_what_all_workers_stumble_over_is_said_once(tmp_path):
+def test_an_error_of_all_workers_is_printed_once(tmp_path):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").write_bytes(b"no picture")
     where = [f"--dataset={tmp_path}/pictures", f"--workdir={tmp_path}/run"]
@@ -232,8 +232,8 @@ def test_what_all_workers_stumble_over_is_said_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_chief_judges_for_all(tmp_path):
-    """And all end where it says so."""
+def test_the_chief_evaluates_for_all_workers(tmp_path):
+    """All end when the chief decides so."""
     options = ["--evaluate_every_steps=5", "--evaluation_time_share=1", "--evaluation_samples=40"]
     options += ["--extractor=random_convolutions", "--total_steps=20", "--log_every_steps=5"]
     kinds = {"workers": "--workers=2", "one": "--workers=1"}

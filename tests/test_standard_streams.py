@@ -1,4 +1,4 @@
-"""What a user sees where standard output or error is closed, full, or read by nobody."""
+"""Programs whose standard output or error is closed, full or unread."""
 
 import signal
 import subprocess
@@ -35,7 +35,7 @@ def shell(command):
         ("--seeed=3 2>/dev/full", 2, "", ""),
     ],
 )
-def test_a_stream_that_is_not_there_changes_no_answer(command, code, output, errors):
+def test_a_missing_stream_changes_no_exit_code(command, code, output, errors):
     done = shell(f"{PROGRAM} {command}")
     assert done.returncode == code
     for printed, expected in ((done.stdout, output), (done.stderr, errors)):
@@ -44,14 +44,14 @@ def test_a_stream_that_is_not_there_changes_no_answer(command, code, output, err
     assert done.stderr.count("\n") <= 1
 
 
-def test_characters_that_the_screen_does_not_have_are_written_as_numbers(tmp_path):
+def test_characters_outside_the_encoding_are_escaped(tmp_path):
     done = shell(f"PYTHONIOENCODING=ascii {PROGRAM} --mode=generate --workdir={tmp_path}/ümlaut")
     assert done.returncode == 2
     assert r"\xfcmlaut) must hold a checkpoint" in done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
-def test_ctrl_c_while_tensorflow_is_imported_is_one_word(tmp_path):
+def test_ctrl_c_during_the_import_of_tensorflow_prints_one_word(tmp_path):
     for seconds in (0.0, 0.4, 1.0):
         with subprocess.Popen(
             [sys.executable, "-m", "experiments.fashion_mnist_gan", *SMALL],
@@ -73,11 +73,11 @@ def test_ctrl_c_while_tensorflow_is_imported_is_one_word(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("streams", ["| head -1", ">&-", ">/dev/full", ">&- 2>&-", "| true"])
-def test_training_goes_on_where_nobody_reads(streams, tmp_path):
+def test_training_continues_if_nobody_reads_the_output(streams, tmp_path):
     done = shell(f"{SMALL_RUN} --workdir={tmp_path} {streams}; exit ${{PIPESTATUS[0]}}")
     assert done.returncode == 0, done.stderr
     assert [line["step"] for line in metrics(tmp_path)] == [1, 2]
     assert (tmp_path / "training.gif").stat().st_size
     assert "metrics" not in done.stderr
-    for path in tmp_path.rglob("*"):  # nothing printed has landed in a file of the run
+    for path in tmp_path.rglob("*"):  # no file of the run holds printed text
         assert path.is_dir() or b"first step after" not in path.read_bytes()

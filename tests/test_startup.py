@@ -1,4 +1,4 @@
-"""What is answered before TensorFlow is imported, and what is said about the start."""
+"""Answers before TensorFlow is imported, and reports about the start."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gan_core.run.process import StartupClock
 
 ROOT = Path(__file__).parent.parent
 MAY_BE_IMPORTED = {"absl", "etils", "experiments", "gan_core"}
-"""Packages beside Python's own, until it is clear that there is something to train."""
+"""Third-party packages that help and refusals may import."""
 
 ANSWERS = """
 import contextlib, io, json, sys
@@ -46,7 +46,7 @@ print(json.dumps([codes, texts, sorted(n for n in foreign if "editable" not in n
 
 @pytest.fixture(scope="module")
 def run_before(tmp_path_factory):
-    """A folder with a run's settings and the facts of a checkpoint, and one that is held."""
+    """A folder with a run's settings and checkpoint facts, and a folder for a locked run."""
     folder = tmp_path_factory.mktemp("before")
     checkpoint = folder / "run" / "checkpoints" / "step_0000010"
     checkpoint.mkdir(parents=True)
@@ -67,7 +67,7 @@ def run_before(tmp_path_factory):
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 PROGRAM = "from experiments.program.process import import_tensorflow; import_tensorflow()"
 EXAMPLE = "import experiments.examples.common"
-WHOSE_KERNELS = """
+PRINT_KERNELS = """
 from tensorflow.python.framework import test_util
 print("oneDNN" if test_util.IsMklEnabled() else "TensorFlow")
 """
@@ -82,10 +82,10 @@ print("oneDNN" if test_util.IsMklEnabled() else "TensorFlow")
         (PROGRAM, {ONEDNN: "0"}, "TensorFlow"),
     ],
 )
-def test_kernels_are_onednns_unless_the_environment_says_otherwise(start, given, expected):
+def test_kernels_are_those_of_onednn_by_default(start, given, expected):
     others = {name: value for name, value in os.environ.items() if name != ONEDNN}
     done = subprocess.run(
-        [sys.executable, "-c", start + WHOSE_KERNELS], cwd=ROOT, env=others | given,
+        [sys.executable, "-c", start + PRINT_KERNELS], cwd=ROOT, env=others | given,
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout.split() == [expected]
@@ -129,7 +129,7 @@ def test_importing_the_engine_imports_nothing_heavy():
     assert done.stdout == "set()\n", done.stderr
 
 
-def test_what_one_run_leaves_is_freed_after_the_next_has_begun():
+def test_objects_of_one_run_are_freed_after_the_next_has_begun():
     class Ring:
         def __init__(self):
             self.next = self
@@ -174,7 +174,7 @@ class Sizes(Options):
     """Size."""
 
 
-def test_a_program_reads_its_flags_and_ends_with_a_code(capsys):
+def test_a_program_parses_its_flags_and_returns_an_exit_code(capsys):
     done = []
     program = process.Program(Sizes, lambda options: done.append(options.size), "About it.")
     assert program.run([]) == program.run(["--size=4"]) == process.DONE
@@ -190,7 +190,7 @@ def test_a_program_reads_its_flags_and_ends_with_a_code(capsys):
     assert failing.run([]) == process.FAILED
 
 
-def test_a_program_that_goes_on_says_that_a_disk_is_full(capsys):
+def test_a_resumable_program_reports_a_full_disk(capsys):
     def work():
         raise OSError(errno.ENOSPC, "No space left on device", "search.md")
 
@@ -207,7 +207,7 @@ def test_a_program_that_goes_on_says_that_a_disk_is_full(capsys):
     ("resumable", "code", "words"),
     [(False, process.INTERRUPTED, "interrupted"), (True, process.STOPPED, "to resume")],
 )
-def test_only_a_program_that_goes_on_says_so_when_interrupted(resumable, code, words, capsys):
+def test_an_interrupted_program_says_whether_it_resumes(resumable, code, words, capsys):
     def work():
         raise KeyboardInterrupt
 
