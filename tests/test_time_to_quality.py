@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from experiments.program.launcher import STOP_SIGNALS
 from experiments.tools import time_to_quality, timed_runs
 from experiments.tools.time_to_quality import __main__ as program
 from experiments.tools.time_to_quality import peers
 from experiments.tools.time_to_quality.measured import Measured, keep, read, train
 from experiments.tools.time_to_quality.report import Curve, curves_png, halved, markdown
 from experiments.tools.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.tools.timed_runs import ASK_FOR_A_STOP, Judged, TimedRun, judged_in, within
+from experiments.tools.timed_runs import Judged, TimedRun, judged_in, within
 from gan_core import ArgumentError
 
 ROOT = Path(__file__).parent.parent
@@ -200,7 +201,7 @@ def test_what_another_process_trains_is_not_trained_beside_it(tmp_path):
         holder.stdin.close()
 
 
-@pytest.mark.parametrize("number", ASK_FOR_A_STOP)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 @pytest.mark.parametrize("is_ignored", [False, True])
 def test_a_stop_is_heard_though_the_run_has_ended_well(tmp_path, monkeypatch, number, is_ignored):
     """The signal comes when the run no longer looks for one: the next must not begin."""
@@ -208,7 +209,7 @@ def test_a_stop_is_heard_though_the_run_has_ended_well(tmp_path, monkeypatch, nu
     script = f"""
 import pathlib, signal, time
 told, heard = pathlib.Path({str(told)!r}), pathlib.Path({str(heard)!r})
-for each in {[int(each) for each in ASK_FOR_A_STOP]}:
+for each in {[int(each) for each in STOP_SIGNALS]}:
     signal.signal(each, lambda number, _: heard.write_text(str(int(number))))
 print(1, flush=True)
 while not told.exists(): time.sleep(0.01)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import gan_core
 from experiments.program import build
 from experiments.program.experiment import Experiment
 from experiments.program.process import CANNOT_WRITE, DONE
-from experiments.settings.evaluation import make_judge
+from experiments.settings.evaluation import make_judge, write_csv
 from experiments.settings.run import choose_checkpoint
 from experiments.settings.settings import Settings
 from gan_core import ArgumentError
@@ -82,15 +79,6 @@ def run(experiment: Experiment, settings: Settings) -> int:
         _write_picture(output.with_suffix(".png"), judge, samples, title)
     say(f"all values: {output}")
     return DONE
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows as a CSV file whose columns are the names in the first one."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    gan_core.run.write_durably(path, text.getvalue().encode())
 
 
 def _chosen_checkpoints(settings: Settings) -> list[Path]:

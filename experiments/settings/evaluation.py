@@ -1,9 +1,13 @@
-"""Flags of evaluation, and the judge of a run's samples."""
+"""Flags of evaluation, the judge of a run's samples, and tables of values."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from etils import epy
 
@@ -145,3 +149,12 @@ def make_extractor(
     )
     gan_core.run.say(f"judged by a {classifier.facts()}")
     return classifier
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows as a CSV file whose columns are the names in the first one."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    gan_core.run.write_durably(path, text.getvalue().encode())

@@ -9,8 +9,6 @@ downloaded. Beside each value stands what other real pictures get in the samples
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from pathlib import Path
@@ -20,7 +18,7 @@ from absl import app, flags
 
 import gan_core
 from experiments.program.process import DONE, USAGE, import_tensorflow
-from experiments.settings.evaluation import EXTRACTORS, make_extractor
+from experiments.settings.evaluation import EXTRACTORS, make_extractor, write_csv
 from gan_core import ArgumentError
 
 _NUM_IN_PICTURE = 32
@@ -84,12 +82,9 @@ def table(values: dict[str, float], protocol: gan_core.evaluation.Protocol) -> l
 
 def _write(path: Path, rows: list[list[str]], protocol: gan_core.evaluation.Protocol) -> None:
     """The table with the protocol's name in each row, and the whole protocol beside it."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*rows[0], "protocol"])
-    writer.writerows([*row, protocol.short()] for row in rows[1:])
+    columns = [*rows[0], "protocol"]
     gan_core.run.make_folder("output", path.absolute().parent)
-    gan_core.run.write_durably(path, text.getvalue().encode())
+    write_csv(path, [dict(zip(columns, [*r, protocol.short()], strict=True)) for r in rows[1:]])
     whole = json.dumps(protocol.whole(), indent=2) + "\n"
     gan_core.run.write_durably(path.with_suffix(".protocol.json"), whole.encode())
 

@@ -15,13 +15,10 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 import gan_core
+from experiments.program.launcher import Children
 from experiments.program.process import CANNOT_WRITE, DONE, INTERRUPTED, STOPPED
 
 _STOPPED = (STOPPED, INTERRUPTED, -signal.SIGINT, -signal.SIGTERM)
-ASK_FOR_A_STOP = (signal.SIGINT, signal.SIGTERM) + (
-    (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
-)
-"""A terminal that closes sends SIGHUP, which only Unix has."""
 NO_END = 1_000_000_000
 """Steps of a run that ends after so many minutes."""
 WITHOUT_END = f"--total_steps={NO_END}"
@@ -167,44 +164,16 @@ def _judged(line: Mapping[str, Any], seconds: float) -> Judged:
 def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
     """Runs a program to its end, and passes on the signals that ask for a stop.
 
-    The program is in a session of its own: a terminal's Ctrl-C would reach it twice, and the second
-    would end it at once.
-
     Returns:
       Its exit code, what it wrote to standard error, and whether a signal asked for a stop: it may
       have come too late for the exit code to tell.
     """
-    asked: list[int] = []
-    to_pass_on: list[int] = []
-    process: subprocess.Popen[str] | None = None
-
-    def pass_on() -> None:
-        while process and to_pass_on:
-            process.send_signal(to_pass_on.pop(0))
-
-    def hear(number: int, frame: object) -> None:
-        del frame
-        is_hangup = number not in (signal.SIGINT, signal.SIGTERM)
-        # A terminal that closes says so more than once; a second signal ends a run at once.
-        if not (is_hangup and asked):
-            to_pass_on.append(signal.SIGTERM if is_hangup else number)
-        asked.append(number)
-        pass_on()
-
-    # What `nohup` or a shell has this program ignore stays ignored.
-    heard = [each for each in ASK_FOR_A_STOP if signal.getsignal(each) != signal.SIG_IGN]
-    # Before the program starts: a signal in between would end this one and leave that one alone.
-    before = {number: signal.signal(number, hear) for number in heard}
-    try:
-        with subprocess.Popen(
-            command, stdout=output, stderr=subprocess.PIPE, text=True, start_new_session=True
-        ) as process:
-            pass_on()
-            errors = _wait(process, Path(output.name))
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    return process.returncode, errors, bool(asked)
+    with (
+        Children() as children,
+        children.start(command, stdout=output, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        errors = _wait(process, Path(output.name))
+    return process.returncode, errors, bool(children.received)
 
 
 def _wait(process: subprocess.Popen[str], output: Path) -> str:
