@@ -176,7 +176,7 @@ class Sizes(Options):
 
 def test_a_program_parses_its_flags_and_returns_an_exit_code(capsys):
     done = []
-    program = process.Program(Sizes, lambda options: done.append(options.size), "About it.")
+    program = process.Command(Sizes, lambda options: done.append(options.size), "About it.")
     assert program.run([]) == program.run(["--size=4"]) == process.DONE
     assert done == [3, 4]
     assert program.run(["--size=0"]) == program.run(["word"]) == process.USAGE
@@ -186,7 +186,7 @@ def test_a_program_parses_its_flags_and_returns_an_exit_code(capsys):
     assert program.run(["--help"]) == process.DONE
     assert capsys.readouterr().out.startswith("About it.\n\n--flagfile=<file>\n")
     assert done == [3, 4]
-    failing = process.Program(Sizes, lambda options: process.FAILED, None)
+    failing = process.Command(Sizes, lambda options: process.FAILED, None)
     assert failing.run([]) == process.FAILED
 
 

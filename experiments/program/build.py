@@ -16,18 +16,11 @@ import gan_core
 from experiments.program.experiment import Experiment
 from experiments.settings import conditional
 from experiments.settings.data import open_images
-from experiments.settings.devices import make_strategy
-from experiments.settings.evaluation import make_judge
+from experiments.settings.devices import choose_precision, make_strategy
 from experiments.settings.game import make_game
 from experiments.settings.optimizers import make_optimizers
 from experiments.settings.settings import Settings
 from gan_core import ArgumentError
-
-
-def choose_precision(settings: Settings) -> tuple[Settings, str]:
-    """Settings with the precision that `auto` stands for on this machine, and the reason."""
-    policy, reason = gan_core.fast.choose_precision(settings.precision)
-    return dataclasses.replace(settings, precision=policy), f"{policy} ({reason})"
 
 
 def build_gan(
@@ -102,22 +95,6 @@ def open_source(settings: Settings, image_shape: tuple[int, int, int]) -> gan_co
     if settings.num_classes:
         conditional.check_labels(source, settings.num_classes)
     return source
-
-
-def make_evaluation(
-    settings: Settings, gan: gan_core.Gan, source: gan_core.data.ImageSource
-) -> gan_core.run.Evaluation | None:
-    """Evaluation within the run; None if it is not evaluated."""
-    if not settings.evaluate_every_steps:
-        return None
-    return gan_core.run.Evaluation(
-        make_judge=lambda: make_judge(settings, source, image_shape(gan)),
-        every_steps=settings.evaluate_every_steps,
-        time_share=settings.evaluation_time_share,
-        stop_after_no_improvement=settings.stop_after_no_improvement or None,
-        on_collapse=settings.on_collapse,
-        make_samples=lambda count: make_samples(gan, settings, source, count),
-    )
 
 
 def make_samples(

@@ -11,14 +11,14 @@ import tensorflow as tf
 from experiments.program import build
 from experiments.program.experiment import Experiment
 from experiments.program.process import DONE
-from experiments.settings.devices import describe_strategy, make_strategy
+from experiments.settings.devices import choose_precision, describe_strategy, make_strategy
 from experiments.settings.settings import Settings
 
 
 def run(experiment: Experiment, settings: Settings) -> int:
     """Prints everything; returns the exit code."""
     strategy = make_strategy(settings, settings.global_batch_size)
-    settings, precision = build.choose_precision(settings)
+    settings, precision = choose_precision(settings)
     gan = build.build_gan(experiment, settings, strategy)
     networks = (gan.generator, gan.discriminator)
     for network in networks:

@@ -50,7 +50,7 @@ _WRITE_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EP
 
 
 @dataclasses.dataclass(frozen=True)
-class Program(Generic[OptionsT]):
+class Command(Generic[OptionsT]):
     """A command-line program.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import tensorflow as tf
@@ -12,7 +13,8 @@ from experiments.program.experiment import Experiment
 from experiments.program.late_decay import LateDecay
 from experiments.program.process import DONE, EXIT_CODES
 from experiments.settings import conditional
-from experiments.settings.devices import describe_strategy, make_strategy
+from experiments.settings.devices import choose_precision, describe_strategy, make_strategy
+from experiments.settings.evaluation import make_evaluation
 from experiments.settings.optimizers import set_learning_rates
 from experiments.settings.run import make_plan, make_schedule
 from experiments.settings.settings import EFFECTIVE_FLAGS, Settings
@@ -24,7 +26,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     strategy = make_strategy(settings, settings.global_batch_size)
-    settings, precision_facts = build.choose_precision(settings)
+    settings, precision_facts = choose_precision(settings)
     gan = build.build_gan(experiment, settings, strategy)
     startup_clock.lap("networks")
     source = build.open_source(settings, build.image_shape(gan))
@@ -47,6 +49,7 @@ def _make_run(
     source: gan_core.data.ImageSource,
 ) -> gan_core.run.Run:
     flagfile = Path(settings.workdir) / EFFECTIVE_FLAGS
+    make_samples = functools.partial(build.make_samples, gan, settings, source)
     return gan_core.run.Run(
         gan,
         source,
@@ -54,7 +57,7 @@ def _make_run(
         make_plan(settings),
         title=experiment.name,
         schedule=make_schedule(settings),
-        evaluation=build.make_evaluation(settings, gan, source),
+        evaluation=make_evaluation(settings, source, build.image_shape(gan), make_samples),
         image_shape=build.image_shape(gan),
         flip=settings.flip,
         identity=gan_core.run.Identity(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
 
 from etils import epy
 
@@ -54,6 +55,15 @@ class Devices(Options):
     deterministic: bool = flag(False, IF_ALLOWED)
     """Use only deterministic kernels, which are slower on GPUs. GPUs resume bit for bit only with
     this flag; CPUs always do."""
+
+
+DevicesT = TypeVar("DevicesT", bound=Devices)
+
+
+def choose_precision(settings: DevicesT) -> tuple[DevicesT, str]:
+    """Settings with the precision that `auto` stands for on this machine, and the reason."""
+    policy, reason = gan_core.fast.choose_precision(settings.precision)
+    return dataclasses.replace(settings, precision=policy), f"{policy} ({reason})"
 
 
 def make_strategy(settings: Devices, global_batch_size: int) -> tf.distribute.Strategy:

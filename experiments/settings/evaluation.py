@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,32 @@ class Evaluation(Data):
         if self.extractor in ("inception", "file") and not self.extractor_path:
             rule = f"must name the file of `extractor` ({self.extractor})"
             raise ArgumentError("extractor_path", "empty", rule, "give its path")
+
+
+def make_evaluation(
+    settings: Evaluation,
+    source: gan_core.data.ImageSource,
+    image_shape: tuple[int, int, int],
+    make_samples: Callable[[int], np.ndarray],
+) -> gan_core.run.Evaluation | None:
+    """Evaluation within a run; None if the run is not evaluated.
+
+    Args:
+      settings: Of the run.
+      source: Its training images.
+      image_shape: (H, W, C) of the samples.
+      make_samples: Maps a count N to samples, uint8 [N, H, W, C].
+    """
+    if not settings.evaluate_every_steps:
+        return None
+    return gan_core.run.Evaluation(
+        make_judge=lambda: make_judge(settings, source, image_shape),
+        every_steps=settings.evaluate_every_steps,
+        time_share=settings.evaluation_time_share,
+        stop_after_no_improvement=settings.stop_after_no_improvement or None,
+        on_collapse=settings.on_collapse,
+        make_samples=make_samples,
+    )
 
 
 def make_judge(
