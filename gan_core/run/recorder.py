@@ -277,7 +277,7 @@ class RunOutputs:
             for name, due in self._due.items()
         ]
         if is_new:
-            self._writer.write_settings({**record.settings, "data": data.facts})
+            self._writer.write_settings({**record.settings, "data": data.description})
             generate_samples(0, {})
         else:
             self._go_on(record)

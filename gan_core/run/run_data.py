@@ -38,7 +38,7 @@ class SourceData:
         flip: bool = False,
     ):
         self.name = source.name
-        self.facts = source.facts()
+        self.description = source.describe()
         self.image_shape = image_shape or source.image_shape
         self._gan = gan
         self._source = source
@@ -89,7 +89,7 @@ class OwnData:
     """
 
     name = "batches of its own"
-    facts = name
+    description = name
 
     def __init__(self, gan: Gan, make_batches: MakeBatches):
         self._gan = gan
