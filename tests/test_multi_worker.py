@@ -150,7 +150,7 @@ def test_a_signal_to_one_worker_stops_all(tmp_path):
             printed, errors = worker.communicate(timeout=LIMIT_SECONDS)
             assert worker.returncode == 75, errors
             assert not errors
-            assert ("run the same command to go on" in printed) == (worker is workers[0])
+            assert ("run the same command to resume" in printed) == (worker is workers[0])
     finally:
         for worker in workers:
             worker.kill()

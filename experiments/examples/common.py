@@ -106,14 +106,19 @@ def schedule(options: argparse.Namespace) -> gan_core.Schedule:
     return gan_core.simultaneous() if updates == 1 else gan_core.alternating(updates)
 
 
-def train(options: argparse.Namespace, gan: gan_core.Gan, data: Any, **parts: Any) -> int:
-    """Trains, or goes on, in `--workdir`; returns the program's exit code.
+def train(
+    options: argparse.Namespace,
+    gan: gan_core.Gan,
+    data: Any,
+    make_picture: gan_core.run.MakePicture | None = None,
+) -> int:
+    """Trains, or resumes, in `--workdir`; returns the program's exit code.
 
     Args:
       options: From `begin`.
-      gan: What is trained.
+      gan: The gan to train.
       data: An image source; or several by name, for unpaired batches of all.
-      **parts: Further arguments of `gan_core.run.Run`.
+      make_picture: Makes the picture of samples; a grid when None.
     """
     if isinstance(data, Mapping):
         data = _unpaired_batches(options, data)
@@ -126,11 +131,15 @@ def train(options: argparse.Namespace, gan: gan_core.Gan, data: Any, **parts: An
         checkpoint_every_steps=every,
     )
     own = ("dataset", "split", "global_batch_size", "discriminator_updates", "precision")
-    identity = gan_core.run.Identity(
-        facts={"example": options.name}, settings={name: getattr(options, name) for name in own}
+    program = gan_core.run.Program(
+        title=options.name,
+        facts={"example": options.name},
+        settings={name: getattr(options, name) for name in own},
+        make_picture=make_picture,
     )
-    usual = {"title": options.name, "schedule": schedule(options), "identity": identity}
-    run = gan_core.run.Run(gan, data, options.workdir, plan, **usual | parts)
+    run = gan_core.run.Run(
+        gan, data, options.workdir, plan, schedule=schedule(options), program=program
+    )
     return EXIT_CODES[run.train().ending]
 
 

@@ -31,7 +31,6 @@ with epy.lazy_api_imports(globals()):
         MetricsWindow,
         SampleGrid,
     )
-    from gan_core.run.identity import Identity
     from gan_core.run.loop import NotFiniteError, make_step_loop
     from gan_core.run.pictures import (
         curves_png,
@@ -49,8 +48,10 @@ with epy.lazy_api_imports(globals()):
         resident_gib,
         startup_clock,
     )
+    from gan_core.run.program import Program
     from gan_core.run.record import EvaluationRecord, RunRecord, differences
     from gan_core.run.run import Run
+    from gan_core.run.run_data import SourceData
     from gan_core.run.samples import (
         MakePicture,
         generate_sample_batches,
@@ -87,7 +88,6 @@ __all__ = [
     "Every",
     "Facts",
     "Hook",
-    "Identity",
     "JsonLinesWriter",
     "KeepTrying",
     "MakePicture",
@@ -97,10 +97,12 @@ __all__ = [
     "Outcome",
     "PictureFilesWriter",
     "Plan",
+    "Program",
     "Run",
     "RunLock",
     "RunRecord",
     "SampleGrid",
+    "SourceData",
     "StatusWriter",
     "StopSignals",
     "TensorBoardWriter",

@@ -1,4 +1,16 @@
-"""Checkpoints of a run: written whole, checked, restored whole."""
+"""Checkpoints of a run: written atomically, verified, restored.
+
+The variables in a checkpoint have names of this project, not of Keras's private attributes, so that
+other versions of Keras can read them. `<n>` counts from 0.
+
+| name | variable |
+| --- | --- |
+| `generator/<n>`, `discriminator/<n>` | the n-th of the network's `variables` |
+| `generator_optimizer/<n>`, `discriminator_optimizer/<n>` | the n-th of the optimizer's |
+| `generator_average/<n>` | the average of the generator's n-th float variable, if there is one |
+| `game_state/<name>` | a number that the game keeps from update to update, if it keeps any |
+| `step`, `images_seen`, `generator_updates`, `rollbacks` | the counters of `Gan` |
+"""
 
 from __future__ import annotations
 
@@ -28,24 +40,26 @@ from gan_core.run.checkpoint_files import (
     write_manifest,
 )
 
-_OTHER_RUN = "go on with the settings of the run, or start another in an empty workdir"
+_OTHER_RUN = "resume with the settings of the run, or start another in an empty workdir"
+_COUNTERS = ("step", "images_seen", "generator_updates", "rollbacks")
+_NETWORKS = ("generator", "discriminator")
+_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
 
 
 class Checkpoints:
-    """The checkpoints of one run, a folder `step_<step>` each.
+    """The checkpoints of one run, one folder `step_<step>` each.
 
-    A checkpoint is written beside its place, with a manifest of its files' sizes and checksums,
-    synced to the disk and renamed: at any instant of a crash it is whole or not there. Training
-    waits while the variables are written to the system's memory; checksums, the disk and the
-    rename follow in the background.
+    Writes are atomic: files go to a temporary folder, with a manifest of their sizes and checksums,
+    and are synced to the disk before the folder gets its name. Training waits only while the
+    variables are written to the page cache; checksums, sync and rename follow in the background.
 
     Args:
-      folder: Where they are; made with the first.
-      gan: What is saved: networks, optimizers and counters, by the names of `checkpoint_schema`.
-      keep: How many of the newest to keep; the best one is kept besides.
+      folder: The folder of all checkpoints; made with the first.
+      gan: Its networks, optimizers and counters are saved.
+      keep: Number of newest checkpoints to keep; the best is kept as well.
 
     Attributes:
-      pause_seconds: How long training has waited in `save` so far.
+      pause_seconds: Seconds that training has waited in `save` so far.
 
     Raises:
       ArgumentError: If `keep` is not above 0.
@@ -63,20 +77,20 @@ class Checkpoints:
         self._in_doubt = False
 
     def save(self, facts: Facts, score: float | None = None, protocol: str = "") -> None:
-        """Saves the present state, and drops what is neither among the newest nor the best.
+        """Saves the present state, and removes checkpoints that are neither new nor the best.
 
-        A step that has a checkpoint already is not saved again. It is safe on the disk once
-        `wait` has returned.
+        A step that has a checkpoint already is not saved again. The checkpoint is safe on the disk
+        once `wait` has returned.
 
         Args:
-          facts: What to keep beside the variables.
-          score: How good the present state is, lower is better; the lowest is kept.
-          protocol: How that was measured; only scores under the newest one are compared.
+          facts: JSON values to keep next to the variables.
+          score: Quality of the present state, lower is better; the lowest is kept.
+          protocol: Name of how it was measured; only scores of the newest protocol are compared.
 
         Raises:
           ArgumentError: If there were updates, but no step was counted.
-          OSError: If it cannot be written; all that are complete are as they were. What goes
-            wrong in the background shows in `wait`, or in the next `save` if that fails too.
+          OSError: If it cannot be written; earlier checkpoints are unchanged. Errors in the
+            background are raised by `wait`, or by the next `save` if that fails too.
         """
         self._check_counted()
         start = time.monotonic()
@@ -88,7 +102,7 @@ class Checkpoints:
             measured = {"score": score} | ({"protocol": protocol} if protocol else {})
             self._save(facts | measured)
             if self._in_doubt:
-                # After a failure nothing is left to the background until one has succeeded.
+                # After a failure, save in the foreground until one has succeeded.
                 self.wait()
                 self._in_doubt = False
         finally:
@@ -98,7 +112,7 @@ class Checkpoints:
         """Waits until the last checkpoint is on the disk.
 
         Raises:
-          OSError: If it could not be written; whatever else went wrong with it, as it is.
+          OSError: If it could not be written; any other error of the background is raised as it is.
         """
         if self._thread:
             self._thread.join()
@@ -112,13 +126,13 @@ class Checkpoints:
         return step_paths(self._folder)
 
     def best_path(self) -> Path | None:
-        """The folder of the best; None where none was saved with a score."""
+        """The folder of the best checkpoint; None if none was saved with a score."""
         return best_of(self.paths())
 
     def drop_later_than_best(self) -> None:
-        """Removes those after the best, the newest first: what is left is always a run's past.
+        """Removes checkpoints after the best, newest first, so that no later state remains.
 
-        Where no checkpoint up to the best is undamaged, none is removed.
+        If no checkpoint up to the best is undamaged, none is removed.
         """
         paths, best = self.paths(), self.best_path()
         past = paths[: paths.index(best) + 1] if best else []
@@ -133,16 +147,16 @@ class Checkpoints:
         for_training: bool = True,
         read_only: bool = False,
     ) -> Facts | None:
-        """Restores the newest undamaged checkpoint; returns its facts, None where there is none.
+        """Restores the newest undamaged checkpoint; returns its facts, or None if there is none.
 
-        Damaged ones on the way are renamed to `damaged_step_<step>`, with a warning that names
+        Newer ones that are damaged are renamed to `damaged_step_<step>`, with a warning that names
         the damage.
 
         Args:
           check: Called with the facts before anything is restored; refuses them by raising.
-          for_training: Whether everything is restored; otherwise only networks and the step,
+          for_training: Whether to restore everything; otherwise only the networks and the step,
             whatever optimizers the checkpoint was made with.
-          read_only: Whether damaged ones are only passed over; so it is if not for training.
+          read_only: Whether to skip damaged ones without renaming; implied if not for training.
 
         Raises:
           ArgumentError: If the checkpoint does not fit these networks and optimizers, or cannot be
@@ -162,11 +176,12 @@ class Checkpoints:
 
         Args:
           which: `newest`, `best` (of those that were saved with a score), a step, or the folder of
-            a checkpoint, of another run too.
+            a checkpoint, which may belong to another run.
           for_training: As in `restore_latest`.
 
         Raises:
-          ArgumentError: If there is none such, it is damaged, cannot be read, or does not fit.
+          ArgumentError: If there is no such checkpoint, or it is damaged, unreadable, or does not
+            fit.
         """
         path = find_checkpoint(self._folder, which)
         check_undamaged(path)
@@ -182,8 +197,8 @@ class Checkpoints:
             raise ArgumentError(
                 "step",
                 0,
-                "must count the steps that were done: it is a checkpoint's name",
-                "call gan.end_step() after the updates of each",
+                "must count the steps: it is a checkpoint's name",
+                "call gan.end_step() after the updates of each step",
             )
 
     def _save(self, facts: Facts) -> None:
@@ -197,7 +212,7 @@ class Checkpoints:
                 shutil.rmtree(rest)
             else:
                 rest.unlink()
-        # Here, not in the background: what JSON cannot hold is the caller's mistake.
+        # Not in the background: facts that JSON cannot hold are the caller's mistake.
         facts_json = json.dumps({"step": step, **facts}, indent=2) + "\n"
         partial.mkdir(parents=True)
         try:
@@ -215,8 +230,8 @@ class Checkpoints:
             publish(partial, path)
             for old in self._superfluous():
                 shutil.rmtree(old)
-        except Exception as error:  # whatever it is, `wait` must not call it saved
-            # What is left of it would take the room that the next attempt needs.
+        except Exception as error:  # whatever it is, `wait` must not report success
+            # A partial checkpoint would take the space that the next attempt needs.
             shutil.rmtree(partial, ignore_errors=True)
             self._error = error
 
@@ -228,10 +243,7 @@ class Checkpoints:
     def _read(self, path: Path, for_training: bool) -> None:
         variables = path / "variables"
         try:
-            if is_of_keras_names(variables):
-                checkpoint = checkpoint_of_keras_names(self._gan, for_training=for_training)
-            else:
-                checkpoint = self._checkpoint if for_training else networks_of(self._gan)
+            checkpoint = self._checkpoint if for_training else networks_of(self._gan)
             restored = checkpoint.read(str(variables))
             if for_training:
                 restored.assert_consumed()
@@ -244,13 +256,8 @@ class Checkpoints:
             ) from error
 
 
-_COUNTERS = ("step", "images_seen", "generator_updates", "rollbacks")
-_NETWORKS = ("generator", "discriminator")
-_OPTIMIZERS = ("generator_optimizer", "discriminator_optimizer")
-
-
 def checkpoint_of(gan: Gan) -> tf.train.Checkpoint:
-    """All variables of a run, under the names above."""
+    """All variables of a run, under the names in the table above."""
     parts = {name: _variables(getattr(gan, name)) for name in (*_NETWORKS, *_OPTIMIZERS)}
     counters = {name: getattr(gan, name) for name in _COUNTERS}
     state = {"game_state": gan.game_state} if gan.game_state else {}
@@ -258,26 +265,9 @@ def checkpoint_of(gan: Gan) -> tf.train.Checkpoint:
 
 
 def networks_of(gan: Gan) -> tf.train.Checkpoint:
-    """Those that sampling needs: networks, the average and the step."""
+    """The variables that sampling needs: networks, the average and the step."""
     parts = {name: _variables(getattr(gan, name)) for name in _NETWORKS}
     return tf.train.Checkpoint(**parts, **_average(gan), step=gan.step)
-
-
-def is_of_keras_names(variables: Path) -> bool:
-    """Whether a file has the names of before, which were those of Keras's attributes."""
-    reader = tf.train.load_checkpoint(str(variables))
-    return bool(reader.has_tensor("gan/step/.ATTRIBUTES/VARIABLE_VALUE"))
-
-
-def checkpoint_of_keras_names(gan: Gan, *, for_training: bool) -> tf.train.Checkpoint:
-    """The variables under the names of before, to go on with a run that was started with them."""
-    names = [*_NETWORKS, "step"]
-    if for_training:
-        names += [*_OPTIMIZERS, *_COUNTERS]
-    parts = {name: getattr(gan, name) for name in names}
-    if gan.generator_average is not None:
-        parts["generator_average"] = gan.generator_average
-    return tf.train.Checkpoint(gan=tf.train.Checkpoint(**parts))
 
 
 def _average(gan: Gan) -> dict[str, Any]:

@@ -1,10 +1,9 @@
-"""The judge in a run: when it is asked, and what follows from what it says."""
+"""Evaluations of a run: when to judge the samples; when to stop or roll back."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -14,42 +13,42 @@ from gan_core.errors import ArgumentError, check_known, check_positive
 from gan_core.evaluation.judge import Judge
 from gan_core.evaluation.protocol import Protocol
 from gan_core.gan import Gan
-from gan_core.run.record import EvaluationRecord
+from gan_core.run.record import EvaluationRecord, SecondsLedger
 from gan_core.run.samples import generate_samples
 from gan_core.types import computed_once
 
 MakeSamples = Callable[[int], np.ndarray]
-"""N -> uint8 [N, H, W, C], what the generator makes now; each time of the same inputs."""
+"""N -> uint8 [N, H, W, C], samples of the present weights, always from the same inputs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """When a run judges its samples, and what follows from it.
+    """The schedule of a run's evaluations, and the reactions to their results.
 
-    The best checkpoint, by the Fréchet distance, is kept beside the newest. What is judged is
-    drawn from a stream of its own: a run trains the same with it as without.
+    The checkpoint with the smallest Fréchet distance is kept besides the newest. Samples to judge
+    come from their own random stream: a run trains the same with evaluations as without.
 
     A run has collapsed when `collapse_evaluations` in a row were much worse than the best before:
-    a distance of `collapse_factor` times it, or a coverage so many times smaller where the best was
-    0.02 or more.
+    a distance above the best times `collapse_factor`, or a coverage below the best divided by it
+    where that was at least 0.02.
 
     Attributes:
       make_judge: Makes the judge, which may take minutes the first time; called once, by the
         chief, before the first step.
       every_steps: Interval.
-      time_share: The most that evaluating may take of the time since the run's start, above 0 and
-        up to 1: an evaluation that would take more is left out. 1 leaves none out, and only so do
-        two runs evaluate at the same steps.
-      stop_after_no_improvement: The run ends after so many evaluations without a better one; None
-        for never.
-      on_collapse: `warn`: say so. `stop`: end. `rollback`: go on from the best checkpoint with
-        other random numbers, as often as the plan's `maximum_rollbacks`.
-      collapse_factor: How many times worse is much worse; above 1.
-      collapse_evaluations: How many in a row.
-      make_samples: What is judged; samples of latents when None.
+      time_share: Limit of the share of time spent on evaluations since the run's start, above 0
+        and up to 1; an evaluation that would exceed it is skipped. Only with 1, which skips none,
+        do two runs evaluate at the same steps.
+      stop_after_no_improvement: Early stopping: number of evaluations in a row without a better
+        one after which the run ends; None for never.
+      on_collapse: `warn`: print a line. `stop`: end. `rollback`: resume from the best checkpoint
+        with other random numbers, at most `maximum_rollbacks` times (see `Plan`).
+      collapse_factor: The factor of "much worse"; above 1.
+      collapse_evaluations: The number in a row.
+      make_samples: Makes the samples to judge; samples of latents when None.
 
     Raises:
-      ArgumentError: If a number is out of its range, or `on_collapse` is not known.
+      ArgumentError: If a number is out of its range, or `on_collapse` is not recognised.
     """
 
     make_judge: Callable[[], Judge]
@@ -77,18 +76,18 @@ class Evaluation:
         check_positive("collapse_evaluations", self.collapse_evaluations)
 
     def has_stalled(self, record: EvaluationRecord) -> bool:
-        """Whether samples have not become better for as long as asked for."""
+        """Whether early stopping is due."""
         patience = self.stop_after_no_improvement
         return patience is not None and record.since_best >= patience
 
     @computed_once
     def judge(self) -> Judge:
-        """The judge, made when it is first asked for."""
+        """The judge, made on first use."""
         return self.make_judge()
 
 
 class Verdict(enum.IntEnum):
-    """What follows from an evaluation, as a number that the chief can tell the workers."""
+    """The consequence of an evaluation, as a number that the chief can send to the workers."""
 
     GO_ON = 0
     NO_IMPROVEMENT = 1
@@ -97,17 +96,17 @@ class Verdict(enum.IntEnum):
 
 
 class Evaluator:
-    """Asks the judge where it is due, and keeps what it said.
+    """Judges samples when it is due, and keeps the results.
 
     Args:
-      gan: What is trained.
-      evaluation: When, and what follows.
-      record: What a run that goes on knows already.
+      gan: The gan that is trained.
+      evaluation: The schedule and the reactions.
+      record: Results of earlier starts.
+      ledger: Counts the run's seconds.
       say: Prints a line for people.
-      clock: Seconds, from any origin.
 
     Attributes:
-      record: How good the samples have been so far.
+      record: Results so far.
 
     Raises:
       ArgumentError: If the judge cannot be made.
@@ -118,71 +117,68 @@ class Evaluator:
         gan: Gan,
         evaluation: Evaluation,
         record: EvaluationRecord,
+        ledger: SecondsLedger,
         say: Callable[[str], None],
-        clock: Callable[[], float] = time.monotonic,
     ):
         self._gan = gan
         self._evaluation = evaluation
+        self._ledger = ledger
         self._say = say
-        self._clock = clock
-        self._left_out = False
+        self._has_skipped = False
         self._judge = evaluation.judge
-        self._judge.prepare()  # now, when nothing is lost if it cannot keep what it computes
+        self._judge.prepare()  # now, while nothing is lost if its cache cannot be written
         protocol = self._judge.protocol.short()
         if record.protocol not in ("", protocol):
-            say(f"evaluation: {protocol} from here on; what {record.protocol} found is forgotten")
-            record = EvaluationRecord(seconds=record.seconds)  # they are no time of training
+            say(f"evaluation: {protocol} from now on; results of {record.protocol} are dropped")
+            record = EvaluationRecord()
         self.record = dataclasses.replace(record, protocol=protocol)
 
     @property
     def protocol(self) -> Protocol:
-        """How the samples are judged."""
+        """The protocol of the judge."""
         return self._judge.protocol
 
-    def is_due(self, step: int, seconds: float) -> bool:
-        """Whether to evaluate now, `seconds` of training after the run's start."""
+    def is_due(self, step: int) -> bool:
+        """Whether to evaluate now; the first skipped evaluation is announced."""
         if step % self._evaluation.every_steps:
             return False
-        record = self.record
+        record, seconds = self.record, self._ledger.now()
         share = self._evaluation.time_share
-        fits = share == 1 or record.seconds + record.last_seconds <= share * seconds
-        if not fits and record.count and not self._left_out:
-            self._left_out = True
+        needed = seconds.evaluations + seconds.last_evaluation
+        fits = share == 1 or needed <= share * seconds.total
+        if not fits and record.count and not self._has_skipped:
+            self._has_skipped = True
             self._say(
-                f"an evaluation takes {record.last_seconds:.1f} s: some are left out, to stay "
+                f"an evaluation takes {seconds.last_evaluation:.1f} s: some are skipped, to stay "
                 f"within {share:.0%} of the time"
             )
         return fits or not record.count
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """Judges samples; returns what goes into the log."""
-        start = self._clock()
+        """Judges samples; returns the values for the log."""
         make_samples = self._evaluation.make_samples or self._samples_of_latents
-        values = self._judge.score(make_samples(self._judge.protocol.num_samples))
-        end = self._clock()
+        with self._ledger.evaluation():
+            values = self._judge.score(make_samples(self._judge.protocol.num_samples))
         distance, coverage = (values[self._key(name)] for name in ("frechet_distance", "coverage"))
-        record = self.record.after(
+        self.record = self.record.after(
             step, distance, coverage, collapse_factor=self._evaluation.collapse_factor
-        )
-        self.record = dataclasses.replace(
-            record, seconds=record.seconds + end - start, last_seconds=end - start
         )
         self._say(self._words(step, values))
         is_new = self.record.much_worse == self._evaluation.collapse_evaluations
-        saying = {"warn": is_new, "rollback": self.has_collapsed, "stop": False}
-        if saying[self._evaluation.on_collapse]:  # an end is said by the run
+        is_told = {"warn": is_new, "rollback": self.has_collapsed, "stop": False}
+        if is_told[self._evaluation.on_collapse]:  # the run announces an end itself
             self._say(self.collapse_words())
-        about = {"step": step, "seconds": end - start, "best_step": self.record.best_step}
-        about |= {"best": self.record.best or 0.0}
+        about = {"step": step, "seconds": self._ledger.now().last_evaluation}
+        about |= {"best_step": self.record.best_step, "best": self.record.best or 0.0}
         return {f"evaluation/{name}": value for name, value in (about | values).items()}
 
     @property
     def has_collapsed(self) -> bool:
-        """Whether the newest evaluations were all much worse than the best."""
+        """Whether the newest evaluations in a row were all much worse than the best."""
         return self.record.much_worse >= self._evaluation.collapse_evaluations
 
     def collapse_words(self) -> str:
-        """The same in a line for people."""
+        """The collapse in one line for people."""
         record = self.record
         best = f"distance {record.best:.3g} at step {record.best_step:,}"
         return (
@@ -190,11 +186,11 @@ class Evaluator:
             f"than the best ({best}; coverage up to {record.best_coverage:.2g})"
         )
 
-    def verdict(self, may_roll_back: bool) -> Verdict:
-        """What follows from the evaluations so far.
+    def verdict(self, *, may_roll_back: bool) -> Verdict:
+        """The consequence of the evaluations so far.
 
         Args:
-          may_roll_back: Whether there is a checkpoint to go back to, and a rollback left.
+          may_roll_back: Whether there is a checkpoint to return to, and a rollback left.
         """
         evaluation = self._evaluation
         if self.has_collapsed and evaluation.on_collapse != "warn":

@@ -1,4 +1,4 @@
-"""What happens between calls of steps."""
+"""Hooks: functions called between calls of steps; those that a run uses are here too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gan_core.gan import Gan
 from gan_core.run.checkpoints import Checkpoints
 from gan_core.run.pictures import curves_png, read_metrics, with_caption
 from gan_core.run.process import resident_gib
-from gan_core.run.record import WindowRecord
+from gan_core.run.record import SecondsLedger, WindowRecord
 from gan_core.run.samples import MakePicture, samples_of_latents
 from gan_core.run.writers import Writer
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, gradient_check
@@ -30,9 +30,9 @@ _CHECKS = {gradient_check(GENERATOR), gradient_check(DISCRIMINATOR)}
 
 @dataclasses.dataclass(frozen=True)
 class Every:
-    """Calls a hook at the multiples of `every_steps`, and at the steps `also_at`.
+    """A hook that calls another at the multiples of `every_steps`, and at the steps `also_at`.
 
-    `train` ends a call of steps at each of them, so that none is passed over.
+    `train` ends a call of steps at each of them, so that none is skipped.
 
     Raises:
       ArgumentError: If `every_steps` is not above 0.
@@ -46,7 +46,7 @@ class Every:
         check_positive("every_steps", self.every_steps)
 
     def __call__(self, step: int, metrics: Metrics) -> bool | None:
-        """Passes on what is due."""
+        """Calls the hook if it is due."""
         return self.hook(step, metrics) if self.is_due(step) else None
 
     def is_due(self, step: int) -> bool:
@@ -54,18 +54,18 @@ class Every:
         return step % self.every_steps == 0 or step in self.also_at
 
     def last_due(self, step: int) -> int:
-        """The last step up to `step` at which the hook is called; 0 where there is none."""
+        """The last step up to `step` at which the hook is called; 0 if there is none."""
         early = [due for due in self.also_at if due <= step]
         return max([step - step % self.every_steps, *early])
 
 
 class KeepTrying:
-    """Calls a hook that writes; where the disk refuses, says so and lets training go on.
+    """A hook that calls another, which writes; a failed write is a warning, and training continues.
 
     Args:
-      name: What is written, for people.
-      hook: Raises `OSError` where it cannot write.
-      attempts: The failure in a row that is raised; none where None.
+      name: Name of what is written, for people.
+      hook: Raises `OSError` if it cannot write.
+      attempts: Number of consecutive failures after which the error is raised; never when None.
     """
 
     def __init__(self, name: str, hook: Hook, attempts: int | None = None):
@@ -83,8 +83,8 @@ class KeepTrying:
             if self._failures == self._attempts:
                 raise
             warnings.warn(
-                f"step {step:,}: {self._name} cannot be written ({error}); training goes on, and "
-                "it is tried again the next time",
+                f"step {step:,}: {self._name} cannot be written ({error}); training continues, and "
+                "the write is tried again next time",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -93,20 +93,21 @@ class KeepTrying:
 
 
 class MetricsWindow:
-    """Collects the metrics of each call, and writes their means since the last time.
+    """Collects the metrics of each call, and writes their means since the last line.
 
-    Use `add` after every call and `write` at an interval. Beside the means it writes
-    `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1; not
-    under op determinism, which refuses TensorFlow's clock), `seconds` of training in the whole
-    run, `checkpoint_pause` (seconds since the last time) and `memory_gib`. The rates leave out the
-    first call, in which TensorFlow traces and optimises the graph. `record` and `restore` carry
-    what is collected over a stop between two lines.
+    Call `add` after every call of steps and `write` at an interval. In addition to the means it
+    writes `images_seen`, `images_per_sec`, `steps_per_sec`, `data_wait` (share of the time, 0 to 1;
+    not under op determinism, which refuses TensorFlow's clock), `seconds` of the whole run,
+    `checkpoint_pause` (seconds since the last line) and `memory_gib`. The rates exclude the first
+    call, in which TensorFlow traces and optimises the graph. `record` and `restore` carry what is
+    collected over a stop between two lines.
 
     Args:
-      gan: What is trained.
-      writer: Where the means go.
-      checkpoints: Whose pauses are written; none where None.
-      clock: Seconds, from any origin.
+      gan: The gan that is trained.
+      writer: Receives the means.
+      checkpoints: Their pauses are written; none when None.
+      ledger: Counts the run's seconds; a new one when None.
+      clock: Seconds from any origin.
     """
 
     def __init__(
@@ -114,15 +115,16 @@ class MetricsWindow:
         gan: Gan,
         writer: Writer,
         checkpoints: Checkpoints | None = None,
+        ledger: SecondsLedger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
         self._gan = gan
         self._writer = writer
         self._checkpoints = checkpoints
+        self._ledger = ledger or SecondsLedger(clock=clock).start()
         self._clock = clock
         self._last_step = int(gan.step.numpy())
         self._window_start_step = self._last_step
-        self._started = clock()
         self._pause_before = checkpoints.pause_seconds if checkpoints else 0.0
         self._sums: Metrics = {}
         self._notes: dict[str, float] = {}
@@ -130,24 +132,18 @@ class MetricsWindow:
         self._rate_start: tuple[float, int, int] | None = None
 
     def record(self) -> WindowRecord:
-        """What was collected since the last line: exact, and without the waiting."""
+        """The metrics collected since the last line: exact, without the waiting time."""
         sums = {name: float(total) for name, total in self._sums.items()}
-        return WindowRecord(self._window_start_step, self.seconds, sums, dict(self._notes))
-
-    @property
-    def seconds(self) -> float:
-        """Of training in the whole run so far."""
-        return self._clock() - self._started
+        return WindowRecord(self._window_start_step, sums, dict(self._notes))
 
     def restore(self, record: WindowRecord) -> None:
-        """Goes on from a `record` that was saved at the present step."""
+        """Continues from a `record` that was saved at the present step."""
         self._window_start_step = record.start_step
-        self._started = self._clock() - record.seconds
         self._sums = {name: tf.constant(total) for name, total in record.sums.items()}
         self._notes = dict(record.notes)
 
     def note(self, values: Mapping[str, float], pause_seconds: float = 0.0) -> None:
-        """Adds values to the next line; the rates leave out `pause_seconds` from here back.
+        """Adds values to the next line, and excludes `pause_seconds` before now from its rates.
 
         Of several values of one name the last is written; of seconds their sum.
         """
@@ -159,7 +155,7 @@ class MetricsWindow:
             self._rate_start = (start + pause_seconds, step, images_seen)
 
     def add(self, step: int, metrics: Metrics) -> None:
-        """Adds a call's metrics, on the device: nothing waits for the call to finish."""
+        """Adds a call's metrics, on the device, without waiting for the call to finish."""
         num_steps = float(step - self._last_step)
         self._last_step = step
         for name, mean in metrics.items():
@@ -172,13 +168,13 @@ class MetricsWindow:
             self._start_rate()
 
     def write(self, step: int, metrics: Metrics) -> None:
-        """Writes the means since the last time and starts anew."""
+        """Writes the means since the last line, and starts a new window."""
         del metrics
         num_steps = step - self._window_start_step
         means = {name: float(total) / num_steps for name, total in self._sums.items()}
         images_seen = int(self._gan.images_seen.numpy())
         now = self._clock()
-        timing = {"images_seen": images_seen, "seconds": now - self._started}
+        timing = {"images_seen": images_seen, "seconds": self._ledger.now().total}
         start, start_step, start_images = self._rate_start or (now, step, images_seen)
         if step > start_step:
             duration = max(now - start, 1e-9)
@@ -203,17 +199,17 @@ class MetricsWindow:
 
 
 class SampleGrid:
-    """Shows what the generator makes of the same latents, time after time.
+    """A hook that shows what the generator makes of the same latents each time.
 
     Args:
-      gan: What is trained.
-      writer: Where the pictures go, as `samples`.
-      caption: What was trained, on which data; the step is added to it.
-      num_images: How many, in a square.
-      make_picture: Makes another picture instead: `samples_by_class`, say, or `samples_of`.
+      gan: The gan that is trained.
+      writer: Receives the pictures, as `samples`.
+      caption: Text below each picture; the step is added to it.
+      num_images: Number of images, in a square.
+      make_picture: Makes another picture instead, for example `samples_by_class(gan, 10)`.
 
     Raises:
-      ArgumentError: If the gan draws no latents, and nothing else is to be shown.
+      ArgumentError: If the gan has no latents, and no other picture is given.
     """
 
     def __init__(
@@ -236,11 +232,11 @@ class SampleGrid:
 
 
 class CurvesPicture:
-    """Draws the curves of the run so far: `curves.png` from `metrics.jsonl`.
+    """A hook that draws the curves of the run so far: `curves.png` from `metrics.jsonl`.
 
     Args:
-      workdir: The run's folder, where both are.
-      title: What was trained, on which data.
+      workdir: The run's folder, which holds both.
+      title: Text above the curves.
     """
 
     def __init__(self, workdir: Path, title: str):
@@ -248,7 +244,7 @@ class CurvesPicture:
         self._title = title
 
     def __call__(self, step: int, metrics: Metrics) -> None:
-        """Writes the picture anew."""
+        """Writes the picture."""
         del step, metrics
         lines = read_metrics(self._workdir / "metrics.jsonl")
         write_durably(self._workdir / "curves.png", curves_png(lines, self._title))

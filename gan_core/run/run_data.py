@@ -1,7 +1,8 @@
-"""What a run reads: an image source in its order, or batches of the user's own."""
+"""The data of a run: an image source in a resumable order, or your own batches."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,89 +17,91 @@ from gan_core.types import Batch
 
 _HASH_DIGITS = 16
 MakeBatches = Callable[[int], Iterator[Any]]
-"""images_seen -> batches from there on: after a restore the run goes on reading where it stood."""
+"""images_seen -> batches from that position: a restored run continues reading where it stood."""
 
 
+@dataclasses.dataclass(frozen=True)
 class SourceData:
-    """An image source in the order of a run.
+    """An image source, read in an order that depends on the gan's seed and position only.
 
-    Args:
-      gan: What is trained; its counter says where the run stands, its seed gives the order.
+    Attributes:
       source: The images.
       image_shape: (H, W, C) of the batches, to which larger images are cropped at random; the
         source's own when None.
       flip: Whether each image is mirrored with probability 1/2.
     """
 
-    def __init__(
-        self,
-        gan: Gan,
-        source: ImageSource,
-        image_shape: tuple[int, int, int] | None = None,
-        flip: bool = False,
-    ):
-        self.name = source.name
-        self.description = source.describe()
-        self.image_shape = image_shape or source.image_shape
-        self._gan = gan
-        self._source = source
-        self._flip = flip
+    source: ImageSource
+    image_shape: tuple[int, int, int] | None = None
+    flip: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name for captions."""
+        return self.source.name
+
+    def describe(self) -> str:
+        """One line for people."""
+        return self.source.facts()
+
+    @property
+    def batch_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of the batches."""
+        return self.image_shape or self.source.image_shape
 
     def identity(self) -> Mapping[str, Any]:
-        """What tells these data from others, by name."""
-        source = self._source
+        """Facts that identify these data, by name."""
         return {
             "data": self.name,
-            "number of images": len(source.images),
-            CONTENT: source.content_hash[:_HASH_DIGITS],
+            "number of images": len(self.source.images),
+            CONTENT: self.source.content_hash[:_HASH_DIGITS],
         }
 
-    def batches(self) -> Iterator[Batch]:
-        """Batches from where the run stands."""
+    def batches(self, gan: Gan) -> Iterator[Batch]:
+        """Batches from the gan's position."""
         return image_batches(
-            self._source,
-            global_batch_size=self._gan.global_batch_size,
-            strategy=self._gan.strategy,
-            seed=self._gan.seed,
-            first_image=int(self._gan.images_seen.numpy()),
-            image_shape=self.image_shape,
-            flip=self._flip,
+            self.source,
+            global_batch_size=gan.global_batch_size,
+            strategy=gan.strategy,
+            seed=gan.seed,
+            first_image=int(gan.images_seen.numpy()),
+            image_shape=self.batch_shape,
+            flip=self.flip,
         )
 
-    def read(self, numbers: np.ndarray) -> Batch:
-        """The run's images of these numbers, [B] below the number of images that it reads."""
+    def read(self, gan: Gan, numbers: np.ndarray) -> Batch:
+        """The images at these positions of the gan's order, int64 [N]."""
         return read_images(
-            self._source,
+            self.source,
             tf.constant(numbers, tf.int64),
-            seed=self._gan.seed,
-            image_shape=self.image_shape,
-            flip=self._flip,
+            seed=gan.seed,
+            image_shape=self.batch_shape,
+            flip=self.flip,
         )
 
-    def first(self, count: int) -> Batch:
-        """The run's first images, `count` of them or as many as there are."""
-        return self.read(np.arange(min(count, len(self._source.images))))
 
-
+@dataclasses.dataclass(frozen=True)
 class OwnData:
     """Batches that the user makes.
 
-    Args:
-      gan: What is trained.
+    Attributes:
       make_batches: Called with `images_seen` at each start and after each rollback.
     """
 
-    name = "batches of its own"
-    description = name
+    make_batches: MakeBatches
+    name = "custom batches"
 
-    def __init__(self, gan: Gan, make_batches: MakeBatches):
-        self._gan = gan
-        self._make_batches = make_batches
+    def describe(self) -> str:
+        """One line for people."""
+        return self.name
 
     def identity(self) -> Mapping[str, Any]:
-        """Nothing tells such data from others."""
+        """Empty: nothing identifies such data."""
         return {}
 
-    def batches(self) -> Iterator[Any]:
-        """Batches from where the run stands."""
-        return self._make_batches(int(self._gan.images_seen.numpy()))
+    def batches(self, gan: Gan) -> Iterator[Any]:
+        """Batches from the gan's position."""
+        return self.make_batches(int(gan.images_seen.numpy()))
+
+
+RunData = SourceData | OwnData

@@ -1,4 +1,4 @@
-"""What a run says on the screen: a table that grows by a line an interval, and a bar below it."""
+"""The screen of a run: a table with a line per interval, a progress bar, a warning."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from gan_core.run.plan import Plan
 from gan_core.run.writers import Scalars, Writer
 
 _LINES_BETWEEN_HEADINGS = 20
 _NEW_SHARE = 0.3
-"""Share of the newest interval in the smoothed time a step, from which the time left follows."""
+"""Weight of the newest interval in the smoothed seconds per step, which give the time left."""
+
+_TRUSTED_SHARE = 0.05
+"""Share of a run after which its measured speed is trusted."""
+
+_NEAR_ENOUGH = 0.8
+"""Share of the decay of the learning rates below which an earlier end is worth a warning: the
+speed of a run varies by the rest."""
 
 _WIDTHS = {
     "step": 9,
@@ -30,16 +38,16 @@ _WIDTHS = {
     "D(fake)": 9,
     "GiB": 6,
 }
-"""Columns and their widths: 79 characters, so that a line fits into a terminal of 80."""
+"""Columns and their widths: 79 characters, for terminals of 80."""
 
 
 def say(words: str, stream: TextIO | None = None) -> None:
-    """Prints a line above the bar, if there is one; on a terminal it is broken between words.
+    """Prints a line above the progress bar, if there is one, wrapped to the terminal's width.
 
     Args:
       words: The line.
-      stream: Where to; standard output when None. One that nobody reads any more is no error:
-        Ctrl-C also ends the `tee` that one may print to.
+      stream: Standard output when None. A broken pipe is no error: Ctrl-C also ends the `tee` that
+        a run may print to.
     """
     stream = stream or sys.stdout
     if stream.isatty():
@@ -52,37 +60,74 @@ def say(words: str, stream: TextIO | None = None) -> None:
         stream.flush()
 
 
-class StatusWriter(Writer):
-    """Prints the scalars of a run as lines of a table, and keeps a bar below it on a terminal.
+class LateDecayWarning:
+    """Warns once if a run's minutes will be over long before its learning rates have fallen.
 
-    A line has at most 79 characters. The time left (ETA) is that of the steps to come at the
-    smoothed speed of those before; compiling, which the speed leaves out, is no part of it.
+    The same settings make several times as many steps on another processor, and most runs are best
+    where the learning rates have fallen.
 
     Args:
-      total_steps: Steps of the whole run.
-      first_step: Where this process starts.
-      stream: Where to print; standard output when None.
+      plan: The run's.
+      say: Prints a line for people.
+    """
+
+    def __init__(self, plan: Plan, say: Callable[[str], None] = say):
+        self._plan = plan
+        self._say = say
+        self._is_done = not (plan.total_minutes and plan.learning_rate_decay_steps)
+
+    def __call__(self, step: int, last_step: int) -> None:
+        """Compares the step at which the run will end with the decay, once it can be trusted."""
+        if self._is_done or step < _TRUSTED_SHARE * last_step:
+            return
+        self._is_done = True
+        plan = self._plan
+        decay_steps = plan.learning_rate_decay_steps
+        if last_step >= plan.total_steps or last_step >= _NEAR_ENOUGH * decay_steps:
+            return
+        rounded = int(float(f"{last_step:.2g}"))
+        remedy = "the run ends during their warm-up: give a larger total_minutes"
+        if rounded > plan.learning_rate_warm_up_steps:
+            remedy = (
+                "to let them fall in that time start again, in another workdir, with "
+                f"learning_rate_decay_steps={rounded}"
+            )
+        self._say(
+            f"at this speed {plan.total_minutes:g} minutes are about {rounded:,} steps, but "
+            f"the learning rates fall until step {decay_steps:,}; {remedy}"
+        )
+
+
+class StatusWriter(Writer):
+    """Prints the scalars of a run as lines of a table, and a bar below it on a terminal.
+
+    A line has at most 79 characters. The time left (ETA) is the number of remaining steps times the
+    smoothed seconds per step; both exclude compiling.
+
+    Args:
+      plan: The run's.
+      first_step: The step at which this process starts.
+      stream: Standard output when None.
       time_left: Seconds after which the run ends, if that is before its last step.
-      on_forecast: Called at each line, once the speed is known, with the step and with the one at
-        which the run will end at this speed.
+      say: Prints a line for people.
     """
 
     def __init__(
         self,
-        total_steps: int,
+        plan: Plan,
         first_step: int = 0,
         stream: TextIO | None = None,
         time_left: Callable[[], float] = lambda: math.inf,
-        on_forecast: Callable[[int, int], None] = lambda step, last_step: None,
+        say: Callable[[str], None] = say,
     ):
-        self._total_steps = total_steps
+        self._total_steps = plan.total_steps
         self._time_left = time_left
-        self._on_forecast = on_forecast
+        self._warn_of_late_decay = LateDecayWarning(plan, say)
         self._stream = stream or sys.stdout
         self._num_lines = 0
         self._seconds_a_step: float | None = None
         self._bar = tqdm(
-            total=total_steps,
+            total=plan.total_steps,
             initial=first_step,
             file=self._stream,
             disable=None,
@@ -96,11 +141,11 @@ class StatusWriter(Writer):
         self._bar.update(step - self._bar.n)
 
     def show_best(self, value: float, step: int) -> None:
-        """Shows the best evaluation so far beside the bar."""
+        """Shows the best evaluation so far next to the bar."""
         self._bar.set_postfix_str(f"best {value:.3g} at {step:,}")
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
-        """Prints a line, below a heading where it is time for one."""
+        """Prints a line, and a heading above every twentieth."""
         self._smooth_speed(scalars)
         last, seconds_left = self._last_step(step), None
         if self._seconds_a_step is not None:
@@ -113,10 +158,10 @@ class StatusWriter(Writer):
         self._bar.write("\n".join(lines), file=self._stream)
         self._stream.flush()
         if self._seconds_a_step is not None:
-            self._on_forecast(step, last)
+            self._warn_of_late_decay(step, last)
 
     def close(self) -> None:
-        """Takes the bar off the screen."""
+        """Removes the bar from the screen."""
         self._bar.close()
 
     def _smooth_speed(self, scalars: Scalars) -> None:
@@ -126,7 +171,7 @@ class StatusWriter(Writer):
             self._seconds_a_step = before + _NEW_SHARE * (newest - before)
 
     def _last_step(self, step: int) -> int:
-        """The last step, or the one at which time will be up, if that is earlier."""
+        """The last step, or the step at which the time will be up if that is earlier."""
         time_left = self._time_left()
         if self._seconds_a_step is None or time_left == math.inf:
             return self._total_steps
@@ -134,20 +179,21 @@ class StatusWriter(Writer):
 
 
 def status_heading() -> str:
-    """The names of the columns, above their figures."""
+    """The heading of the table."""
     return "".join(f"{name:>{width}}" for name, width in _WIDTHS.items())
 
 
 def status_line(
     step: int, total_steps: int, scalars: Scalars, seconds_left: float | None = None
 ) -> str:
-    """One line of the table from what `hooks.MetricsWindow` writes; what is not known is a dash.
+    """One line of the table; unknown figures are dashes.
 
     Args:
-      step: Of how many steps the run has done,
-      total_steps: out of how many.
-      scalars: Means since the line before; `data_wait` is a share of the time, 0 to 1.
-      seconds_left: Until the last step; None where that is not known.
+      step: Steps done.
+      total_steps: Steps of the whole run.
+      scalars: Means since the line before, as `hooks.MetricsWindow` writes them; `data_wait` is a
+        share of the time, 0 to 1.
+      seconds_left: Seconds until the last step; None where that is not known.
     """
     figures = {
         "step": f"{step:,}",
@@ -165,7 +211,7 @@ def status_line(
 
 
 def _number(value: float | None, decimals: int, factor: float = 1.0, unit: str = "") -> str | None:
-    """A figure of at most 7 characters."""
+    """A figure of at most 7 characters; None for None."""
     if value is None:
         return None
     text = f"{factor * value:,.{decimals}f}{unit}"
@@ -173,7 +219,7 @@ def _number(value: float | None, decimals: int, factor: float = 1.0, unit: str =
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: `42s`, `12m 05s`, `3h 07m`, `2d 04h`."""
+    """Seconds as text: `42s`, `12m 05s`, `3h 07m`, `2d 04h`."""
     seconds = round(seconds)
     for unit, size, smaller_unit, smaller_size in (
         ("d", 86400, "h", 3600),

@@ -95,7 +95,8 @@ def test_names_are_the_documented_schema(one_device, tmp_path):
         assert tuple(shapes[f"generator/{number}{ending}"]) == variable.shape
 
 
-def test_a_checkpoint_with_the_names_of_before_is_gone_on_with(one_device, tmp_path):
+def test_a_checkpoint_with_keras_names_is_refused_in_one_line(one_device, tmp_path):
+    """Early versions wrote such names."""
     trained = tiny_gan.build_gan(one_device, average_half_life_images=10)
     train(trained, one_device, 2)
     path = save(gan_core.run.Checkpoints(tmp_path, trained), {})
@@ -105,13 +106,8 @@ def test_a_checkpoint_with_the_names_of_before_is_gone_on_with(one_device, tmp_p
     write_manifest(path)
     for for_training in (True, False):
         other = tiny_gan.build_gan(one_device, average_half_life_images=10, seed=0)
-        gan_core.run.Checkpoints(tmp_path, other).restore_latest(for_training=for_training)
-        pairs = zip(everything(trained), everything(other), strict=True)
-        assert all((a == b).all() for a, b in pairs) == for_training
-        for a, b in zip(
-            trained.generator_average.values, other.generator_average.values, strict=True
-        ):
-            np.testing.assert_array_equal(a, b)
+        with pytest.raises(ArgumentError, match="`checkpoint` .* does not fit these settings"):
+            gan_core.run.Checkpoints(tmp_path, other).restore_latest(for_training=for_training)
 
 
 def test_any_checkpoint_can_be_restored(one_device, tmp_path):
@@ -142,7 +138,7 @@ def test_refuses_to_keep_none(one_device, tmp_path):
 def test_refuses_updates_that_were_not_counted_as_steps(one_device, tmp_path):
     gan = tiny_gan.build_gan(one_device)
     gan.update_generator()
-    words = r"`step` \(0\) must count the steps .* call gan\.end_step\(\) after the updates of each"
+    words = r"`step` \(0\) must count the steps: .* call gan\.end_step\(\) after the updates"
     with pytest.raises(ArgumentError, match=words):
         gan_core.run.Checkpoints(tmp_path, gan).save({})
     gan.end_step()

@@ -100,7 +100,7 @@ def test_a_damaged_grid_is_left_out_of_the_film(one_device, folder):
     path.write_bytes(path.read_bytes()[:100])
     (folder / "samples" / "step_0000008.png").write_text("no picture")
     (folder / "samples" / "step_0000002.png").mkdir()
-    with pytest.warns(RuntimeWarning, match="is no whole picture"):
+    with pytest.warns(RuntimeWarning, match="is a damaged picture"):
         goes_on(one_device, folder)
 
 

@@ -10,14 +10,14 @@ from test_run import PLAN, lines, weights
 
 import gan_core
 from gan_core.errors import ArgumentError
-from gan_core.evaluation import Extracted, Extractor, Judge, JudgeSettings
+from gan_core.evaluation import Description, Extractor, Judge, JudgeSettings
 from gan_core.run.record import EvaluationRecord
 
 COARSE = Extractor(
     name="coarse",
     content_hash="c0a53e",
     image_shape=(8, 8, 3),
-    extract_batch=lambda images: Extracted(
+    describe_batch=lambda images: Description(
         images.reshape(len(images), 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(len(images), 12)
         .astype(np.float32)
     ),
@@ -42,7 +42,7 @@ def make_run(strategy, folder, plan=PLAN, game=None, said=None, **given):
         tiny_gan.source(),
         folder,
         plan,
-        say=[].append if said is None else said.append,
+        program=gan_core.run.Program(say=[].append if said is None else said.append),
         **given,
     )
     return gan, run
@@ -113,7 +113,7 @@ def test_the_share_of_time_leaves_some_out(one_device, tmp_path):
     _, run = make_run(one_device, tmp_path / "run", said=said, evaluation=rare)
     run.train()
     assert [step for step, _ in distances(tmp_path / "run")] == [2]
-    assert sum("some are left out" in words for words in said) == 1
+    assert sum("some are skipped" in words for words in said) == 1
 
 
 def test_it_stops_where_samples_do_not_become_better(one_device, tmp_path, monkeypatch):
@@ -130,7 +130,7 @@ def test_it_stops_where_samples_do_not_become_better(one_device, tmp_path, monke
         outcome = make_run(one_device, tmp_path / "run", **given)[1].train()
         assert (outcome.ending, outcome.step) == (gan_core.run.Ending.NO_IMPROVEMENT, 8)
         assert "no better in 2 evaluations; the best checkpoint is of step 4" in outcome.words
-        assert "to go on give a larger stop_after_no_improvement" in outcome.words
+        assert "to continue give a larger stop_after_no_improvement" in outcome.words
         assert not outcome.is_failure
     assert (tmp_path / "run/training.gif").exists()
     given = {"evaluation": evaluation(tmp_path, stop_after_no_improvement=5)}
@@ -168,7 +168,7 @@ def test_a_collapse_goes_back_to_the_best_and_on_exactly(one_device, tmp_path, c
             collapsing(gan)
             assert run.train().ending is gan_core.run.Ending.DONE
         assert sum("the samples have collapsed: 2 evaluations in a row" in w for w in said) == 1
-        assert any(w.startswith("rollback 1 of 3: goes on from step 4 with other") for w in said)
+        assert any(w.startswith("rollback 1 of 3: resumes from step 4 with other") for w in said)
         assert int(gan.rollbacks) == 1
         results.append((weights(gan), lines(tmp_path / name), distances(tmp_path / name)))
     assert results[0][2] == [(step, 1 / step) for step in (4, 8, 12)]
@@ -229,7 +229,7 @@ def test_distances_under_another_protocol_are_not_compared(one_device, tmp_path)
         ),
     )
     make_run(one_device, tmp_path / "run", said=said, evaluation=other)[1].train()
-    assert any("from here on; what coarse_40_" in words for words in said)
+    assert any("from now on; results of coarse_40_" in words for words in said)
     found = facts(tmp_path / "run")
     newest = found[12]["outputs"]["evaluation"]
     assert newest["count"] == 2
@@ -260,7 +260,9 @@ def test_refuses(given, message, tmp_path):
 def test_refuses_a_gan_without_latents_or_samples_of_another_kind(one_device, tmp_path):
     gan = tiny_gan.build_gan(one_device)
     gan.latents = None
-    with pytest.raises(ArgumentError, match=r"`make_samples` \(None\) must say what is judged"):
+    with pytest.raises(
+        ArgumentError, match=r"`make_samples` \(None\) must make the samples to judge"
+    ):
         gan_core.run.Run(gan, tiny_gan.source(), tmp_path, PLAN, evaluation=evaluation(tmp_path))
 
 

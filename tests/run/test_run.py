@@ -15,7 +15,7 @@ from tensorboard.compat.proto import event_pb2
 import gan_core
 from gan_core.run import RunRecord
 from gan_core.run.checkpoint_files import write_manifest
-from gan_core.run.record import WindowRecord
+from gan_core.run.record import Seconds, SecondsLedger, WindowRecord
 
 PLAN = gan_core.run.Plan(
     total_steps=12,
@@ -33,7 +33,8 @@ def quiet(words):
 def make_run(strategy, folder, data=None, plan=PLAN, **arguments):
     gan = tiny_gan.build_gan(strategy, regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5)])
     data = data or tiny_gan.source()
-    return gan, gan_core.run.Run(gan, data, folder, plan, say=quiet, **arguments)
+    program = gan_core.run.Program(say=quiet, **arguments.pop("program", {}))
+    return gan, gan_core.run.Run(gan, data, folder, plan, program=program, **arguments)
 
 
 def weights(gan):
@@ -109,8 +110,8 @@ def test_a_finished_run_has_nothing_to_do(one_device, tmp_path):
 
 
 def test_another_run_is_refused_by_name_of_what_differs(one_device, tmp_path):
-    make_run(one_device, tmp_path, identity=gan_core.run.Identity(settings={"width": 3}))[1].train()
-    identity = gan_core.run.Identity(settings={"width": 4})
+    make_run(one_device, tmp_path, program={"settings": {"width": 3}})[1].train()
+    program = {"settings": {"width": 4}}
     for data, changes in (
         (tiny_gan.source(), r"\(width: was 3, now 4\)"),
         (
@@ -119,7 +120,7 @@ def test_another_run_is_refused_by_name_of_what_differs(one_device, tmp_path):
             r"width: was 3, now 4\)",
         ),
     ):
-        _, run = make_run(one_device, tmp_path, data=data, identity=identity)
+        _, run = make_run(one_device, tmp_path, data=data, program=program)
         for action in (run.check, run.train):
             with pytest.raises(gan_core.ArgumentError, match=f"holds another run {changes}"):
                 action()
@@ -127,13 +128,13 @@ def test_another_run_is_refused_by_name_of_what_differs(one_device, tmp_path):
 
 def test_an_identity_is_compared_as_json(one_device, tmp_path):
     for steps in (12, 14):
-        identity = gan_core.run.Identity(settings={"shape": (8, 8)}, facts={"by": {1: "a"}})
+        program = {"settings": {"shape": (8, 8)}, "facts": {"by": {1: "a"}}}
         plan = dataclasses.replace(PLAN, total_steps=steps)
-        assert make_run(one_device, tmp_path, plan=plan, identity=identity)[1].train().step == steps
+        assert make_run(one_device, tmp_path, plan=plan, program=program)[1].train().step == steps
     with pytest.raises(
         gan_core.ArgumentError, match=r"`settings` .* must be JSON \(Object of type"
     ):
-        gan_core.run.Identity(settings={"rate": np.float32(0.1)})
+        gan_core.run.Program(settings={"rate": np.float32(0.1)})
 
 
 def test_check_writes_nothing(one_device, tmp_path):
@@ -157,7 +158,8 @@ def test_own_batches_and_pictures(one_device, tmp_path):
     run.train()
     half = dataclasses.replace(PLAN, total_steps=8)
     for plan in (half, PLAN):
-        gan, run = make_run(one_device, tmp_path / "own", make_batches, plan, make_picture=picture)
+        program = {"make_picture": picture}
+        gan, run = make_run(one_device, tmp_path / "own", make_batches, plan, program=program)
         assert run.train().ending is gan_core.run.Ending.DONE
     assert starts == [0, 64]
     for one, other in zip(weights(expected), weights(gan), strict=True):
@@ -182,7 +184,7 @@ class NotFiniteOnce(gan_core.Game):
 def test_a_loss_that_is_not_finite(one_device, tmp_path, on_nan, needed, ending, capsys):
     plan = dataclasses.replace(PLAN, on_nan=on_nan, maximum_rollbacks=2)
     said = []
-    outcome = not_finite_at_5(one_device, tmp_path, needed, plan=plan, say=said.append).train()
+    outcome = not_finite_at_5(one_device, tmp_path, needed, said.append, plan=plan).train()
     assert outcome.ending is gan_core.run.Ending[ending]
     assert outcome.is_failure == (ending != "DONE")
     assert "error: not finite at step 6: generator/loss" in capsys.readouterr().err or not (
@@ -194,11 +196,12 @@ def test_a_loss_that_is_not_finite(one_device, tmp_path, on_nan, needed, ending,
     assert len(rollbacks) == {"stop": 0, "rollback": min(needed, 2)}[on_nan]
 
 
-def not_finite_at_5(strategy, folder, rollbacks_needed=1, **arguments):
+def not_finite_at_5(strategy, folder, rollbacks_needed=1, say=quiet, **arguments):
     game = NotFiniteOnce()
     game.gan = tiny_gan.build_gan(strategy, game=game)
     game.rollbacks_needed = rollbacks_needed
-    return gan_core.run.Run(game.gan, tiny_gan.source(), folder, **arguments)
+    program = gan_core.run.Program(say=say)
+    return gan_core.run.Run(game.gan, tiny_gan.source(), folder, program=program, **arguments)
 
 
 def test_a_rollback_that_finds_no_checkpoint_ends_the_run(one_device, tmp_path):
@@ -208,7 +211,7 @@ def test_a_rollback_that_finds_no_checkpoint_ends_the_run(one_device, tmp_path):
         shutil.rmtree(tmp_path / "checkpoints", ignore_errors=True)
 
     plan = dataclasses.replace(PLAN, on_nan="rollback", checkpoint_every_steps=12)
-    run = not_finite_at_5(one_device, tmp_path, plan=plan, hooks=[lose_the_checkpoints], say=quiet)
+    run = not_finite_at_5(one_device, tmp_path, plan=plan, hooks=[lose_the_checkpoints])
     assert run.train().ending is gan_core.run.Ending.NOT_FINITE
 
 
@@ -225,7 +228,7 @@ def test_a_log_that_is_refused_does_not_hide_a_loss_that_is_not_finite(
     monkeypatch.setattr("gan_core.run.writers.append_durably", refuse)
     said = []
     with pytest.warns(RuntimeWarning, match="metrics cannot be written"):
-        outcome = not_finite_at_5(one_device, tmp_path, plan=PLAN, say=said.append).train()
+        outcome = not_finite_at_5(one_device, tmp_path, say=said.append, plan=PLAN).train()
     assert outcome.ending is gan_core.run.Ending.NOT_FINITE
     assert (tmp_path / "diagnosis/step_0000006.npz").exists()
     assert any("lines or grids could not be written" in words for words in said)
@@ -235,13 +238,13 @@ def test_a_run_ends_when_its_time_is_up_and_goes_on_with_more(one_device, tmp_pa
     """A clock by which each call of steps takes a minute; the run without a limit is the oracle."""
     _, run = make_run(one_device, tmp_path / "whole")
     run.train()
-    after_call = gan_core.run.recorder.RunOutputs.after_call
+    after_call = gan_core.run.recorder.Recorder.after_call
 
-    def a_minute_later(outputs, step, metrics):
-        outputs._window._started -= 60
-        after_call(outputs, step, metrics)
+    def a_minute_later(recorder, *arguments, **named):
+        recorder._ledger._started -= 60
+        return after_call(recorder, *arguments, **named)
 
-    monkeypatch.setattr("gan_core.run.recorder.RunOutputs.after_call", a_minute_later)
+    monkeypatch.setattr("gan_core.run.recorder.Recorder.after_call", a_minute_later)
     for minutes, ending, step in (
         (4, gan_core.run.Ending.TIME_IS_UP, 6),
         (4, gan_core.run.Ending.TIME_IS_UP, 6),
@@ -266,7 +269,7 @@ def samples(folder):
     return {path.name: path.read_bytes() for path in (folder / "samples").iterdir()}
 
 
-@pytest.mark.parametrize("moment", ["write_last", "close"])
+@pytest.mark.parametrize("moment", ["_write_last", "close"])
 def test_killed_at_its_end_it_still_writes_its_last_files(
     moment, one_device, tmp_path, monkeypatch
 ):
@@ -277,7 +280,7 @@ def test_killed_at_its_end_it_still_writes_its_last_files(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"gan_core.run.recorder.RunOutputs.{moment}", killed)
+        patch.setattr(f"gan_core.run.recorder.Recorder.{moment}", killed)
         if moment == "close":  # everything is there but for the word that it is
             patch.setattr("gan_core.run.recorder.write_durably", lambda *_: None)
         with pytest.raises(Killed):
@@ -333,7 +336,7 @@ def test_what_the_disk_refuses_is_not_lost_over_a_kill(refused, one_device, tmp_
     with monkeypatch.context() as patch:
         for name in ("append_durably", "write_durably"):
             patch.setattr(f"gan_core.run.writers.{name}", refusing(getattr(gan_core.files, name)))
-        patch.setattr("gan_core.run.recorder.RunOutputs.close", lambda outputs: None)
+        patch.setattr("gan_core.run.recorder.Recorder.close", lambda outputs: None)
         with pytest.warns(RuntimeWarning, match="cannot be written"), pytest.raises(Killed):
             make_run(one_device, tmp_path / "killed", hooks=[kill])[1].train()
     assert make_run(one_device, tmp_path / "killed")[1].train().step == 12
@@ -376,9 +379,27 @@ def test_other_data_of_the_same_name_and_number_are_refused(one_device, tmp_path
 
 
 def test_records_survive_json():
-    record = RunRecord({"data": "tiny"}, {"seed": 1}, WindowRecord(4, 2.5, {"a": 0.1}), 4)
+    window, seconds = WindowRecord(4, {"a": 0.1}), Seconds(2.5, 0.5, 0.25)
+    record = RunRecord({"data": "tiny"}, {"seed": 1}, window, 4, seconds=seconds)
     facts = json.loads(json.dumps({"step": 6, "score": None, **record.facts()}))
     assert RunRecord.from_facts(facts) == record
+    outputs = facts["outputs"]
+    assert outputs["metrics_window"]["seconds"] == 2.5
+    assert (outputs["evaluation"]["seconds"], outputs["evaluation"]["last_seconds"]) == (0.5, 0.25)
+    assert record.training_seconds == 2.0
+
+
+def test_the_ledger_counts_from_its_start_and_evaluations_apart():
+    now = [100.0]
+    ledger = SecondsLedger(Seconds(50.0, 20.0, 4.0), clock=lambda: now[0])
+    now[0] += 1000
+    assert ledger.now() == Seconds(50.0, 20.0, 4.0)
+    ledger.start()
+    now[0] += 10
+    with ledger.evaluation():
+        now[0] += 3
+    assert ledger.now() == Seconds(63.0, 23.0, 3.0)
+    assert ledger.now().training == 40.0
 
 
 @pytest.mark.parametrize(
