@@ -62,15 +62,6 @@ def output_of_generate(settings: Settings) -> Path:
     return output
 
 
-def identity_of(experiment: Experiment) -> dict[str, Any]:
-    """The part of a run's identity that its experiment determines."""
-    return {
-        "experiment": experiment.name,
-        "latents": str(experiment.latents),
-        "value range": list(experiment.value_range),
-    }
-
-
 def check_same_run(
     identity: Mapping[str, Any], facts: gan_core.run.Facts, settings: Settings
 ) -> list[str]:
@@ -115,4 +106,9 @@ def _check_training(
         if settings.precision == "auto":  # resolved after TensorFlow is imported
             precision = facts["settings"].get("precision", "auto")
             settings = dataclasses.replace(settings, precision=precision)
-        check_same_run(identity_of(experiment), facts, settings)
+        identity = {
+            "experiment": experiment.name,
+            "latents": str(experiment.latents),
+            "value range": list(experiment.value_range),
+        }
+        check_same_run(identity, facts, settings)
