@@ -43,7 +43,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
     settings, gan = build.build_for_samples(experiment, settings, chosen[-1])
     shape = build.image_shape(gan)
     source = build.open_source(settings, shape)
-    say(f"{experiment.name} on {source.facts()}")
+    say(f"{experiment.name} on {source.describe()}")
     judge = make_judge(settings, source, shape, search_all=True)
     say(f"{judge.protocol.num_samples:,} samples, {judge.protocol.num_real:,} real images")
     about = {f"protocol/{name}": value for name, value in judge.protocol.whole().items()}

@@ -34,7 +34,7 @@ def run(experiment: Experiment, settings: Settings) -> int:
         print(f"{name}: {total:,} parameters, {part:,} trainable")
     for name, sister in experiment.sisters.items():
         print(f"--networks={name}: {sister.about}")
-    print(f"data: {build.open_source(settings, build.image_shape(gan)).facts()}")
+    print(f"data: {build.open_source(settings, build.image_shape(gan)).describe()}")
     print(f"disk: {build.describe_disk_use(gan, settings)}")
     print(f"devices: {describe_strategy(settings, strategy)}, {precision}")
     print(

@@ -31,7 +31,9 @@ def run(experiment: Experiment, settings: Settings) -> int:
     source = build.open_source(settings, build.image_shape(gan))
     startup_clock.lap("data")
     training = _make_run(experiment, settings, gan, source)
-    training.say(f"{experiment.name} on {source.facts()} (limit {settings.memory_limit_gib:g} GiB)")
+    training.say(
+        f"{experiment.name} on {source.describe()} (limit {settings.memory_limit_gib:g} GiB)"
+    )
     training.say(f"{describe_strategy(settings, strategy)}, {precision_facts}")
     training.say(f"disk: {build.describe_disk_use(gan, settings)}")
     if settings.dry_run:

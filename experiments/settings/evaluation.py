@@ -173,7 +173,7 @@ def make_extractor(
     classifier = gan_core.evaluation.trained_classifier(
         real, test if is_labelled else None, cache_dir=cache_dir, seed=seed
     )
-    gan_core.run.say(f"judged by a {classifier.facts()}")
+    gan_core.run.say(f"judged by a {classifier.describe()}")
     return classifier
 
 

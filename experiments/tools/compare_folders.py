@@ -94,7 +94,7 @@ def _evaluate(chosen: flags.FlagValues) -> None:
     fake = _open("fake", chosen.fake, chosen)
     test = _open("test", chosen.test, chosen) if chosen.test else None
     for source in filter(None, (real, fake, test)):
-        print(source.facts())
+        print(source.describe())
     count = min(len(fake.images), chosen.num_samples)
     settings = gan_core.evaluation.JudgeSettings(num_samples=count, k=chosen.k, seed=chosen.seed)
     judge = gan_core.evaluation.Judge(

@@ -72,7 +72,7 @@ class ImageSource:
         """(H, W, C)."""
         return self.images.shape[1:]
 
-    def facts(self) -> str:
+    def describe(self) -> str:
         """One line for people: how many, how large, which classes, where they are held."""
         where = "on disk" if isinstance(self.images, np.memmap) else "in memory"
         known = self.labels[self.labels != UNKNOWN_LABEL]

@@ -18,7 +18,7 @@ with epy.lazy_api_imports(globals()):
         frechet_distance,
         kernel_distance,
     )
-    from gan_core.evaluation.extractor import Description, Extractor
+    from gan_core.evaluation.extractor import Extracted, Extractor
     from gan_core.evaluation.judge import Judge, JudgeSettings
     from gan_core.evaluation.manifolds import (
         DensityCoverage,
@@ -35,7 +35,7 @@ __all__ = [
     "Classifier",
     "Copies",
     "DensityCoverage",
-    "Description",
+    "Extracted",
     "Extractor",
     "FeatureStatistics",
     "Judge",

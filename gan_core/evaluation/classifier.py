@@ -17,7 +17,7 @@ from gan_core.data.resizing import ImageShape, fit_array
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.evaluation import small_network as network_module
-from gan_core.evaluation.extractor import Description, Extractor
+from gan_core.evaluation.extractor import Extracted, Extractor
 from gan_core.evaluation.small_network import classifier_network, train_classifier
 from gan_core.files import Arrays, cached_arrays, checksum, content_hash
 
@@ -38,7 +38,7 @@ class Classifier(Extractor):
     accuracy: float
     num_test_images: int
 
-    def facts(self) -> str:
+    def describe(self) -> str:
         """One line for people."""
         return (
             f"{self.name} {self.content_hash[:6]}: {self.accuracy:.2%} of "
@@ -136,7 +136,7 @@ def trained_classifier(
     It is trained for a set number of updates (about a minute on two cores at 28x28 or 32x32), on
     images shifted at random by up to 2 pixels, with Adam and a learning rate that falls to 0. The
     weights are kept below `cache_dir` under a hash of images, labels, settings and versions, and
-    their accuracy with them; it is printed when they are made, and `facts()` tells it later.
+    their accuracy with them; it is printed when they are made, and `describe()` tells it later.
 
     It sees what tells the classes apart, and hardly what no class differs in: backgrounds,
     colours, fine texture. Values depend on the weights, so the content's hash goes into the
@@ -183,7 +183,7 @@ def trained_classifier(
         name="classifier",
         content_hash=content_hash(digest, *weights),
         image_shape=shape,
-        describe_batch=_describe(network),
+        extract_batch=_extraction(network),
         batch_size=_BATCH,
         accuracy=accuracy,
         num_test_images=len(checked.labels),
@@ -234,21 +234,21 @@ def _network_shape(shape: ImageShape) -> ImageShape:
 
 
 def _accuracy(network: keras.Model, images: Any, labels: np.ndarray) -> float:
-    describe = _describe(network)
+    extract = _extraction(network)
     starts = range(0, len(images), _BATCH)
-    batches = [describe(images[start : start + _BATCH]).probabilities for start in starts]
+    batches = [extract(images[start : start + _BATCH]).probabilities for start in starts]
     probabilities = np.concatenate([batch for batch in batches if batch is not None])
     return float(np.mean(probabilities.argmax(axis=1) == labels))
 
 
-def _describe(network: keras.Model) -> Callable[[np.ndarray], Description]:
+def _extraction(network: keras.Model) -> Callable[[np.ndarray], Extracted]:
     @tf.function(reduce_retracing=True)
     def run(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         features, logits = network(images, training=False)
         return features, tf.nn.softmax(logits)
 
-    def describe(images: np.ndarray) -> Description:
+    def extract(images: np.ndarray) -> Extracted:
         features, probabilities = run(tf.constant(images))
-        return Description(features.numpy(), probabilities.numpy())
+        return Extracted(features.numpy(), probabilities.numpy())
 
-    return describe
+    return extract

@@ -14,7 +14,7 @@ from gan_core.errors import ArgumentError
 AnySize = tuple[int | None, int | None, int]
 
 
-class Description(NamedTuple):
+class Extracted(NamedTuple):
     """What an extractor says of images.
 
     Attributes:
@@ -35,19 +35,19 @@ class Extractor:
       content_hash: Hexadecimal; another for any other weights or way to use them.
       image_shape: (H, W, C) of the images that it takes; None where any size will do. Others are
         fitted whole: averaged over areas, or interpolated where they are smaller.
-      describe_batch: A batch of images of that shape, uint8 [B, H, W, C] -> their description.
+      extract_batch: A batch of images of that shape, uint8 [B, H, W, C] -> their description.
       resizing: What it does itself to the images' size, for people; empty where nothing.
-      batch_size: Images described at once; the last batch may be smaller.
+      batch_size: Images per batch; the last batch may be smaller.
     """
 
     name: str
     content_hash: str
     image_shape: AnySize
-    describe_batch: Callable[[np.ndarray], Description]
+    extract_batch: Callable[[np.ndarray], Extracted]
     resizing: str = ""
     batch_size: int = 500
 
-    def describe(self, images: np.ndarray) -> Description:
+    def extract(self, images: np.ndarray) -> Extracted:
         """Features, and classes where it knows some, of uint8 [N, H, W, C], C of 1 or 3.
 
         Raises:
@@ -67,7 +67,7 @@ class Extractor:
             )
         starts = range(0, len(images), self.batch_size)
         batches = [
-            self.describe_batch(self._fitted(images[i : i + self.batch_size])) for i in starts
+            self.extract_batch(self._fitted(images[i : i + self.batch_size])) for i in starts
         ]
         features = np.concatenate([batch.features for batch in batches])
         if not np.isfinite(features).all():
@@ -75,16 +75,16 @@ class Extractor:
                 "extractor", self.name, "must give finite features", "check its weights"
             )
         if batches[0].probabilities is None:
-            return Description(features)
-        return Description(features, np.concatenate([batch.probabilities for batch in batches]))
+            return Extracted(features)
+        return Extracted(features, np.concatenate([batch.probabilities for batch in batches]))
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Float32 [N, D] of uint8 [N, H, W, C]."""
-        return self.describe(images).features
+        return self.extract(images).features
 
     def probabilities(self, images: np.ndarray) -> np.ndarray | None:
         """Float32 [N, K] of uint8 [N, H, W, C]; None where it knows no classes."""
-        return self.describe(images).probabilities
+        return self.extract(images).probabilities
 
     @property
     def resize_rule(self) -> str:

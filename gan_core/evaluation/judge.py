@@ -19,7 +19,7 @@ from gan_core.evaluation.classes import (
 )
 from gan_core.evaluation.copying import copies, nearest_gap
 from gan_core.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
-from gan_core.evaluation.extractor import Description, Extractor
+from gan_core.evaluation.extractor import Extracted, Extractor
 from gan_core.evaluation.manifolds import density_coverage, precision_recall
 from gan_core.evaluation.neighbours import check_neighbours, nearest, neighbour_distances
 from gan_core.evaluation.protocol import Protocol
@@ -167,7 +167,7 @@ class Judge:
           ArgumentError: If there is another number of samples, or they have another shape.
         """
         self._check(samples)
-        description = self._extractor.describe(samples)
+        description = self._extractor.extract(samples)
         values = self._compared(description) | self._copying(description.features)
         return {self.protocol.key(name): value for name, value in (values | self._of_reals).items()}
 
@@ -220,15 +220,15 @@ class Judge:
         )
 
     @computed_once
-    def _training(self) -> Description:
+    def _training(self) -> Extracted:
         """Of all training images that are searched; the first of them are compared."""
         return self._described(self._train, self._searched)
 
     @computed_once
-    def _real(self) -> Description:
+    def _real(self) -> Extracted:
         features, probabilities = self._training
         known = None if probabilities is None else probabilities[: self._num_real]
-        return Description(features[: self._num_real], known)
+        return Extracted(features[: self._num_real], known)
 
     @computed_once
     def _statistics(self) -> FeatureStatistics:
@@ -239,7 +239,7 @@ class Judge:
         return neighbour_distances(self._real.features, self._settings.k)
 
     @computed_once
-    def _other(self) -> Description:
+    def _other(self) -> Extracted:
         return self._described(self._other_source, self._others)
 
     @computed_once
@@ -252,7 +252,7 @@ class Judge:
             values["copied_share"] = copies(self._other.features, self._training.features).share
         return {f"{name}{_OF_REALS}": value for name, value in values.items()}
 
-    def _compared(self, fake: Description) -> dict[str, float]:
+    def _compared(self, fake: Extracted) -> dict[str, float]:
         """Distances, fidelity and diversity, classes."""
         real, protocol = self._real, self.protocol
         sizes = {"subset_size": protocol.subset_size, "num_subsets": protocol.num_subsets}
@@ -291,7 +291,7 @@ class Judge:
             values |= {"nearest_gap": gap.value, "nearest_gap_standard_error": gap.standard_error}
         return values
 
-    def _described(self, source: ImageSource, indices: np.ndarray) -> Description:
+    def _described(self, source: ImageSource, indices: np.ndarray) -> Extracted:
         extractor = self._extractor
         shape = list(extractor.image_shape)
         digest = content_hash(
@@ -299,14 +299,14 @@ class Judge:
         )
 
         def compute() -> dict[str, np.ndarray]:
-            parts = [extractor.describe(chunk) for chunk in _chunks(source.images, indices)]
+            parts = [extractor.extract(chunk) for chunk in _chunks(source.images, indices)]
             arrays = {"features": np.concatenate([part.features for part in parts])}
             if parts[0].probabilities is not None:
                 arrays["probabilities"] = np.concatenate([part.probabilities for part in parts])
             return arrays
 
         arrays = cached_arrays(self._cache / f"{digest[:24]}.npz", compute)
-        return Description(arrays["features"], arrays.get("probabilities"))
+        return Extracted(arrays["features"], arrays.get("probabilities"))
 
 
 def _hash_of(images: np.ndarray, indices: np.ndarray) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_core.errors import ArgumentError
-from gan_core.evaluation.extractor import AnySize, Description, Extractor
+from gan_core.evaluation.extractor import AnySize, Extracted, Extractor
 from gan_core.files import checksum, content_hash
 from gan_core.images import ValueRange, from_uint8
 
@@ -48,7 +48,7 @@ def model_file(
         raise _wrong(path, f"cannot be loaded: {reason}") from error
 
     @tf.function(reduce_retracing=True)
-    def describe(images: tf.Tensor) -> tf.Tensor:
+    def extract(images: tf.Tensor) -> tf.Tensor:
         outputs = run(from_uint8(images, value_range))
         return tf.cast(tf.reshape(outputs, [tf.shape(images)[0], -1]), tf.float32)
 
@@ -56,7 +56,7 @@ def model_file(
         name=path.stem,
         content_hash=content_hash(_checksums(path), list(value_range), layer),
         image_shape=image_shape,
-        describe_batch=lambda images: Description(describe(tf.constant(images)).numpy()),
+        extract_batch=lambda images: Extracted(extract(tf.constant(images)).numpy()),
         batch_size=batch_size,
     )
 
@@ -146,23 +146,23 @@ def inception_2015(path: Path | str) -> Extractor:
         raise ArgumentError("inception", path, f"must be the file {FILE_NAME}", _WHERE)
     run = _function_of(path)
 
-    def describe(images: np.ndarray) -> Description:
+    def extract(images: np.ndarray) -> Extracted:
         try:
             features = run(tf.constant(images, tf.float32)).numpy()
         except tf.errors.OpError as error:
             reason = error.message.splitlines()[0]
             raise _wrong_graph(path, f"cannot be run: {reason}") from error
-        return Description(features.reshape(len(images), -1).astype(np.float32))
+        return Extracted(features.reshape(len(images), -1).astype(np.float32))
 
     # A first picture, so that a wrong file is told before anything waits for it.
-    found = describe(np.zeros((2, 32, 32, 3), np.uint8)).features.shape
+    found = extract(np.zeros((2, 32, 32, 3), np.uint8)).features.shape
     if found != (2, NUM_FEATURES):
         raise _wrong_graph(path, f"gives {found[1]} features, not {NUM_FEATURES}")
     return Extractor(
         name=NAME,
         content_hash=checksum(path),
         image_shape=(None, None, 3),
-        describe_batch=describe,
+        extract_batch=extract,
         resizing="enlarged to 299x299 by the graph",
         batch_size=50,
     )

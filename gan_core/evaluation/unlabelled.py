@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from gan_core.errors import ArgumentError
-from gan_core.evaluation.extractor import Description, Extractor
+from gan_core.evaluation.extractor import Extracted, Extractor
 from gan_core.files import content_hash
 
 _NUM_SCALES = 3
@@ -53,9 +53,9 @@ def random_convolutions(seed: int = 0) -> Extractor:
 
     @tf.function(reduce_retracing=True)
     def run(images: tf.Tensor) -> tf.Tensor:
-        return _describe(tf.cast(images, tf.float32) / 127.5 - 1.0, first, second)
+        return _responses(tf.cast(images, tf.float32) / 127.5 - 1.0, first, second)
 
-    def describe(images: np.ndarray) -> Description:
+    def extract(images: np.ndarray) -> Extracted:
         if min(images.shape[1:3]) < _SMALLEST_SIDE:
             raise ArgumentError(
                 "images",
@@ -63,18 +63,18 @@ def random_convolutions(seed: int = 0) -> Extractor:
                 f"must have sides of {_SMALLEST_SIDE} or more",
                 "enlarge them",
             )
-        return Description(run(tf.constant(images)).numpy())
+        return Extracted(run(tf.constant(images)).numpy())
 
     return Extractor(
         name="random_convolutions",
         content_hash=content_hash("random convolutions, 1", first, second),
         image_shape=(None, None, 3),
-        describe_batch=describe,
+        extract_batch=extract,
         batch_size=100,
     )
 
 
-def _describe(images: tf.Tensor, first: np.ndarray, second: Sequence[np.ndarray]) -> tf.Tensor:
+def _responses(images: tf.Tensor, first: np.ndarray, second: Sequence[np.ndarray]) -> tf.Tensor:
     """[B, H, W, 3] -> [B, 192]."""
     features = []
     for mixing in second:

@@ -42,7 +42,7 @@ class SourceData:
 
     def describe(self) -> str:
         """One line for people."""
-        return self.source.facts()
+        return self.source.describe()
 
     @property
     def batch_shape(self) -> tuple[int, int, int]:

@@ -33,7 +33,7 @@ def test_fits_to_the_size_asked_for(tmp_path):
     source = read(tmp_path / "b.npy", tmp_path, image_shape=(3, 3, 3))
     expected = IMAGES.reshape(5, 3, 2, 3, 2, 3).mean((2, 4))
     np.testing.assert_allclose(source.images, expected, atol=1.0)
-    assert "fitted from 6x6x3" in source.facts()
+    assert "fitted from 6x6x3" in source.describe()
 
 
 def test_refuses_what_it_cannot_use(tmp_path):

@@ -35,7 +35,7 @@ def test_two_disjoint_splits():
 def test_fitted_to_another_size():
     source = drawn_digits("test", image_shape=(28, 24, 1))
     assert source.image_shape == (28, 24, 1)
-    assert "fitted from 32x32x3" in source.facts()
+    assert "fitted from 32x32x3" in source.describe()
 
 
 def test_drawn_once_and_then_read_the_same(tmp_path, monkeypatch):
@@ -46,4 +46,4 @@ def test_drawn_once_and_then_read_the_same(tmp_path, monkeypatch):
     for source in (first, again):
         np.testing.assert_array_equal(source.images, drawn.images)
         np.testing.assert_array_equal(source.labels, drawn.labels)
-        assert source.facts() == drawn.facts()
+        assert source.describe() == drawn.describe()

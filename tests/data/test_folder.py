@@ -43,7 +43,7 @@ def test_reads_nested_pictures_of_any_kind_with_their_classes(pictures, tmp_path
     colours = [(250, 250, 250), (200, 0, 0), (0, 200, 0), (0, 0, 200), (90, 90, 90)]
     for image, colour in zip(source.images, colours, strict=True):
         np.testing.assert_allclose(image, np.broadcast_to(colour, SHAPE), atol=4)
-    assert "folder pictures: 5 images of 8x8x3" in source.facts()
+    assert "folder pictures: 5 images of 8x8x3" in source.describe()
 
 
 def test_a_second_start_uses_the_cache_until_a_file_changes(pictures, tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_a_bad_picture_is_named_or_skipped(pictures, tmp_path, capsys, kind, cau
     assert "skipped 1 bad pictures of 6" in error
     assert str(path) in error
     assert cause in error
-    assert "1 bad pictures skipped" in source.facts()
+    assert "1 bad pictures skipped" in source.describe()
 
 
 def test_a_folder_without_pictures_says_so(tmp_path):

@@ -73,7 +73,7 @@ def test_reads_a_prepared_set(tiny_set, tmp_path):
     assert rows(source.images) == rows(images)
     assert sorted(source.labels) == [0, 0, 1, 1, 1]
     assert source.class_names == ("left", "right")
-    assert source.facts() == "tiny_set/train: 5 images of 6x7x3, 2 classes, 0.0 MiB in memory"
+    assert source.describe() == "tiny_set/train: 5 images of 6x7x3, 2 classes, 0.0 MiB in memory"
 
 
 def test_the_images_and_labels_are_those_for_supervised_learning():
@@ -110,7 +110,7 @@ def test_what_does_not_fit_is_read_from_a_file_that_is_written_once(tiny_set, tm
     data_dir, images = tiny_set
     source = read("tiny_set", data_dir, tmp_path, memory_limit_bytes=100)
     assert isinstance(source.images, np.memmap)
-    assert "on disk" in source.facts()
+    assert "on disk" in source.describe()
     assert rows(source.images) == rows(images)
     [written] = (tmp_path / "cache").glob("*/images.npy")
     before = written.stat().st_mtime_ns
@@ -140,7 +140,7 @@ def test_images_are_fitted_to_the_size_asked_for(tiny_set, tmp_path):
     data_dir, images = tiny_set
     source = read("tiny_set", data_dir, tmp_path, image_shape=(4, 4, 1))
     assert source.image_shape == (4, 4, 1)
-    assert "fitted from 6x7x3 (crop: centre)" in source.facts()
+    assert "fitted from 6x7x3 (crop: centre)" in source.describe()
     assert abs(source.images.mean() - images.mean()) < 10
 
 

@@ -31,13 +31,13 @@ def test_it_learns_and_is_kept(tmp_path, capsys, monkeypatch):
     assert first.accuracy > 0.9
     assert "stripes" in capsys.readouterr().err
     images = stripes(2, 30).images
-    found = first.describe(images)
+    found = first.extract(images)
     assert found.features.shape == (30, 128)
     assert found.features.dtype == np.float32
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
     right = first.probabilities(stripes(1, 101).images).argmax(axis=1) == stripes(1, 101).labels
     assert right.mean() == first.accuracy
-    assert f"{first.accuracy:.2%} of 101 test images" in first.facts()
+    assert f"{first.accuracy:.2%} of 101 test images" in first.describe()
     monkeypatch.setattr(
         "gan_core.evaluation.classifier.train_classifier", lambda *_, **__: pytest.fail("again")
     )

@@ -4,32 +4,32 @@ import numpy as np
 import pytest
 
 from gan_core.errors import ArgumentError
-from gan_core.evaluation.extractor import Description, Extractor, checked_features, checked_pair
+from gan_core.evaluation.extractor import Extracted, Extractor, checked_features, checked_pair
 
 
 def of_shape(image_shape, **arguments):
     """Means of the corner pixels."""
 
-    def describe(images):
+    def extract(images):
         assert images.shape[1:] == tuple(
             found if side is None else side
             for side, found in zip(image_shape, images.shape[1:], strict=True)
         )
         means = images[:, 0, 0].astype(np.float32)
-        return Description(means, np.full((len(images), 2), 0.5, np.float32))
+        return Extracted(means, np.full((len(images), 2), 0.5, np.float32))
 
     return Extractor(
         name="corner",
         content_hash="0",
         image_shape=image_shape,
-        describe_batch=describe,
+        extract_batch=extract,
         **arguments,
     )
 
 
 def test_the_last_batch_counts_too():
     images = np.random.default_rng(0).integers(0, 256, (23, 8, 8, 3), dtype=np.uint8)
-    found = of_shape((8, 8, 3), batch_size=10).describe(images)
+    found = of_shape((8, 8, 3), batch_size=10).extract(images)
     np.testing.assert_array_equal(found.features, images[:, 0, 0])
     assert found.probabilities.shape == (23, 2)
 
@@ -61,7 +61,7 @@ def test_features_that_are_not_finite_are_refused():
         name="broken",
         content_hash="0",
         image_shape=(8, 8, 3),
-        describe_batch=lambda images: Description(np.full((len(images), 2), np.nan)),
+        extract_batch=lambda images: Extracted(np.full((len(images), 2), np.nan)),
     )
     with pytest.raises(ArgumentError, match="finite features"):
         broken.features(np.zeros((2, 8, 8, 3), np.uint8))

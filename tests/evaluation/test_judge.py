@@ -14,7 +14,7 @@ from gan_core.evaluation import (
     precision_recall,
     random_convolutions,
 )
-from gan_core.evaluation.extractor import Description
+from gan_core.evaluation.extractor import Extracted
 
 SETTINGS = JudgeSettings(num_samples=300, num_subsets=20)
 
@@ -30,15 +30,15 @@ GOOD, LABELS = draw_digits(0, range(900, 1600))
 def of_blocks(calls=None):
     """Means over blocks, and classes by brightness: cheap features for tests."""
 
-    def describe(images):
+    def extract(images):
         if calls is not None:
             calls.append(len(images))
         blocks = images.reshape(-1, 4, 8, 4, 8, 3).mean(axis=(2, 4)).reshape(len(images), -1)
         bright = (blocks.mean(axis=1) > 120).astype(np.float32)
-        return Description(blocks.astype(np.float32) / 64, np.stack([bright, 1 - bright], 1))
+        return Extracted(blocks.astype(np.float32) / 64, np.stack([bright, 1 - bright], 1))
 
     return Extractor(
-        name="blocks", content_hash="1", image_shape=(32, 32, 3), describe_batch=describe
+        name="blocks", content_hash="1", image_shape=(32, 32, 3), extract_batch=extract
     )
 
 

@@ -106,7 +106,7 @@ def test_a_checkpoint_with_keras_names_is_refused_in_one_line(one_device, tmp_pa
     write_manifest(path)
     for for_training in (True, False):
         other = tiny_gan.build_gan(one_device, average_half_life_images=10, seed=0)
-        with pytest.raises(ArgumentError, match="`checkpoint` .* does not fit these settings"):
+        with pytest.raises(ArgumentError, match=r"`checkpoint` .* does not fit these settings"):
             gan_core.run.Checkpoints(tmp_path, other).restore_latest(for_training=for_training)
 
 

@@ -10,14 +10,14 @@ from test_run import PLAN, lines, weights
 
 import gan_core
 from gan_core.errors import ArgumentError
-from gan_core.evaluation import Description, Extractor, Judge, JudgeSettings
+from gan_core.evaluation import Extracted, Extractor, Judge, JudgeSettings
 from gan_core.run.record import EvaluationRecord
 
 COARSE = Extractor(
     name="coarse",
     content_hash="c0a53e",
     image_shape=(8, 8, 3),
-    describe_batch=lambda images: Description(
+    extract_batch=lambda images: Extracted(
         images.reshape(len(images), 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(len(images), 12)
         .astype(np.float32)
     ),
