@@ -53,9 +53,9 @@ def begin(
     parser = argparse.ArgumentParser(f"python -m experiments.examples.{name}")
     workdir = {"default": f"runs/{name}", "type": path_argument}
     parser.add_argument("--workdir", help="the run's folder", **workdir)
-    parser.add_argument("--dataset", default=dataset, help="a TFDS name, or drawn_digits")
+    parser.add_argument("--dataset", default=dataset, help="a name or a path")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--data_dir", help="the TensorFlow Datasets directory")
+    parser.add_argument("--data_dir", default="", help="the TensorFlow Datasets directory")
     parser.add_argument("--cache_dir", default="~/.cache/gan_core", type=Path)
     parser.add_argument("--total_steps", default=5000, type=int)
     parser.add_argument("--global_batch_size", default=global_batch_size, type=int)
@@ -80,11 +80,12 @@ def open_source(
     options: argparse.Namespace, image_shape: tuple[int, int, int]
 ) -> gan_core.data.ImageSource:
     """The images that `--dataset` names, fitted to a network."""
-    fitting = {"image_shape": image_shape, "cache_dir": options.cache_dir.expanduser()}
-    if options.dataset == "drawn_digits":
-        return gan_core.data.drawn_digits(options.split, **fitting)
-    return gan_core.data.tfds_images(
-        options.dataset, split=options.split, data_dir=options.data_dir, **fitting
+    return gan_core.data.open_images(
+        options.dataset,
+        split=options.split,
+        data_dir=options.data_dir,
+        image_shape=image_shape,
+        cache_dir=options.cache_dir.expanduser(),
     )
 
 

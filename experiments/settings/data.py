@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,26 +86,16 @@ def open_images(
     Raises:
       ArgumentError: If they cannot be read.
     """
-    fitting = {"image_shape": image_shape, "crop": settings.crop}
-    storage = {
-        "cache_dir": Path(settings.cache_dir),
-        "memory_limit_bytes": int(settings.memory_limit_gib * 2**30),
-    }
-    name, split = settings.dataset, split or settings.split
-    if name == "drawn_digits":
-        return gan_core.data.drawn_digits(split, **fitting, **storage)
-    if not _has_splits(settings) and split != Data.split:
-        raise ArgumentError("split", split, "is for datasets with splits", "leave it out")
-    if name == "folder":
-        if not settings.data_dir:
-            rule, remedy = "must name the folder of pictures", "give --data_dir=PATH"
-            raise ArgumentError("data_dir", "empty", rule, remedy)
-        folder, bad_images = Path(settings.data_dir), settings.bad_images
-        return gan_core.data.folder_images(folder, bad_images=bad_images, **fitting, **storage)
-    if name.endswith(gan_core.data.ARRAY_FILE_ENDINGS):
-        return gan_core.data.array_file_images(Path(name), **fitting, **storage)
-    data_dir = settings.data_dir or None
-    return gan_core.data.tfds_images(name, split=split, data_dir=data_dir, **fitting, **storage)
+    return gan_core.data.open_images(
+        settings.dataset,
+        split=split or settings.split,
+        data_dir=settings.data_dir,
+        image_shape=image_shape,
+        crop=settings.crop,
+        bad_images=settings.bad_images,
+        cache_dir=Path(settings.cache_dir),
+        memory_limit_bytes=int(settings.memory_limit_gib * 2**30),
+    )
 
 
 def open_test_images(
@@ -121,25 +111,12 @@ def open_test_images(
     Raises:
       ArgumentError: If the dataset has no splits, and one is named.
     """
-    if split == "none":
+    if split == "none" or (split == "auto" and "test" in settings.split):
         return None
+    names = gan_core.data.split_names(settings.dataset, settings.data_dir)
     if split == "auto":
-        is_trained_on = "test" in settings.split
-        if is_trained_on or not _has_splits(settings) or "test" not in _splits(settings):
-            return None
-        split = "test"
-    elif not _has_splits(settings):
+        return open_images(settings, image_shape, split="test") if "test" in names else None
+    if not names:
         rule = "needs a dataset with splits"
         raise ArgumentError("evaluation_split", split, rule, "leave it out")
     return open_images(settings, image_shape, split=split)
-
-
-def _has_splits(settings: Data) -> bool:
-    name = settings.dataset
-    return name != "folder" and not name.endswith(gan_core.data.ARRAY_FILE_ENDINGS)
-
-
-def _splits(settings: Data) -> Sequence[str]:
-    if settings.dataset == "drawn_digits":
-        return ("train", "test")
-    return gan_core.data.tfds_splits(settings.dataset, settings.data_dir or None)

@@ -27,17 +27,14 @@ _NUM_IN_PICTURE = 32
 def _open(name: str, path: str, chosen: flags.FlagValues) -> gan_core.data.ImageSource:
     """A folder or a file of pictures, all of one shape."""
     given = Path(path).expanduser()
-    channels = 1 if chosen.grey else 3
-    fitting = {
-        "image_shape": (chosen.image_size, chosen.image_size, channels),
-        "cache_dir": Path(chosen.cache_dir).expanduser(),
-    }
-    if given.is_dir():
-        return gan_core.data.folder_images(given, **fitting)
-    if given.suffix in gan_core.data.ARRAY_FILE_ENDINGS and given.is_file():
-        return gan_core.data.array_file_images(given, **fitting)
-    raise ArgumentError(
-        name, path, "must be a folder of pictures, or a .npz or .npy file", "check the path"
+    is_array_file = given.suffix in gan_core.data.ARRAY_FILE_ENDINGS and given.is_file()
+    if not given.is_dir() and not is_array_file:
+        rule = "must be a folder of pictures, or a .npz or .npy file"
+        raise ArgumentError(name, path, rule, "check the path")
+    return gan_core.data.open_images(
+        str(given.absolute()),
+        image_shape=(chosen.image_size, chosen.image_size, 1 if chosen.grey else 3),
+        cache_dir=Path(chosen.cache_dir).expanduser(),
     )
 
 

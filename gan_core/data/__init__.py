@@ -8,6 +8,7 @@ with epy.lazy_api_imports(globals()):
     from gan_core.data.digits import drawn_digits
     from gan_core.data.distributed import distribute
     from gan_core.data.folder import folder_images
+    from gan_core.data.kinds import open_images, split_names
     from gan_core.data.pipeline import image_batches, read_images
     from gan_core.data.source import UNKNOWN_LABEL, ImageSource
     from gan_core.data.tfds import tfds_images, tfds_splits
@@ -28,7 +29,9 @@ __all__ = [
     "folder_images",
     "from_uint8",
     "image_batches",
+    "open_images",
     "read_images",
+    "split_names",
     "tfds_images",
     "tfds_splits",
     "to_uint8",
