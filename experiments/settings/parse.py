@@ -15,6 +15,7 @@ from gan_core import ArgumentError
 OptionsT = TypeVar("OptionsT", bound=Options)
 
 _FLAG = re.compile(r"--?([^-=][^=]*)(?:=(.*))?", re.DOTALL)
+_HELP = {"--help", "-help", "--h", "-h"}
 _FLAGFILE = re.compile(r"--?flagfile(?:=(.*))?", re.DOTALL)
 
 
@@ -74,45 +75,56 @@ def parse_given(options_class: type[Options], arguments: Sequence[str]) -> dict[
     Raises:
       ArgumentError: If an argument or a flagfile cannot be read, or a flag is unknown.
     """
-    fields = _fields(options_class)
-    named = {each.name: each for each in fields if flag_of(each).takes.startswith("value")}
-    special = {flag_of(each).takes: each.name for each in fields if each.name not in named}
+    fields = {field.name: field for field in _fields(options_class)}
+    named = {name: f for name, f in fields.items() if flag_of(f).takes.startswith("value")}
+    special = {flag_of(f).takes: name for name, f in fields.items() if name not in named}
     given: dict[str, Any] = {}
     others: list[str] = []
-    is_help = False
     words = iter(arguments if "rest" in special else _with_flagfiles(arguments))
     for word in words:
-        match = _FLAG.fullmatch(word)
-        name, text = match.groups() if match else ("", None)
-        if name in ("help", "h") and text is None:
-            is_help = True
-            continue
-        field = named.get(name)
-        if field is None and text is None and name.startswith("no"):
-            field, text = named.get(name[2:]), "false"
-            field = field if field and field.type == "bool" else None
+        field, text = _named_by(word, named)
         if field is None:
-            if match and "rest" not in special:
-                raise _unknown(word, name, named.values())
             others.append(word)
             continue
-        if text is None:
-            text = "true" if field.type == "bool" else next(words, None)
+        text = next(words, None) if text is None else text
         if text is None:
             raise ArgumentError("flag", word, "needs a value", f"write {word}=VALUE")
         value = _converted(field, text)
         is_repeated = flag_of(field).takes == "values"
         given[field.name] = (*given.get(field.name, ()), value) if is_repeated else value
-    if "word" in special:
-        found = next((word for word in others if not word.startswith("-")), None)
-        if found is not None:
-            others.remove(found)
-            given[special["word"]] = found
+    is_help = not _HELP.isdisjoint(others)
+    others = [word for word in others if word not in _HELP]
+    found = next((word for word in others if not word.startswith("-")), None)
+    if "word" in special and found is not None:
+        others.remove(found)
+        given[special["word"]] = found
     if "rest" in special:
         given[special["rest"]] = tuple(others)
     else:
-        check_only_flags(others)
+        _check_none_left(others, named.values())
     return None if is_help else given
+
+
+def _named_by(
+    word: str, named: Mapping[str, dataclasses.Field]
+) -> tuple[dataclasses.Field | None, str | None]:
+    """The flag that an argument names, and the text of its value if the argument holds it."""
+    match = _FLAG.fullmatch(word)
+    name, text = match.groups() if match else ("", None)
+    field = named.get(name)
+    if text is None and field and field.type == "bool":
+        return field, "true"
+    if text is None and field is None and name.startswith("no"):
+        field = named.get(name[2:])
+        return (field, "false") if field and field.type == "bool" else (None, None)
+    return field, text
+
+
+def _check_none_left(others: Sequence[str], known: Collection[dataclasses.Field]) -> None:
+    for word in others:
+        if match := _FLAG.fullmatch(word):
+            raise _unknown(word, match[1], known)
+    check_only_flags(others)
 
 
 def check_only_flags(others: Sequence[str]) -> None:

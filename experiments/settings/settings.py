@@ -12,14 +12,7 @@ from typing import Any
 from experiments.settings.data import Data, resolve_dataset
 from experiments.settings.devices import Devices
 from experiments.settings.evaluation import Evaluation
-from experiments.settings.flag import (
-    EACH_START,
-    FREELY,
-    IF_ALLOWED,
-    NEVER,
-    Changes,
-    flag_of,
-)
+from experiments.settings.flag import EACH_START, FREELY, IF_ALLOWED, NEVER, Changes, flag_of
 from experiments.settings.game import Game
 from experiments.settings.optimizers import Optimizers, resolve_decay
 from experiments.settings.parse import has_flagfile, make_options, parse_given
