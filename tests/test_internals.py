@@ -1,12 +1,17 @@
 """The private names of libraries that `gan_core.internals` uses exist and mean what they did."""
 
+import importlib.metadata
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from gan_core import internals
 
-ABOUT = f"Keras {keras.__version__}, TensorFlow {tf.__version__}, NumPy {np.__version__}"
+ABOUT = ", ".join(
+    f"{name} {importlib.metadata.version(name)}"
+    for name in ("keras", "tensorflow", "tensorboard", "numpy")
+)
 
 
 def test_layers_at_any_depth():
@@ -42,3 +47,23 @@ def test_the_mapping_of_a_memory_map(tmp_path):
     np.save(tmp_path / "array.npy", np.arange(6, dtype=np.uint8))
     array = np.load(tmp_path / "array.npy", mmap_mode="r")
     assert len(internals.memory_map_of(array)) == (tmp_path / "array.npy").stat().st_size, ABOUT
+
+
+def test_event_files_are_those_that_tensorflow_reads(tmp_path):
+    values = [
+        *internals.scalar_values({"loss": 0.5}),
+        *internals.text_values("settings", "| a |"),
+        *internals.image_values("samples", b"png", 2, 3),
+    ]
+    events = [internals.version_event(1.0), internals.event(2.0, 7, values)]
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes(internals.event_file_bytes(events))
+    assert list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator()) == events, ABOUT
+    assert internals.parse_event(events[0]) == (0, set()), ABOUT
+    assert internals.parse_event(events[1]) == (7, {"scalars", "text", "images"}), ABOUT
+    first, second = tf.compat.v1.train.summary_iterator(str(path))
+    assert first.file_version == "brain.Event:2", ABOUT
+    loss, text, image = second.summary.value
+    assert float(tf.make_ndarray(loss.tensor)) == 0.5, ABOUT
+    assert tf.make_ndarray(text.tensor).item() == b"| a |", ABOUT
+    assert tf.make_ndarray(image.tensor).tolist() == [b"3", b"2", b"png"], ABOUT

@@ -102,7 +102,7 @@ def test_help_and_refusals_come_before_tensorflow(run_before):
         ([f"--workdir={run_before}/file/run"], 2, "is a file; move it"),
         (["--mode=generate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
         (["--mode=evaluate", f"--workdir={run_before}/none"], 2, "must hold a checkpoint"),
-        ([held], 2, "must not be in use, but a run holds it"),
+        ([held], 2, "must not be in use, but is locked by"),
         ([run, "--seed=4"], 2, "(seed: was 3, now 4)"),
         ([run, "--sample_every_steps=100"], 2, "or give --allow_changes"),
     ]

@@ -111,7 +111,10 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
     step = max(gan_core.run.step_of(path) for path in (tmp_path / "checkpoints").glob("step_*"))
     for file in ("reals.png", "curves.png", "training.gif", f"samples/step_{step:07d}.png"):
         assert (tmp_path / file).stat().st_size, file
-    assert f"{number.name}: stopping after this call of steps; again to stop at once" in printed
+    assert (
+        f"{number.name}: stopping after this call of steps; send it again to stop at once"
+        in printed
+    )
     assert f"saved at step {step:,}; run the same command to resume" in printed
     assert run(*command, f"--total_steps={step + 2}") == 0
     assert [line["step"] for line in metrics(tmp_path)] == list(range(1, step + 3))

@@ -1,4 +1,4 @@
-"""The files of checkpoints: their names, facts and manifests, read without TensorFlow."""
+"""The files of checkpoints: names, facts and manifests, read without TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gan_core.files import checksum, may_pass, read_json_object
 _ALWAYS_THERE = {"facts.json", "variables.index"}
 
 Facts = dict[str, Any]
-"""What is kept beside the variables, as JSON: the experiment and its data, say."""
+"""The JSON object in a checkpoint, next to its variables."""
 
 
 def step_paths(folder: Path, ending: str = "") -> list[Path]:
     """Folders `step_<step>`, or files `step_<step><ending>`, in the order of the steps.
 
-    What else has such a name, a link, say, is none of ours.
+    Anything else of that name, such as a symbolic link, is ignored.
     """
     name = re.compile(rf"step_\d+{re.escape(ending)}")
     is_ours = Path.is_file if ending else Path.is_dir
@@ -36,7 +36,7 @@ def step_of(path: Path) -> int:
 
 
 def newest_facts(folder: Path) -> Facts | None:
-    """The facts of the newest checkpoint that has any, its other files unseen: an early answer."""
+    """The facts of the newest checkpoint with readable facts; its other files are not checked."""
     for path in reversed(step_paths(folder)):
         try:
             return read_facts(path)
@@ -46,10 +46,10 @@ def newest_facts(folder: Path) -> Facts | None:
 
 
 def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
-    """The checkpoint called `newest` or `best`, of a step, or at a path; its files unseen.
+    """The checkpoint called `newest` or `best`, of a step, or at a path; its files are not checked.
 
     Raises:
-      ArgumentError: If there is none.
+      ArgumentError: If it does not exist.
     """
     paths = step_paths(folder)
     path: Path | None
@@ -66,7 +66,7 @@ def find_checkpoint(folder: Path, which: str | int | Path) -> Path:
             which,
             f"is not in {folder}, where there are: {steps}"
             + (" (none was saved with a score)" if which == "best" else ""),
-            "name a step that is there, newest or best",
+            "name one of these steps, newest or best",
         )
     return path
 
@@ -79,9 +79,9 @@ def check_undamaged(path: Path) -> None:
 
 
 def best_of(paths: Iterable[Path]) -> Path | None:
-    """The checkpoint with the lowest score; None where none has one.
+    """The checkpoint with the lowest score; None if none has a score.
 
-    Scores under another protocol than the newest are not compared with it.
+    Only scores under the protocol of the newest score are compared.
     """
     scores = [(*score, path) for path in sorted(paths) if (score := score_of(path))]
     comparable = [score for score in scores if score[1] == scores[-1][1]]
@@ -89,10 +89,10 @@ def best_of(paths: Iterable[Path]) -> Path | None:
 
 
 def find_damage(path: Path) -> str | None:
-    """What is wrong with a checkpoint's files, by its manifest; None if all is well.
+    """A description of the damage to a checkpoint, by its manifest; None if there is none.
 
     Raises:
-      ArgumentError: If a file cannot be read for a reason that is not in the checkpoint.
+      ArgumentError: If a file cannot be read for a reason outside of the checkpoint.
     """
     try:
         manifest = read_json_object(path / "manifest.json")
@@ -105,13 +105,13 @@ def find_damage(path: Path) -> str | None:
             if file.stat().st_size != expected["bytes"]:
                 return f"{name} has {file.stat().st_size} bytes instead of {expected['bytes']}"
             if checksum(file) != expected["sha256"]:
-                return f"{name} has another checksum"
+                return f"{name} has a wrong checksum"
     except FileNotFoundError:
         return "manifest.json is missing"
     except OSError as error:
         if may_pass(error) or isinstance(error, PermissionError):
             rule = f"cannot be read at the moment ({error})"
-            remedy = "try again, or move it away if it stays so"
+            remedy = "try again, or move the checkpoint away if the error persists"
             raise ArgumentError("checkpoint", path, rule, remedy) from error
         return f"its files cannot be read: {error}"
     except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -120,24 +120,24 @@ def find_damage(path: Path) -> str | None:
 
 
 def newest_undamaged(folder: Path, rename_damaged: bool) -> Path | None:
-    """The newest checkpoint of a folder whose files are as its manifest says; warns of others.
+    """The newest checkpoint whose files match its manifest; warns of damaged ones.
 
     Raises:
-      ArgumentError: As `find_damage`: nothing older is taken for want of a file that is there.
+      ArgumentError: As `find_damage`: an older checkpoint does not replace an unreadable one.
     """
     for path in reversed(step_paths(folder)):
         damage = find_damage(path)
         if damage is None:
             return path
-        fate = "passed over"
+        fate = "skipped"
         if rename_damaged:
             set_aside = path.with_name(f"damaged_{path.name}")
             shutil.rmtree(set_aside, ignore_errors=True)
             path.rename(set_aside)
             fate = f"set aside as {set_aside}"
         warnings.warn(
-            f"checkpoint {path.name} is damaged ({damage}): it is {fate}, and the one before "
-            "it is looked for",
+            f"checkpoint {path.name} is damaged ({damage}): it is {fate}, and an earlier one is "
+            "used",
             RuntimeWarning,
             stacklevel=3,
         )
@@ -145,7 +145,7 @@ def newest_undamaged(folder: Path, rename_damaged: bool) -> Path | None:
 
 
 def write_manifest(folder: Path) -> None:
-    """Lists all files of a folder with their sizes and checksums."""
+    """Writes the sizes and checksums of all files in a folder."""
     files = sorted(folder.iterdir())
     manifest = {f.name: {"bytes": f.stat().st_size, "sha256": checksum(f)} for f in files}
     path = folder / "manifest.json"
@@ -153,7 +153,7 @@ def write_manifest(folder: Path) -> None:
 
 
 def score_of(path: Path) -> tuple[float, str] | None:
-    """How good a checkpoint is and by which protocol; None where that is not known."""
+    """The score of a checkpoint and its protocol; None if it has none."""
     try:
         facts = read_facts(path)
     except ArgumentError:
@@ -163,7 +163,7 @@ def score_of(path: Path) -> tuple[float, str] | None:
 
 
 def read_facts(path: Path) -> Facts:
-    """The facts of one checkpoint, from its folder.
+    """The facts of the checkpoint in a folder.
 
     Raises:
       ArgumentError: If they cannot be read.

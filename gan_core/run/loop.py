@@ -15,7 +15,7 @@ from gan_core.types import Batch, Metrics
 from gan_core.update_schedules import Schedule, simultaneous
 
 StepLoop = Callable[[Iterator[Batch], tf.Tensor], tuple[Metrics, tf.Tensor, Metrics]]
-"""(batches, number of steps) -> means, number of finite steps, metrics of the first other one."""
+"""(batches, number of steps) -> means, number of finite steps, metrics of the first other step."""
 
 _MAXIMUM_METRICS = 64
 
@@ -25,9 +25,9 @@ class NotFiniteError(ArithmeticError):
 
     Attributes:
       step: The first step with such a value, counted from 1.
-      metrics: That step's metrics by name; the value of `<network>/gradient` is 0 if all of it
-        is finite, and NaN otherwise.
-      names: Those of the metrics that are not finite.
+      metrics: That step's metrics by name; `<network>/gradient` is 0 if all gradients of the
+        network are finite, and NaN otherwise.
+      names: The names of the metrics that are not finite.
     """
 
     def __init__(self, step: int, metrics: dict[str, float]):
@@ -47,26 +47,26 @@ def train(
     hooks: Iterable[Hook] = (),
     stops: Iterable[int] = (),
 ) -> None:
-    """Trains until the step counter, which goes on from where it stands, is `total_steps`.
+    """Trains until the step counter, which continues from its present value, is `total_steps`.
 
     Args:
-      gan: What is trained.
-      batches: Distributed iterator over global batches, at the position of `gan.images_seen`: what
-        `data.image_batches` or `data.distribute` returns.
+      gan: The gan to train.
+      batches: Distributed iterator over global batches, at the position of `gan.images_seen`, for
+        example from `data.image_batches` or `data.distribute`.
       total_steps: Steps of the whole run, those before a restore included.
-      steps_per_call: Steps in one call into the graph; hooks run between calls.
-      schedule: Which updates make one step; `simultaneous()` when None.
+      steps_per_call: Steps in one call of a `tf.function`; hooks run between calls.
+      schedule: The updates of one step; `simultaneous()` when None.
       hooks: Called in turn after each call as hook(step, metrics); metrics are the means over
-        the call's steps, still on the device, and `data_wait_seconds` a step (not under op
-        determinism, which refuses TensorFlow's clock). Where one returns True, training ends once
+        the call's steps, still on the device, and `data_wait_seconds` per step (not under op
+        determinism, which refuses TensorFlow's clock). If one returns True, training ends once
         all have been called.
-      stops: Steps at which a call ends besides; each `Every.also_at` of a hook is one of them.
+      stops: Further steps at which a call ends; each `Every.also_at` of a hook is added.
 
     Raises:
       ArgumentError: If `steps_per_call` is not positive or does not divide a hook's interval, if
         the batches do not fit the game, or if float images are out of range in the first.
-      NotFiniteError: If a metric, or a gradient, was NaN or infinite in a step of a call; the
-        hooks are not called, and the weights are no longer good for anything.
+      NotFiniteError: If a metric or a gradient was NaN or infinite in a step of a call; the hooks
+        are not called, and the weights are unusable.
     """
     hooks = tuple(hooks)
     check_positive("steps_per_call", steps_per_call)
@@ -74,7 +74,7 @@ def train(
     run_steps = make_step_loop(gan, schedule or simultaneous())
     step = int(gan.step.numpy())
     while step < total_steps:
-        # A step count off the grid, from another `steps_per_call` say, gets back onto it.
+        # A step off the grid, for example from another `steps_per_call`, returns to it.
         on_the_grid = step - step % steps_per_call + steps_per_call
         stop = min([on_the_grid, total_steps, *(s for s in stops if s > step)])
         num_steps = stop - step
@@ -94,7 +94,7 @@ def train(
 
 
 def steps_due(hooks: Iterable[Hook], steps_per_call: int) -> set[int]:
-    """The steps off the intervals at which a call must end for some hook: each `Every.also_at`.
+    """The additional steps at which a call must end for a hook: each `Every.also_at`.
 
     Raises:
       ArgumentError: If `steps_per_call` does not divide a hook's interval.
@@ -110,13 +110,13 @@ def steps_due(hooks: Iterable[Hook], steps_per_call: int) -> set[int]:
 def make_step_loop(gan: Gan, schedule: Schedule) -> StepLoop:
     """A `tf.function` of (batches, num_steps) that runs `num_steps` steps.
 
-    It returns the means of their metrics; how many steps came before the first with a metric that
-    is not finite; and that step's metrics. The steps after it run all the same: to stop at it,
-    the host would have to look at each.
+    It returns the means of their metrics, the number of steps before the first one with a metric
+    that is not finite, and that step's metrics. Later steps still run: to stop there, the host
+    would have to check after each step.
 
-    The names of the metrics are known only once a step is traced, after the loop's variables must
-    have their shapes: so the sums have room for more. Tracing a step twice to learn the names,
-    or making a variable on the way, which traces it twice too, would double the start-up.
+    The names of the metrics are known only after a step is traced, but the loop's variables need
+    their shapes before: so the sums have spare room. Tracing a step twice to learn the names would
+    double the start-up time.
     """
     names: list[str] = []
     has_clock = _has_clock()
@@ -155,7 +155,7 @@ def make_step_loop(gan: Gan, schedule: Schedule) -> StepLoop:
 def _run_step(
     gan: Gan, schedule: Schedule, batches: Iterator[Batch], has_clock: bool, names: list[str]
 ) -> tf.Tensor:
-    """One step; its metrics, padded to the room that there is, and their names into `names`."""
+    """One step: its metrics, padded to the size of the sums; sets `names` to theirs."""
     timed = _TimedIterator(batches, after=gan.step.read_value()) if has_clock else None
     metrics = _checked_metrics(schedule(gan, timed or batches))
     if timed:
@@ -168,26 +168,26 @@ def _run_step(
 
 
 def _checked_metrics(metrics: Metrics) -> Metrics:
-    """A copy of what a schedule returned, or an `ArgumentError`."""
+    """A copy of a schedule's metrics; raises `ArgumentError` if they are not valid."""
     if not isinstance(metrics, dict):
         raise ArgumentError(
             "schedule",
             f"returns {type(metrics).__name__}",
             "must return the metrics of its updates",
-            "return gan.update_both(next(batches)), say",
+            "return gan.update_both(next(batches)), for example",
         )
     if len(metrics) >= _MAXIMUM_METRICS:
         raise ArgumentError(
             "metrics",
             len(metrics),
             f"must be fewer than {_MAXIMUM_METRICS}",
-            "observe fewer of them, or join some",
+            "observe fewer values",
         )
     return dict(metrics)
 
 
 def _has_clock() -> bool:
-    """Whether TensorFlow tells the time: under op determinism it refuses to."""
+    """Whether TensorFlow's clock can be read; op determinism refuses it."""
     try:
         tf.timestamp()
     except tf.errors.FailedPreconditionError:
@@ -196,11 +196,11 @@ def _has_clock() -> bool:
 
 
 class _TimedIterator(Iterator[Batch]):
-    """Gives an iterator's batches and measures, inside the graph, how long each was waited for.
+    """An iterator that measures, inside the graph, how long each batch was waited for.
 
-    A batch is asked for only when all that was traced before it is done, and the step before it,
-    and handed on only when the clock has been read: otherwise the clock would also count work
-    that the executor happens to run meanwhile. The cost is below what can be measured.
+    A batch is requested only after everything traced before it and the previous step are done, and
+    passed on only after the clock has been read: otherwise the clock would include work that the
+    executor runs meanwhile. The overhead is too small to measure.
     """
 
     def __init__(self, batches: Iterator[Batch], after: tf.Tensor):

@@ -21,17 +21,17 @@ _MINIMUM_CAPTIONED_WIDTH = 400
 
 
 def grid(images: np.ndarray, num_columns: int | None = None) -> np.ndarray:
-    """Lays images out row by row in one picture, without gaps.
+    """One picture of images laid out row by row, without gaps.
 
     Args:
       images: uint8 [N, H, W, C]; N above 0.
       num_columns: Images in a row; the square root of N, rounded up, when None.
 
     Returns:
-      uint8 [rows * H, columns * W, C]; places without an image are black.
+      uint8 [rows * H, columns * W, C]; cells without an image are black.
 
     Raises:
-      ArgumentError: If `images` has not four dimensions or is empty.
+      ArgumentError: If `images` does not have four dimensions, or is empty.
     """
     if images.ndim != 4 or not len(images):
         raise ArgumentError(
@@ -47,7 +47,7 @@ def grid(images: np.ndarray, num_columns: int | None = None) -> np.ndarray:
 
 
 def with_caption(picture: np.ndarray, caption: str) -> np.ndarray:
-    """Adds a line of text below a picture, enlarging small pictures so that it can be read.
+    """A picture with a line of text below it; small pictures are enlarged to fit the text.
 
     Args:
       picture: uint8 [H, W, C] with C of 1 or 3.
@@ -77,10 +77,10 @@ def png_bytes(picture: np.ndarray, description: str = "") -> bytes:
 
 
 def gif_bytes(frames: Sequence[np.ndarray], seconds_per_frame: float = 0.15) -> bytes:
-    """Encodes frames, uint8 [H, W, 3] each, as an endless GIF whose last frame stays 2 seconds.
+    """Encodes frames, uint8 [H, W, 3] each, as an endless GIF that shows its last frame 2 seconds.
 
-    Each frame has 256 colours of its own, chosen by an octree: 30 times faster than the median cut
-    that GIF writers default to (8 against 260 ms a frame of 512 x 528), at 1.6 dB more noise.
+    Each frame has its own 256 colours, chosen by an octree: 30 times faster than the median cut
+    that GIF writers default to (8 against 260 ms per frame of 512 x 528), at 1.6 dB more noise.
     """
     first, *others = [
         Image.fromarray(frame).quantize(method=Image.Quantize.FASTOCTREE) for frame in frames
@@ -107,22 +107,22 @@ PROBABILITY_CURVES = {
 
 
 _DISTANCE = re.compile(r"evaluation/(frechet_distance|fid)(_of_reals)?@(.*)")
-"""Names of what an evaluation measured, or would measure of real images, and how."""
+"""Names of distances, of samples or of real images, with their protocol."""
 
 
 def read_metrics(path: Path) -> list[dict[str, float]]:
-    """The lines of a `metrics.jsonl`; what is no line of numbers with a step is passed over."""
+    """The lines of a `metrics.jsonl`; lines that are not numbers with a step are skipped."""
     return [line for line in map(_parsed, _lines_of(path)) if line]
 
 
 def has_foreign_lines(path: Path) -> bool:
-    """Whether a `metrics.jsonl` holds more than `read_metrics` gives and a last line cut off."""
+    """Whether `read_metrics` skips lines of a file, apart from a truncated last one."""
     *whole, _cut_off = _lines_of(path) or [""]
     return any(not _parsed(line) for line in whole)
 
 
 def _lines_of(path: Path) -> list[str]:
-    if not path.is_file():  # a pipe would be waited for
+    if not path.is_file():  # reading a pipe would block
         return []
     return path.read_bytes().decode("utf-8", "replace").split("\n")
 
@@ -138,14 +138,14 @@ def _parsed(text: str) -> dict[str, float] | None:
 
 
 def curves_png(metrics: list[dict[str, float]], title: str) -> bytes:
-    """Losses above, D(real) and D(fake) below, then distances, over steps, as PNG bytes.
+    """A PNG of curves over steps: losses, D(real) and D(fake), then distances.
 
     Args:
-      metrics: Lines as `read_metrics` gives them; curves without values are left out.
-      title: What was trained, on which data.
+      metrics: Lines from `read_metrics`; curves without values are left out.
+      title: Text above the curves.
     """
-    # A figure is a ring of references around megabytes of pixels. Kept young, it is found at once;
-    # grown old, it would wait for a full collection, and more of its kind with it.
+    # A figure is a reference cycle around megabytes of pixels. A collection of the youngest
+    # generation frees it; once promoted it would wait for a full collection.
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -157,7 +157,7 @@ def curves_png(metrics: list[dict[str, float]], title: str) -> bytes:
 
 
 def _draw(metrics: list[dict[str, float]], title: str) -> bytes:
-    # Matplotlib is slow to import, and not needed before the first curves.
+    # Imported late: Matplotlib is slow to import, and not needed before the first curves.
     from matplotlib.figure import Figure
 
     is_judged = any("evaluation/step" in line for line in metrics)
@@ -185,7 +185,7 @@ def _draw(metrics: list[dict[str, float]], title: str) -> bytes:
 
 
 def _draw_distances(panel: Axes, metrics: list[dict[str, float]]) -> None:
-    """Distances on a logarithmic scale; that of real images to real ones is a dashed line."""
+    """Draws distances on a logarithmic scale; that of real images is a dashed line."""
     judged = [line for line in metrics if "evaluation/step" in line]
     names = {name: match for line in judged for name in line if (match := _DISTANCE.match(name))}
     for name, match in names.items():
@@ -199,7 +199,7 @@ def _draw_distances(panel: Axes, metrics: list[dict[str, float]]) -> None:
     place = best["evaluation/best_step"], best["evaluation/best"]
     panel.plot(*place, "o", markersize=9, fillstyle="none", label="best")
     panel.set_yscale("log")
-    # Numbers set as formulas, the default here, keep the whole figure alive for a while.
+    # The default formatter typesets numbers as formulas, which keeps the whole figure alive.
     panel.yaxis.set_major_formatter(_one_two_five)
     panel.yaxis.set_minor_formatter(_one_two_five)
     panel.set_ylabel("distance to real images")
@@ -208,5 +208,5 @@ def _draw_distances(panel: Axes, metrics: list[dict[str, float]]) -> None:
 
 
 def _one_two_five(value: float, _position: float) -> str:
-    """The label of a tick on a logarithmic scale: 0.1, 0.2, 0.5, 1; none between."""
+    """Tick labels of a logarithmic scale: 0.1, 0.2, 0.5, 1, and empty ones between."""
     return f"{value:g}" if f"{value:e}"[0] in "125" else ""

@@ -27,24 +27,24 @@ with epy.lazy_imports():
 
 try:
     import fcntl
-except ImportError:  # Windows, where nobody can remove a file that is open
+except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 
 class RunLock:
-    """Holds a folder for this process until it is closed or the process ends, however it ends.
+    """A lock on a folder, held until it is closed or the process ends in any way.
 
-    The operating system keeps the lock on `run.lock` and drops it with the process: one left by a
-    process that is gone is simply taken over. `run.holder` says who holds it. On Unix (`flock`) the
-    folder itself is locked besides, so that the lock holds without that file too; elsewhere
-    `filelock` locks the file alone.
+    The operating system keeps the lock on `run.lock` and releases it with the process, so no stale
+    lock remains. `run.holder` names the process that holds it. On Unix (`flock`) the folder itself
+    is locked too, so that the lock survives the removal of that file; elsewhere `filelock` locks
+    the file only.
 
     Args:
       folder: The run's folder, which exists.
 
     Raises:
-      ArgumentError: If another process holds it, whose host and process id it names; or if
-        `run.lock` is a link.
+      ArgumentError: If another process holds the lock, with its host and process id; or if
+        `run.lock` is a symbolic link.
     """
 
     def __init__(self, folder: Path):
@@ -60,25 +60,25 @@ class RunLock:
                 "workdir", folder, f"must be writable, but {error}", "choose another folder"
             ) from error
         words = json.dumps({"host": platform.node(), "process_id": os.getpid()}) + "\n"
-        with contextlib.suppress(OSError):  # a full disk: the lock holds without its holder's name
+        with contextlib.suppress(OSError):  # a full disk: the lock works without it
             write_durably(_holder(folder), words.encode())
 
     @staticmethod
     def check_free(folder: Path) -> None:
-        """Asks whether the folder could be held now, and leaves it as it is.
+        """Checks that the folder is not locked, without locking or changing it.
 
         Raises:
-          ArgumentError: If another process holds it; names its host and process id.
+          ArgumentError: If another process holds the lock, with its host and process id.
         """
         try:
             _ask(folder)
         except BlockingIOError:
             raise _in_use(folder) from None
         except OSError:
-            return  # whoever trains there is told that it cannot be written to, or not locked
+            return  # training there will report that it cannot be written or locked
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Releases the lock."""
         self._held.close()
 
     def __enter__(self) -> RunLock:
@@ -148,7 +148,7 @@ def _hold_elsewhere(path: Path, held: contextlib.ExitStack) -> None:
 
 
 def _flock(descriptor: int) -> OSError | None:
-    """Locks for this process alone; what a file system says that cannot.
+    """Locks exclusively; returns the error of a file system that cannot lock.
 
     Raises:
       BlockingIOError: If another process holds it.
@@ -164,36 +164,36 @@ def _flock(descriptor: int) -> OSError | None:
 
 def _in_use(folder: Path) -> ArgumentError:
     holder = ""
-    with contextlib.suppress(OSError):  # it is gone; the lock holds
+    with contextlib.suppress(OSError):  # the file is gone; the lock is held
         if _holder(folder).is_file():
             holder = _holder(folder).read_text(encoding="utf-8", errors="replace").strip()
     holder = holder or "another process"
     return ArgumentError(
         "workdir",
         folder,
-        f"must not be in use, but a run holds it: {holder}",
-        "wait for it, stop it, or choose another folder",
+        f"must not be in use, but is locked by {holder}",
+        "wait for that run, stop it, or choose another folder",
     )
 
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _HANGUP = getattr(signal, "SIGHUP", None)
-"""From a terminal that closes; only Unix has it."""
+"""The signal of a closing terminal, on Unix only."""
 
 
 class StopSignals:
-    """Within it the first of these signals is noted in `received`, and a second ends the process.
+    """Records the first SIGTERM, SIGINT or SIGHUP in `received`; a second ends the process.
 
-    They are SIGTERM, SIGINT and SIGHUP. A SIGHUP that is ignored, by `nohup` say, stays so, and
-    none is a second signal: a terminal that closes sends several.
+    An ignored SIGHUP, for example under `nohup`, stays ignored. SIGHUP never counts as the second
+    signal, because a closing terminal sends several.
 
-    Python runs its own handlers only between operations, which may be a minute apart when one
-    call holds many steps, and takes two signals within one for one. So the C-level handler writes
-    each to a socket that a thread reads. Use it in the main thread.
+    Python runs signal handlers only between operations, which may be a minute apart when one call
+    makes many steps, and merges two signals within one operation. Therefore the C-level handler
+    writes each signal to a socket that a thread reads. Use it in the main thread.
 
     Args:
-      announce: Called with a line for people when the first comes; nothing is said when None.
-      on_second: Called before the second ends the process.
+      announce: Called with a line for people at the first signal; None for no line.
+      on_second: Called before the second signal ends the process.
 
     Attributes:
       received: Number of the first signal; None before it.
@@ -246,7 +246,7 @@ class StopSignals:
                 if self._announce:
                     name = signal.Signals(numbers[0]).name
                     self._announce(
-                        f"{name}: stopping after this call of steps; again to stop at once"
+                        f"{name}: stopping after this call of steps; send it again to stop at once"
                     )
 
 
@@ -254,37 +254,37 @@ _STATUS = Path("/proc/self/status")
 
 
 def resident_gib() -> float:
-    """Memory that this process holds now, in GiB."""
+    """Present memory of this process, in GiB."""
     return float(psutil.Process().memory_info().rss) / 2**30
 
 
 def peak_resident_gib() -> float:
-    """The most memory that this process has held so far, in GiB."""
+    """Peak memory of this process so far, in GiB."""
     if sys.platform == "win32":
         return float(psutil.Process().memory_info().peak_wset) / 2**30
     status = _STATUS.read_text() if _STATUS.exists() else ""
     lines = dict(line.split(":", 1) for line in status.splitlines())
-    if "VmHWM" in lines:  # `getrusage` counts what the process that started this one held
+    if "VmHWM" in lines:  # `getrusage` includes memory of the parent process
         return int(lines["VmHWM"].split()[0]) / 2**20
-    import resource  # of Unix alone
+    import resource  # exists on Unix only
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
 
 class StartupClock:
-    """Adds up the time of the parts of a start; the one of a process is `startup_clock`."""
+    """The seconds of each part of a start; `startup_clock` is that of the process."""
 
     def __init__(self) -> None:
         self.begin()
 
     def begin(self) -> None:
-        """Starts anew; without it the clock runs from the import of this module."""
+        """Restarts the clock, which otherwise runs from the import of this module."""
         self._seconds: dict[str, float] = {}
         self._last = time.monotonic()
 
     def lap(self, name: str) -> None:
-        """Puts the time since the lap before down to `name`."""
+        """Adds the time since the last lap to the part `name`."""
         now = time.monotonic()
         self._seconds[name] = self._seconds.get(name, 0.0) + now - self._last
         self._last = now

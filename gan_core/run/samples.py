@@ -1,4 +1,4 @@
-"""What the generator makes of the same inputs, time after time: images, and pictures of them."""
+"""Samples from fixed inputs: arrays of images, and pictures for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gan_core.images import to_uint8
 from gan_core.run.pictures import grid
 
 MakePicture = Callable[[], np.ndarray]
-"""() -> uint8 [H, W, C], a picture of what the generator makes now."""
+"""() -> uint8 [H, W, C], a picture of the generator's present samples."""
 
 _AT_ONCE = 64
 
@@ -26,16 +26,16 @@ def generate_samples(
     stream: str,
     conditions: Callable[[int, int], Mapping[str, Any]] = lambda start, count: {},
 ) -> np.ndarray:
-    """Images of latents from a stream of their own: a pure function of the weights and the seed.
+    """Images of latents from a random stream: a pure function of the weights and the seed.
 
     Args:
-      gan: Whose generator; where there is an average of its weights, that is used.
-      num_images: How many.
-      stream: Name of the stream of random numbers.
-      conditions: (number of the first, how many) -> what the generator takes besides, by name.
+      gan: Its generator is used, with averaged weights if there are any.
+      num_images: Number of images.
+      stream: Name of the random stream.
+      conditions: (number of the first image, count) -> further inputs of the generator, by name.
 
     Returns:
-      Uint8 [num_images, H, W, C].
+      uint8 [num_images, H, W, C].
 
     Raises:
       ArgumentError: If the gan draws no latents.
@@ -49,7 +49,7 @@ def generate_sample_batches(
     stream: str,
     conditions: Callable[[int, int], Mapping[str, Any]] = lambda start, count: {},
 ) -> Iterator[np.ndarray]:
-    """The same images as `generate_samples`, some at a time, for more than fit into memory."""
+    """The images of `generate_samples` in batches, for more than fit into memory."""
     for start in range(0, num_images, _AT_ONCE):
         latents = _latents(gan, _AT_ONCE, stream, start)[: num_images - start]
         made = gan.sample(latents, **conditions(start, len(latents)))
@@ -59,13 +59,13 @@ def generate_sample_batches(
 def samples_of(
     gan: Gan, inputs: Any, *, num_columns: int | None = None, **conditions: Any
 ) -> MakePicture:
-    """A grid of what the generator makes of these inputs.
+    """A function that makes a grid of the generator's outputs for these inputs.
 
     Args:
-      gan: Whose generator; where there is an average of its weights, that is used.
-      inputs: [N, ...], what the generator takes first: images to translate, say.
+      gan: Its generator is used, with averaged weights if there are any.
+      inputs: [N, ...], the generator's first inputs, for example images to translate.
       num_columns: Images in a row; the square root of N, rounded up, when None.
-      **conditions: What the generator takes besides, by name.
+      **conditions: Further inputs of the generator, by name.
     """
 
     def make_picture() -> np.ndarray:
@@ -75,11 +75,11 @@ def samples_of(
 
 
 def samples_of_latents(gan: Gan, num_images: int, **conditions: Any) -> MakePicture:
-    """A square grid of the same latents, drawn once.
+    """A function that makes a square grid from latents that are drawn once.
 
     Args:
       gan: As in `samples_of`.
-      num_images: How many.
+      num_images: Number of images.
       **conditions: As in `samples_of`.
 
     Raises:
@@ -91,13 +91,13 @@ def samples_of_latents(gan: Gan, num_images: int, **conditions: Any) -> MakePict
 def samples_by_class(
     gan: Gan, num_classes: int, *, num_columns: int = 8, name: str = "labels"
 ) -> MakePicture:
-    """A grid with one class in each row, and the same latent in all classes of a column.
+    """A function that makes a grid with a class in each row and the same latent in each column.
 
     Args:
       gan: As in `samples_of`; its generator takes class numbers, int64 [N], by `name`.
-      num_classes: Rows: classes 0, 1, ...
-      num_columns: Latents.
-      name: What the generator calls the class numbers.
+      num_classes: Number of rows, for classes 0, 1, ...
+      num_columns: Number of latents.
+      name: The generator's input of class numbers.
 
     Raises:
       ArgumentError: If a number is not above 0, or the gan draws no latents.
@@ -114,8 +114,8 @@ def _latents(gan: Gan, count: int, stream: str, start: int = 0) -> tf.Tensor:
         raise ArgumentError(
             "latents",
             None,
-            "must be drawn to make samples of them",
-            "give a run `make_picture` (gan_core.run.samples_of(gan, images), say) and its "
-            "evaluation `make_samples`",
+            "must be a distribution to draw samples from",
+            "give the run's Program `make_picture`, for example gan_core.run.samples_of(gan, "
+            "images), and its Evaluation `make_samples`",
         )
     return gan.latents(count, stream_seed(gan.seed, stream, start))

@@ -1,4 +1,4 @@
-"""A process of several waits at its start until the others are there, and can be spoken to."""
+"""Waits at the start of a worker until all others accept connections."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _CONNECT_SECONDS = 1.0
 
 
 def wait_for_workers(timeout_seconds: float, say: Callable[[str], None] = print_line) -> None:
-    """Returns when each process that TF_CONFIG lists takes connections at its address.
+    """Returns when every process in TF_CONFIG accepts connections at its address.
 
-    Call it before `make_strategy("multi_worker")`: TensorFlow waits for them too, but without an
-    end and deaf to signals. Meanwhile this process takes connections at its own address; once it
-    has gone on, TensorFlow's server does.
+    Call it before `make_strategy("multi_worker")`: TensorFlow waits for them too, but without a
+    time-out, and it ignores signals. Meanwhile this process accepts connections at its own address;
+    afterwards TensorFlow's server does.
 
     Args:
-      timeout_seconds: How long to wait; above 0.
-      say: Prints a line for people, after ten seconds, on whom it waits for.
+      timeout_seconds: Start-up timeout; above 0.
+      say: Prints a line for people, after ten seconds, that names the missing workers.
 
     Raises:
-      ArgumentError: If TF_CONFIG cannot be meant, the time is up, or another program has this
-        process's port.
+      ArgumentError: If TF_CONFIG is not valid, the timeout has passed, or another program uses
+        this process's port.
     """
     check_positive("timeout_seconds", timeout_seconds, "use 600")
     config = read_cluster()
@@ -48,8 +48,8 @@ def wait_for_workers(timeout_seconds: float, say: Callable[[str], None] = print_
                 raise ArgumentError(
                     "TF_CONFIG",
                     ", ".join(absent),
-                    f"did not take connections within {timeout_seconds:g} s",
-                    "start all workers, and look at their addresses",
+                    f"did not accept connections within {timeout_seconds:g} s",
+                    "start all workers, and check their addresses",
                 )
             if waited > _QUIET_SECONDS and not has_said:
                 has_said = True

@@ -1,8 +1,7 @@
-"""What a run says, in files: metrics as JSON lines, TensorBoard events, pictures."""
+"""Writers of a run's output: metrics as JSON lines, TensorBoard events, pictures."""
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import platform
@@ -10,17 +9,13 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorboard.compat.proto import event_pb2, summary_pb2
-from tensorboard.plugins.image import metadata as image_metadata
-from tensorboard.plugins.scalar import summary_v2 as scalar_summary
-from tensorboard.plugins.text import summary_v2 as text_summary
-from tensorboard.summary.writer.record_writer import RecordWriter
-from tensorboard.util import tensor_util
 
+from gan_core import internals
 from gan_core.files import append_durably, write_durably
 from gan_core.run.pictures import has_foreign_lines, png_bytes, read_metrics
 
@@ -28,52 +23,52 @@ Scalars = Mapping[str, float]
 
 
 class Writer:
-    """The verbs of a run's output; each does nothing until a kind of writer overrides it."""
+    """The interface of a run's output; methods that are not overridden do nothing."""
 
     def write_settings(self, settings: Mapping[str, object]) -> None:
-        """Says what the run was started with."""
+        """Writes the settings that the run was started with."""
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
-        """Says numbers by name; once a step at most."""
+        """Writes numbers by name; at most once per step."""
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Shows a picture, uint8 [H, W, C]; once a step and name at most."""
+        """Writes a picture, uint8 [H, W, C]; at most once per step and name."""
 
     def flush(self) -> None:
-        """Writes what could not be written before.
+        """Writes output that failed to be written before.
 
         Raises:
-          OSError: If it still cannot be.
+          OSError: If it fails again.
         """
 
     def close(self) -> None:
-        """Tries once more to write what could not be written, and lets go of open files."""
+        """Flushes once more, and closes open files."""
         self.flush()
 
 
 class MultiWriter(Writer):
-    """Passes everything on to several writers, in turn.
+    """Forwards everything to several writers, in turn.
 
-    Where one cannot write, the others still do; then the first one's `OSError` is raised.
+    If one fails, the others still write; then the first `OSError` is raised.
     """
 
     def __init__(self, writers: Sequence[Writer]):
         self._writers = tuple(writers)
 
     def write_settings(self, settings: Mapping[str, object]) -> None:
-        """Passes on."""
+        """Forwards."""
         self._pass_on(lambda writer: writer.write_settings(settings))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
-        """Passes on."""
+        """Forwards."""
         self._pass_on(lambda writer: writer.write_scalars(step, scalars))
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Passes on."""
+        """Forwards."""
         self._pass_on(lambda writer: writer.write_picture(step, name, picture))
 
     def flush(self) -> None:
-        """Passes on."""
+        """Forwards."""
         self._pass_on(lambda writer: writer.flush())
 
     def close(self) -> None:
@@ -92,12 +87,12 @@ class MultiWriter(Writer):
 
 
 class JsonLinesWriter(Writer):
-    """Appends scalars to a file, one JSON object a line, `step` first, synced to the disk.
+    """Appends scalars to a file, one JSON object per line, `step` first, synced to the disk.
 
     Args:
       path: The file.
-      last_line: Lines of later steps, which a run that goes on from here will write again, are
-        dropped, and with them a line that was cut off.
+      last_line: Lines of later steps, which the resumed run will write again, are dropped, and
+        so is a truncated line.
 
     Raises:
       OSError: If the file cannot be written.
@@ -110,7 +105,7 @@ class JsonLinesWriter(Writer):
             aside = path.with_name(f"damaged_{path.name}")
             write_durably(aside, path.read_bytes())
             warnings.warn(
-                f"{path} holds lines that are no metrics: it is kept as {aside}, and goes on "
+                f"{path} holds lines that are not metrics: it is kept as {aside}, and continued "
                 "without them",
                 RuntimeWarning,
                 stacklevel=2,
@@ -119,7 +114,7 @@ class JsonLinesWriter(Writer):
         write_durably(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
-        """Appends a line; one that could not be written is kept, and comes with the next.
+        """Appends a line; one that fails is kept, and written with the next.
 
         Raises:
           OSError: If the file cannot be written.
@@ -128,14 +123,14 @@ class JsonLinesWriter(Writer):
         self.flush()
 
     def flush(self) -> None:
-        """Writes the lines that could not be written before."""
+        """Writes the lines that failed before."""
         if self._pending:
             append_durably(self._path, "".join(self._pending).encode())
             self._pending.clear()
 
 
 class PictureFilesWriter(Writer):
-    """Writes pictures as `<folder>/<name>/step_<step>.png`, whole or not at all."""
+    """Writes pictures as `<folder>/<name>/step_<step>.png`, atomically."""
 
     def __init__(self, folder: Path, description: str = ""):
         self._folder = folder
@@ -143,13 +138,13 @@ class PictureFilesWriter(Writer):
         self._pending: dict[Path, bytes] = {}
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
-        """Writes one PNG file; one that could not be written is kept, and comes with the next."""
+        """Writes one PNG file; one that fails is kept, and written with the next."""
         path = self._folder / name / f"step_{step:07d}.png"
         self._pending[path] = png_bytes(picture, self._description)
         self.flush()
 
     def flush(self) -> None:
-        """Writes the pictures that could not be written before."""
+        """Writes the pictures that failed before."""
         for path, picture in list(self._pending.items()):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(path, picture)
@@ -165,8 +160,8 @@ class TensorBoardWriter(Writer):
 
     Args:
       folder: Where they are.
-      last_line: Step of the last scalars to keep; later ones, which a run that goes on from here
-        will write again, are taken out of the files that are there.
+      last_line: Step of the last scalars to keep; later ones, which the resumed run will write
+        again, are removed from existing files.
       last_picture: The same for pictures.
 
     Raises:
@@ -180,49 +175,38 @@ class TensorBoardWriter(Writer):
         self._pending: list[bytes] = []
         now = time.time()
         self._path = folder / f"events.out.tfevents.{now:.6f}.{platform.node()}.{os.getpid()}"
-        version = event_pb2.Event(wall_time=now, file_version="brain.Event:2")
-        write_durably(self._path, _records([version.SerializeToString()]))
+        write_durably(self._path, internals.event_file_bytes([internals.version_event(now)]))
 
     def write_settings(self, settings: Mapping[str, object]) -> None:
         """Writes a table of the settings under `settings`."""
         rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
         table = f"| setting | value |\n| --- | --- |\n{rows}"
-        self._append(0, list(text_summary.text_pb("settings", table).value))
+        self._append(0, internals.text_values("settings", table))
 
     def write_scalars(self, step: int, scalars: Scalars) -> None:
         """Writes each scalar under its name."""
-        summaries = [scalar_summary.scalar_pb(name, value) for name, value in scalars.items()]
-        self._append(step, [value for summary in summaries for value in summary.value])
+        self._append(step, internals.scalar_values(scalars))
 
     def write_picture(self, step: int, name: str, picture: np.ndarray) -> None:
         """Writes the picture under its name."""
         height, width, _ = picture.shape
-        parts = [str(width).encode(), str(height).encode(), png_bytes(picture)]
-        value = summary_pb2.Summary.Value(
-            tag=name,
-            metadata=image_metadata.create_summary_metadata(None, None, converted_to_tensor=True),
-            tensor=tensor_util.make_tensor_proto(parts),
-        )
-        self._append(step, [value])
+        self._append(step, internals.image_values(name, png_bytes(picture), height, width))
 
-    def _append(self, step: int, values: list[summary_pb2.Summary.Value]) -> None:
-        event = event_pb2.Event(
-            wall_time=time.time(), step=step, summary=summary_pb2.Summary(value=values)
-        )
-        self._pending.append(event.SerializeToString())
+    def _append(self, step: int, values: list[Any]) -> None:
+        self._pending.append(internals.event(time.time(), step, values))
         self.flush()
 
     def flush(self) -> None:
-        """Writes the events that could not be written before."""
+        """Writes the events that failed before."""
         if self._pending:
-            append_durably(self._path, _records(self._pending))
+            append_durably(self._path, internals.event_file_bytes(self._pending))
             self._pending.clear()
 
 
 def _drop_events_after(last_line: int, last_picture: int, path: Path) -> None:
-    """Rewrites an event file without later events and without a last one that was cut off.
+    """Rewrites an event file without later events and without a truncated last one.
 
-    What has such a name and holds no event is none of ours, and left as it is.
+    A file of that name without events belongs to another program, and stays as it is.
     """
     kept: list[bytes] = []
     dropped = False
@@ -230,22 +214,12 @@ def _drop_events_after(last_line: int, last_picture: int, path: Path) -> None:
         return
     try:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
-            event = event_pb2.Event.FromString(record)
-            plugins = {value.metadata.plugin_data.plugin_name for value in event.summary.value}
-            if event.step <= (last_picture if "images" in plugins else last_line):
+            step, plugins = internals.parse_event(record)
+            if step <= (last_picture if "images" in plugins else last_line):
                 kept.append(record)
             else:
                 dropped = True
     except (tf.errors.DataLossError, DecodeError):
         dropped = bool(kept)
     if dropped:
-        write_durably(path, _records(kept))
-
-
-def _records(records: list[bytes]) -> bytes:
-    """Records as they stand in an event file, with their lengths and checksums."""
-    buffer = io.BytesIO()
-    writer = RecordWriter(buffer)
-    for record in records:
-        writer.write(record)
-    return buffer.getvalue()
+        write_durably(path, internals.event_file_bytes(kept))

@@ -121,7 +121,7 @@ def test_any_checkpoint_can_be_restored(one_device, tmp_path):
         assert int(gan.step.numpy()) == step
         assert checkpoints.restore(which, for_training=False)["name"] == step
     for which in (4, "first", tmp_path / "nowhere"):
-        with pytest.raises(ArgumentError, match="where there are: 1, 2, 3; name a step"):
+        with pytest.raises(ArgumentError, match="where there are: 1, 2, 3; name one of these"):
             checkpoints.restore(which)
     flip_a_bit(tmp_path / "step_0000001")
     with pytest.raises(ArgumentError, match="is damaged"):
@@ -232,7 +232,7 @@ def flip_a_bit(path):
     content = bytearray(data.read_bytes())
     content[len(content) // 2] ^= 1
     data.write_bytes(content)
-    return "variables.data-00000-of-00001 has another checksum"
+    return "variables.data-00000-of-00001 has a wrong checksum"
 
 
 def lose_a_shard(path):
@@ -253,7 +253,7 @@ def garble_the_manifest(path):
 def change_the_facts(path):
     facts = path / "facts.json"
     facts.write_text(facts.read_text().replace("2", "3"))
-    return "facts.json has another checksum"
+    return "facts.json has a wrong checksum"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_a_damaged_one_is_named_set_aside_and_the_one_before_is_used(damage, one
         gan.step.assign(step)
         save(checkpoints, {})
     words = damage(tmp_path / "step_0000002")
-    with pytest.warns(RuntimeWarning, match=rf"step_0000002 is damaged \({words}.*passed over"):
+    with pytest.warns(RuntimeWarning, match=rf"step_0000002 is damaged \({words}.*skipped"):
         assert checkpoints.restore_latest(read_only=True)["step"] == 1
     with pytest.warns(RuntimeWarning, match=rf"step_0000002 is damaged \({words}.*set aside as"):
         assert checkpoints.restore_latest()["step"] == 1

@@ -57,7 +57,7 @@ def test_lines_that_are_no_metrics_are_set_aside(content, one_device, folder):
     first, rest = path.read_bytes().split(b"\n", 1)
     damaged = first + b"\n" + FOREIGN[content] + rest
     path.write_bytes(damaged)
-    with pytest.warns(RuntimeWarning, match="holds lines that are no metrics: it is kept as"):
+    with pytest.warns(RuntimeWarning, match="holds lines that are not metrics: it is kept as"):
         goes_on(one_device, folder)
     assert (folder / "damaged_metrics.jsonl").read_bytes() == damaged
 
@@ -66,7 +66,7 @@ def test_a_last_line_that_was_cut_off_is_no_damage(one_device, folder, recwarn):
     with (folder / "metrics.jsonl").open("ab") as file:
         file.write(b'{"step": 14, "los')
     goes_on(one_device, folder)
-    assert not any("no metrics" in str(warning.message) for warning in recwarn)
+    assert not any("not metrics" in str(warning.message) for warning in recwarn)
 
 
 def test_values_that_are_no_numbers_are_left_out(tmp_path):

@@ -37,7 +37,7 @@ def test_a_second_process_is_refused_and_one_that_died_leaves_nothing_locked(tmp
         holder.kill()
         holder.wait()
         holder.stdout.close()
-    remedy = "wait for it, stop it, or choose another folder"
+    remedy = "wait for that run, stop it, or choose another folder"
     with gan_core.run.RunLock(tmp_path), pytest.raises(ArgumentError, match=remedy):
         gan_core.run.RunLock(tmp_path)
     gan_core.run.RunLock(tmp_path).close()
@@ -88,7 +88,7 @@ def test_without_modules_of_unix_all_can_be_imported_and_folders_are_held(tmp_pa
     done = subprocess.run(program, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     refused, measured = done.stdout.splitlines()
-    assert "must not be in use, but a run holds it" in refused
+    assert "must not be in use, but is locked by" in refused
     assert measured == "True"
 
 
@@ -110,7 +110,7 @@ def test_a_pipe_as_the_holder_is_not_waited_for(tmp_path):
             gan_core.run.RunLock(tmp_path)
         (tmp_path / "run.holder").unlink()
         os.mkfifo(tmp_path / "run.holder")
-        with pytest.raises(ArgumentError, match="a run holds it: another process"):
+        with pytest.raises(ArgumentError, match="is locked by another process"):
             gan_core.run.RunLock(tmp_path)
 
 

@@ -50,5 +50,5 @@ def test_refuses_no_classes_and_a_gan_that_draws_no_latents(gan):
     with pytest.raises(ArgumentError, match=r"`num_classes` \(0\) must be above 0"):
         gan_core.run.samples_by_class(gan, 0)
     gan.latents = None
-    with pytest.raises(ArgumentError, match=r"`latents` \(None\) must be drawn to make"):
+    with pytest.raises(ArgumentError, match=r"`latents` \(None\) must be a distribution"):
         gan_core.run.SampleGrid(gan, gan_core.run.Writer(), "tiny")

@@ -39,7 +39,9 @@ def test_it_names_who_is_absent_and_gives_up(monkeypatch):
         monkeypatch.setenv("TF_CONFIG", cluster([own, there.getsockname()[1], absent]))
         said = []
         name = rf"worker 2 \(localhost:{absent}\)"
-        with pytest.raises(gan_core.ArgumentError, match=rf"\({name}\) did not take conn.* 0\.5 s"):
+        with pytest.raises(
+            gan_core.ArgumentError, match=rf"\({name}\) did not accept conn.* 0\.5 s"
+        ):
             gan_core.run.wait_for_workers(0.5, said.append)
     assert said == [f"waiting for worker 2 (localhost:{absent}), up to 0.5 s"]
 
@@ -100,5 +102,5 @@ def test_a_start_that_waits_for_a_worker_can_be_ended(how, tmp_path):
             process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGTERM if how == "signal" else 2), errors
-    assert ("did not take connections within 15 s" in errors) == (how == "time")
+    assert ("did not accept connections within 15 s" in errors) == (how == "time")
     assert not (tmp_path / "run").exists()
