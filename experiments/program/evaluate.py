@@ -20,17 +20,6 @@ from gan_core import ArgumentError
 from gan_core.run import say
 
 _NUM_IN_PICTURE = 32
-_COLUMNS = {
-    "frechet_distance": "Fréchet",
-    "kernel_distance": "kernel",
-    "precision": "precision",
-    "recall": "recall",
-    "coverage": "coverage",
-    "classes_covered": "classes",
-    "confident_share": "read",
-    "copied_share": "copied",
-}
-"""Titles of the columns of the table, by metric."""
 
 
 def run(experiment: Experiment, settings: Settings) -> int:
@@ -101,7 +90,8 @@ def _has_facts(path: Path) -> bool:
 def _line(name: str, values: dict[str, float], ending: str) -> str:
     """A row of the table, 80 characters at most; the column titles if there are no values."""
     cells = [f"{name:>11}"]
-    for key, title in _COLUMNS.items():
+    for key in gan_core.evaluation.IN_TABLE:
+        title = gan_core.evaluation.TITLES[key]
         width = max(8, len(title) + 1)
         value = values.get(gan_core.evaluation.metric_name(key + ending, values))
         text = title if not values else "-" if value is None else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""How good samples are: distances, fidelity and diversity, classes, copies, by features."""
+"""Quality of samples: distances, fidelity and diversity, classes, copies."""
 
 from etils import epy
 
@@ -26,12 +26,15 @@ with epy.lazy_api_imports(globals()):
         density_coverage,
         precision_recall,
     )
+    from gan_core.evaluation.metrics import IN_TABLE, TITLES
     from gan_core.evaluation.neighbours import Nearest, nearest, neighbour_distances
     from gan_core.evaluation.network_file import inception_2015, model_file
     from gan_core.evaluation.protocol import Protocol, metric_name
     from gan_core.evaluation.unlabelled import random_convolutions
 
 __all__ = [
+    "IN_TABLE",
+    "TITLES",
     "Classifier",
     "Copies",
     "DensityCoverage",

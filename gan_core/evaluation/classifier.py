@@ -1,124 +1,105 @@
-"""Features of a small classifier that is trained once on the labelled images themselves."""
+"""Features of a small classifier, trained once on the labelled images themselves."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from tqdm import tqdm
 
 from gan_core.data.resizing import ImageShape, fit_array
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
 from gan_core.errors import ArgumentError, check_positive
-from gan_core.evaluation import small_network as network_module
 from gan_core.evaluation.extractor import Extracted, Extractor
-from gan_core.evaluation.small_network import classifier_network, train_classifier
-from gan_core.files import Arrays, cached_arrays, checksum, content_hash
+from gan_core.fast.layers import BatchNormalization, Conv2D
+from gan_core.files import Arrays, cached_arrays, content_hash
 
+_VERSION = 1
+"""Version of the network, its training and its preprocessing, a part of the classifier's identity.
+
+Raise it with each change to what this module computes, and only then: values under different
+versions are not comparable, while upgrades of libraries and refactorings keep recorded values
+comparable.
+"""
+
+_NUM_FEATURES = 128
 _LONGEST_SIDE = 64
 _HELD_OUT = 0.1
 _BATCH = 500
+_SHIFT = 2
+_LEARNING_RATE = 3e-3
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Classifier(Extractor):
-    """An extractor that knows classes, and how well.
+    """An extractor that also gives class probabilities.
 
     Attributes:
-      accuracy: The share of test images, 0 to 1, whose class it names.
-      num_test_images: How many they were.
+      accuracy: Share of test images that are classified correctly, 0 to 1.
+      num_test_images: Number of test images.
     """
 
     accuracy: float
     num_test_images: int
 
     def describe(self) -> str:
-        """One line for people."""
+        """One line for people: identity and accuracy."""
         return (
             f"{self.name} {self.content_hash[:6]}: {self.accuracy:.2%} of "
             f"{self.num_test_images:,} test images right"
         )
 
 
-class _ReadWhenAsked:
-    """Images of an array that may be larger than memory, read where they are asked for.
+class _Selection:
+    """Some images of an array that may exceed memory, fitted to a shape, and read by parts.
 
-    `images[numbers]`, `images[start:end]`, or as arrays are indexed by several arrays at once,
-    `images[numbers, rows, columns]`, of which the first holds images' numbers [B, 1, 1].
+    Args:
+      images: Uint8 [N, H, W, C].
+      numbers: Rows of `images` that are selected, integers [M].
+      shape: (H, W, C) that images are fitted to; their own when None.
 
     Attributes:
-      shape: (N, H, W, C).
-      dtype: Theirs.
+      shape: (M, H, W, C).
+      dtype: Type of the images.
     """
 
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    def __init__(self, images: np.ndarray, numbers: np.ndarray, shape: ImageShape | None = None):
+        self._images, self._numbers = images, numbers
+        self.dtype, self.shape = images.dtype, (len(numbers), *(shape or images.shape[1:]))
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, part: Any) -> np.ndarray:
-        if not isinstance(part, tuple):
-            return self._read(part)
-        numbers, *pixels = part
-        images = self._read(numbers.ravel())
-        found: np.ndarray = images[(np.arange(len(images)).reshape(numbers.shape), *pixels)]
-        return found
-
-    def _read(self, part: slice | np.ndarray) -> np.ndarray:
-        raise NotImplementedError
-
-
-class _Rows(_ReadWhenAsked):
-    """Some of the images.
-
-    Args:
-      images: Uint8 [N, H, W, C].
-      numbers: Of those that are meant, integers [M].
-    """
-
-    def __init__(self, images: np.ndarray | _ReadWhenAsked, numbers: np.ndarray):
-        self._images, self._numbers = images, numbers
-        self.dtype, self.shape = images.dtype, (len(numbers), *images.shape[1:])
-
-    def _read(self, part: slice | np.ndarray) -> np.ndarray:
-        return self._images[self._numbers[part]]
-
-
-class _Fitted(_ReadWhenAsked):
-    """Images fitted to another shape.
-
-    Args:
-      images: Uint8 [N, H, W, C].
-      shape: (H, W, C) wanted.
-    """
-
-    def __init__(self, images: np.ndarray | _ReadWhenAsked, shape: ImageShape):
-        self._images, self._to = images, shape
-        self.dtype, self.shape = images.dtype, (len(images), *shape)
-
-    def _read(self, part: slice | np.ndarray) -> np.ndarray:
-        return np.stack([fit_array(image, self._to, "none") for image in self._images[part]])
+    def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
+        images: np.ndarray = self._images[self._numbers[part]]
+        if images.shape[1:] == self.shape[1:]:
+            return images
+        return np.stack([fit_array(image, self.shape[1:], "none") for image in images])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _LabelledImages:
-    images: np.ndarray | _ReadWhenAsked
-    labels: np.ndarray
+    source: ImageSource
+    numbers: np.ndarray
 
-    def fitted(self, shape: ImageShape) -> Any:
-        """Them in a shape; none of them is read before it is asked for."""
-        return self.images if self.images.shape[1:] == shape else _Fitted(self.images, shape)
+    @property
+    def images(self) -> _Selection:
+        return self.fitted(None)
 
-    def some(self, numbers: np.ndarray) -> _LabelledImages:
-        """Those of some numbers, integers [M]."""
-        return _LabelledImages(_Rows(self.images, numbers), self.labels[numbers])
+    @property
+    def labels(self) -> np.ndarray:
+        return self.source.labels[self.numbers]
+
+    def fitted(self, shape: ImageShape | None) -> _Selection:
+        """The images in a shape, read on access."""
+        return _Selection(self.source.images, self.numbers, shape)
 
 
 def trained_classifier(
@@ -130,31 +111,31 @@ def trained_classifier(
     num_updates: int = 1500,
     batch_size: int = 128,
 ) -> Classifier:
-    """A small convolutional network, trained on the labels of `train` the first time.
+    """A small convolutional network, trained on the labels of `train` on first use.
 
-    Its features are the 128 means over the last layer's positions, as those of Inception are.
-    It is trained for a set number of updates (about a minute on two cores at 28x28 or 32x32), on
-    images shifted at random by up to 2 pixels, with Adam and a learning rate that falls to 0. The
-    weights are kept below `cache_dir` under a hash of images, labels, settings and versions, and
-    their accuracy with them; it is printed when they are made, and `describe()` tells it later.
+    Its features are the 128 channels of the last convolution, averaged over positions as in
+    Inception. Training takes a fixed number of updates (about a minute on two cores at 28x28 or
+    32x32) on images shifted at random by up to 2 pixels, with Adam and a learning rate that decays
+    to 0. Weights and accuracy are cached below `cache_dir` under a hash of images, labels, settings
+    and this module's version. The accuracy is printed after training; `describe()` repeats it.
 
-    It sees what tells the classes apart, and hardly what no class differs in: backgrounds,
-    colours, fine texture. Values depend on the weights, so the content's hash goes into the
-    metrics' names: only values under the same hash can be compared.
+    The features capture differences between classes, and little of what classes share:
+    backgrounds, colours, fine texture. Values depend on the weights, so the names of metrics
+    contain a hash of them: only values under the same hash are comparable.
 
     Args:
-      train: Labelled images; those of unknown class are left out. Sides above 64 are averaged
+      train: Labelled images; images of unknown class are left out. Sides above 64 are averaged
         down.
-      test: Labelled images that it is not trained on; a tenth of `train` when None.
-      cache_dir: Where the weights are kept.
-      seed: Of weights, order and shifts, 0 or above. On CPUs of one kind the same seed gives the
-        same weights; with AVX-512 and without, say, they differ.
-      num_updates: How long it is trained.
-      batch_size: Images in one update.
+      test: Labelled images that are not trained on; a tenth of `train` when None.
+      cache_dir: Folder of the weights.
+      seed: Seed of weights, order and shifts, 0 or above. The same seed gives the same weights on
+        CPUs of one kind; CPUs with and without AVX-512, for example, differ.
+      num_updates: Number of updates.
+      batch_size: Images per update.
 
     Raises:
-      ArgumentError: If there are not two classes, if the sets differ in shape, or if `cache_dir`
-        cannot be used.
+      ArgumentError: If there are fewer than two classes, if the sets differ in shape, or if
+        `cache_dir` cannot be used.
     """
     check_positive("num_updates", num_updates)
     check_positive("batch_size", batch_size)
@@ -162,9 +143,8 @@ def trained_classifier(
     shape = _network_shape(train.image_shape)
     num_classes = max(len(train.class_names), 1 + max(learned.labels.max(), checked.labels.max()))
     settings = {"seed": seed, "num_updates": num_updates, "batch_size": batch_size}
-    code = [tf.__version__, keras.__version__, checksum(Path(network_module.__file__))]
     sets = [learned.images, learned.labels, checked.images, checked.labels]
-    digest = content_hash(*sets, shape, int(num_classes), settings, code)
+    digest = content_hash(*sets, shape, int(num_classes), settings, {"version": _VERSION})
     network = classifier_network(shape, int(num_classes), seed)
 
     def compute() -> Arrays:
@@ -193,9 +173,9 @@ def trained_classifier(
 def _labelled_sets(
     train: ImageSource, test: ImageSource | None, seed: int
 ) -> tuple[_LabelledImages, _LabelledImages]:
-    """What it learns from and what it is checked with."""
-    learned = _labelled(train)
-    if len(np.unique(learned.labels)) < 2:
+    """Images to train on, and images to measure the accuracy on."""
+    known = np.flatnonzero(train.labels != UNKNOWN_LABEL)
+    if len(np.unique(train.labels[known])) < 2:
         raise ArgumentError(
             "train",
             train.name,
@@ -210,30 +190,24 @@ def _labelled_sets(
                 f"must have images of `train`'s shape {list(train.image_shape)}",
                 "fit both to one shape",
             )
-        checked = _labelled(test)
-        if not len(checked.labels):
+        checked = np.flatnonzero(test.labels != UNKNOWN_LABEL)
+        if not len(checked):
             raise ArgumentError("test", test.name, "must have labels", "leave it out")
-        return learned, checked
-    order = np.random.default_rng(seed).permutation(len(learned.labels))
+        return _LabelledImages(train, known), _LabelledImages(test, checked)
+    order = np.random.default_rng(seed).permutation(len(known))
     held_out = max(1, round(_HELD_OUT * len(order)))
     parts = (np.sort(order[held_out:]), np.sort(order[:held_out]))
-    return learned.some(parts[0]), learned.some(parts[1])
-
-
-def _labelled(source: ImageSource) -> _LabelledImages:
-    known = np.flatnonzero(source.labels != UNKNOWN_LABEL)
-    every = _LabelledImages(source.images, source.labels)
-    return every if len(known) == len(source.labels) else every.some(known)
+    return _LabelledImages(train, known[parts[0]]), _LabelledImages(train, known[parts[1]])
 
 
 def _network_shape(shape: ImageShape) -> ImageShape:
-    """Sides averaged down by a whole factor where the longer is above 64."""
+    """Sides divided by a whole number if the longer one exceeds 64."""
     height, width, channels = shape
     factor = math.ceil(max(height, width) / _LONGEST_SIDE)
     return max(1, height // factor), max(1, width // factor), channels
 
 
-def _accuracy(network: keras.Model, images: Any, labels: np.ndarray) -> float:
+def _accuracy(network: keras.Model, images: _Selection, labels: np.ndarray) -> float:
     extract = _extraction(network)
     starts = range(0, len(images), _BATCH)
     batches = [extract(images[start : start + _BATCH]).probabilities for start in starts]
@@ -252,3 +226,94 @@ def _extraction(network: keras.Model) -> Callable[[np.ndarray], Extracted]:
         return Extracted(features.numpy(), probabilities.numpy())
 
     return extract
+
+
+def classifier_network(image_shape: ImageShape, num_classes: int, seed: int) -> keras.Model:
+    """Four convolutions, down to sides of 4; the last one's receptive field is most of the image.
+
+    Args:
+      image_shape: (H, W, C).
+      num_classes: K.
+      seed: Seed of the weights.
+
+    Returns:
+      Uint8 [B, H, W, C] -> features, float32 [B, 128], means over positions; and logits, float32
+      [B, K].
+    """
+    images = keras.Input(image_shape, dtype="uint8")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0, dtype="float32")(images)
+    third_stride = 1 if max(image_shape[:2]) <= 32 else 2
+    layers = [(32, 5, 2), (64, 3, 2), (_NUM_FEATURES, 3, third_stride), (_NUM_FEATURES, 3, 2)]
+    for depth, (width, kernel_size, strides) in enumerate(layers):
+        x = Conv2D(
+            width,
+            kernel_size,
+            strides=strides,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=keras.initializers.HeNormal(seed=seed + depth),
+            dtype="float32",
+        )(x)
+        x = BatchNormalization(momentum=0.97, dtype="float32")(x)
+        x = keras.layers.ReLU(dtype="float32")(x)
+    features = keras.layers.GlobalAveragePooling2D(dtype="float32")(x)
+    start = keras.initializers.GlorotUniform(seed=seed)
+    logits = keras.layers.Dense(num_classes, kernel_initializer=start, dtype="float32")(features)
+    return keras.Model(images, [features, logits])
+
+
+def train_classifier(
+    network: keras.Model,
+    images: Any,
+    labels: np.ndarray,
+    *,
+    seed: int,
+    num_updates: int,
+    batch_size: int,
+) -> None:
+    """Minimises the cross-entropy with Adam and a cosine decay of the learning rate to 0.
+
+    Args:
+      network: A `classifier_network`; its weights change.
+      images: Uint8 [N, H, W, C], an array or a `_Selection`.
+      labels: Int64 [N].
+      seed: Seed of order and shifts.
+      num_updates: Number of batches.
+      batch_size: Images per batch.
+    """
+    rate = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, num_updates)
+    optimizer = keras.optimizers.Adam(rate)
+    optimizer.build(network.trainable_variables)
+
+    @tf.function
+    def update(batch: tf.Tensor, classes: tf.Tensor) -> None:
+        with tf.GradientTape() as tape:
+            _, logits = network(batch, training=True)
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(classes, logits)
+            loss = tf.reduce_mean(losses)
+        variables = [variable.value for variable in network.trainable_variables]
+        optimizer.apply(tape.gradient(loss, variables), network.trainable_variables)
+
+    batches = _batches(images, labels, seed, num_updates, batch_size)
+    bar = {"desc": "Training the classifier", "total": num_updates, "unit": " updates"}
+    for batch, classes in tqdm(batches, **bar, disable=None, delay=2, leave=False):
+        update(tf.constant(batch), tf.constant(classes))
+
+
+def _batches(
+    images: Any, labels: np.ndarray, seed: int, num_updates: int, batch_size: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches with each image once per epoch, shifted at random; edges are repeated."""
+    choose = np.random.default_rng(seed)
+    order = np.empty(0, np.int64)
+    places = np.arange(batch_size)[:, None, None]
+    for _ in range(num_updates):
+        while len(order) < batch_size:
+            order = np.concatenate([order, choose.permutation(len(images))])
+        taken, order = order[:batch_size], order[batch_size:]
+        shifts = choose.integers(-_SHIFT, _SHIFT + 1, (2, batch_size, 1))
+        rows, columns = (
+            np.clip(np.arange(side) + shift, 0, side - 1)
+            for side, shift in zip(images.shape[1:3], shifts, strict=True)
+        )
+        yield images[taken][places, rows[:, :, None], columns[:, None, :]], labels[taken]

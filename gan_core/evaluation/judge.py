@@ -1,4 +1,4 @@
-"""The judge: samples in, all metrics by name out."""
+"""The judge, which computes all metrics of samples."""
 
 from __future__ import annotations
 
@@ -10,17 +10,9 @@ import numpy as np
 
 from gan_core.data.source import ImageSource
 from gan_core.errors import ArgumentError, check_positive
-from gan_core.evaluation.classes import (
-    class_evenness,
-    class_shares,
-    classes_covered,
-    confident_share,
-    total_variation,
-)
-from gan_core.evaluation.copying import copies, nearest_gap
-from gan_core.evaluation.distances import FeatureStatistics, frechet_distance, kernel_distance
+from gan_core.evaluation.distances import FeatureStatistics
 from gan_core.evaluation.extractor import Extracted, Extractor
-from gan_core.evaluation.manifolds import density_coverage, precision_recall
+from gan_core.evaluation.metrics import Comparison, measure
 from gan_core.evaluation.neighbours import check_neighbours, nearest, neighbour_distances
 from gan_core.evaluation.protocol import Protocol
 from gan_core.files import cached_arrays, content_hash
@@ -28,26 +20,26 @@ from gan_core.types import computed_once
 
 _CHUNK = 5000
 _FEWEST_TEST_IMAGES = 4
-"""Two for a subset of the kernel distance, which is of half of them."""
+"""Subsets of the kernel distance hold half of them, and need two."""
 _OF_REALS = "_of_reals"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JudgeSettings:
-    """How samples are judged.
+    """Settings of a judge.
 
     Attributes:
-      num_samples: How many samples are judged at a time.
-      num_real: How many training images they are compared with; at most 10,000 when None, and
-        half of all where there are no test images.
-      num_searched: How many training images are searched for copies; at most 60,000 when None,
-        which take half of the time that 10,000 samples do.
-      k: Which neighbour makes a ball.
-      subset_size: Images in a subset of the kernel distance; 1,000 when None, or half of the
-        smallest set.
-      num_subsets: How many subsets it takes.
-      minimum_share: A class is covered from this part of an even share (1 / K) on.
-      seed: Which of the real images are taken, and which subsets.
+      num_samples: Number of samples that are judged at a time.
+      num_real: Number of training images that samples are compared with. None: at most 10,000,
+        and at most half of all if there are no test images.
+      num_searched: Number of training images that are searched for copies. None: at most 60,000,
+        which take half as long as 10,000 samples.
+      k: Neighbour rank that sets each ball's radius.
+      subset_size: Images per subset of the kernel distance. None: 1,000, or half of the smallest
+        set if that is less.
+      num_subsets: Number of subsets of the kernel distance.
+      minimum_share: A class is covered if its share is at least this fraction of 1 / K.
+      seed: Seed of the choice of real images and of subsets.
     """
 
     num_samples: int = 10_000
@@ -71,30 +63,30 @@ class JudgeSettings:
 
 
 class Judge:
-    """Compares samples with training images, and other real images with them for scale.
+    """Comparison of samples with training images, and of other real images as a reference.
 
-    A value says little alone: the Fréchet distance of real images is not 0, and their precision
-    is not 1. So beside `precision` there is `precision_of_reals`, of test images in the samples'
-    place; without test images, of training images that are in no other part. They may be fewer
-    than the samples (the protocol says how many), and a Fréchet distance of fewer images is
+    A value alone says little: the Fréchet distance of real images is not 0, and their precision
+    is not 1. So `precision` comes with `precision_of_reals`, which test images get in the samples'
+    place; without test images, training images that are not used otherwise. There may be fewer of
+    them than samples (the protocol has the number), and the Fréchet distance of fewer images is
     larger.
 
-    Nothing depends on a random state: equal arguments give equal values.
+    Values do not depend on a random state: equal arguments give equal values.
 
     Args:
-      extractor: Where the features are from.
-      train: The images that the generator learned from.
-      test: Images of the same kind that it did not; None where there are none: then there is
-        neither a gap nor a usual share of copies to compare with.
-      settings: How samples are judged.
-      cache_dir: Where the features of real images are kept.
+      extractor: Computes the features.
+      train: The images that the generator was trained on.
+      test: Images of the same kind that it was not trained on. None: there are no values of the
+        gap, and no share of copies among real images.
+      settings: Numbers of images, and parameters of the metrics.
+      cache_dir: Folder in which the features of real images are kept.
 
     Attributes:
-      protocol: All that a value depends on.
+      protocol: Everything that a value depends on apart from the samples.
 
     Raises:
-      ArgumentError: If there are fewer real images than the settings ask for, or three test images
-        or fewer, or the sets differ in shape.
+      ArgumentError: If there are fewer real images than the settings need, or fewer than four test
+        images, or if the sets differ in shape.
     """
 
     def __init__(
@@ -145,34 +137,30 @@ class Judge:
         self.protocol = self._protocol()
 
     def prepare(self) -> None:
-        """Computes what does not depend on the samples; `score` would do it the first time."""
+        """Computes the part that does not depend on samples, which the first `score` would do."""
         _ = self._radii, self._statistics, self._of_reals
 
     def score(self, samples: np.ndarray) -> dict[str, float]:
-        """Judges samples.
+        """The metrics of samples.
 
         Args:
           samples: Uint8 [num_samples, H, W, C], of the training images' shape.
 
         Returns:
-          By the protocol's name, `precision@...`: `frechet_distance` (`fid` under the standard
-          protocol), `kernel_distance` with its `_standard_error`, `precision`, `recall`,
-          `density`, `coverage`; from an extractor that knows classes `classes_covered`,
-          `class_total_variation`, `class_evenness` and `confident_share` (surer than 0.9);
-          `copied_share`, `nearest_distance` (the mean to the nearest
-          training image) and, with test images, `nearest_gap` with its `_standard_error`. Those
-          of reals end in `_of_reals`.
+          The values of `metrics.METRICS` that apply, under the protocol's names (`precision@...`;
+          `fid@...` for `frechet_distance` under the standard protocol); then those of real images
+          in the samples' place, which end in `_of_reals`. Class metrics need an extractor that
+          gives probabilities; `nearest_gap` needs test images.
 
         Raises:
-          ArgumentError: If there is another number of samples, or they have another shape.
+          ArgumentError: If the samples differ in number or shape.
         """
         self._check(samples)
-        description = self._extractor.extract(samples)
-        values = self._compared(description) | self._copying(description.features)
+        values = measure(self._comparison(self._extractor.extract(samples)))
         return {self.protocol.key(name): value for name, value in (values | self._of_reals).items()}
 
     def beside_nearest(self, samples: np.ndarray) -> np.ndarray:
-        """Each sample, and after it the training image nearest to it, for a picture.
+        """Each sample followed by its nearest training image, for a picture.
 
         Args:
           samples: Uint8 [N, H, W, C], of the training images' shape.
@@ -191,7 +179,7 @@ class Judge:
                 "samples",
                 list(samples.shape),
                 f"must be {list(wanted)}: `num_samples` of the training images' shape",
-                "change `num_samples`, or make as many",
+                "change `num_samples`, or generate as many",
             )
 
     def _protocol(self) -> Protocol:
@@ -221,8 +209,8 @@ class Judge:
 
     @computed_once
     def _training(self) -> Extracted:
-        """Of all training images that are searched; the first of them are compared."""
-        return self._described(self._train, self._searched)
+        """Of all training images that are searched; samples are compared with the first of them."""
+        return self._extracted(self._train, self._searched)
 
     @computed_once
     def _real(self) -> Extracted:
@@ -240,58 +228,28 @@ class Judge:
 
     @computed_once
     def _other(self) -> Extracted:
-        return self._described(self._other_source, self._others)
+        return self._extracted(self._other_source, self._others)
 
     @computed_once
     def _of_reals(self) -> dict[str, float]:
-        """What other real images get in the samples' place."""
+        """Metrics of other real images in the samples' place."""
         if len(self._others) <= self._settings.k:
             return {}
-        values = self._compared(self._other)
-        if self._has_test:
-            values["copied_share"] = copies(self._other.features, self._training.features).share
+        values = measure(self._comparison(self._other), are_reals=True)
         return {f"{name}{_OF_REALS}": value for name, value in values.items()}
 
-    def _compared(self, fake: Extracted) -> dict[str, float]:
-        """Distances, fidelity and diversity, classes."""
-        real, protocol = self._real, self.protocol
-        sizes = {"subset_size": protocol.subset_size, "num_subsets": protocol.num_subsets}
-        kernel = kernel_distance(real.features, fake.features, **sizes, seed=protocol.seed)
-        pair = real.features, fake.features, protocol.k
-        values = {
-            "frechet_distance": frechet_distance(
-                self._statistics, FeatureStatistics.of(fake.features)
-            ),
-            "kernel_distance": kernel.value,
-            "kernel_distance_standard_error": kernel.standard_error,
-            **precision_recall(*pair, real_radii=self._radii)._asdict(),
-            **density_coverage(*pair, real_radii=self._radii)._asdict(),
-        }
-        if real.probabilities is None or fake.probabilities is None:
-            return values
-        shares, of_real = class_shares(fake.probabilities), class_shares(real.probabilities)
-        minimum_share = protocol.minimum_share / len(shares)
-        return values | {
-            "classes_covered": float(classes_covered(shares, minimum_share)),
-            "class_total_variation": total_variation(shares, of_real),
-            "class_evenness": class_evenness(shares),
-            "confident_share": confident_share(fake.probabilities),
-        }
+    def _comparison(self, fake: Extracted) -> Comparison:
+        return Comparison(
+            fake=fake,
+            real=self._real,
+            statistics=self._statistics,
+            radii=self._radii,
+            training=self._training.features,
+            test=self._other.features if self._has_test else None,
+            protocol=self.protocol,
+        )
 
-    def _copying(self, features: np.ndarray) -> dict[str, float]:
-        training = self._training.features
-        found = copies(features, training)
-        values = {
-            "copied_share": found.share,
-            "nearest_distance": float(found.nearest.distances.mean()),
-        }
-        if self._has_test:
-            count = min(len(training), len(self._others))
-            gap = nearest_gap(features, training[:count], self._other.features[:count])
-            values |= {"nearest_gap": gap.value, "nearest_gap_standard_error": gap.standard_error}
-        return values
-
-    def _described(self, source: ImageSource, indices: np.ndarray) -> Extracted:
+    def _extracted(self, source: ImageSource, indices: np.ndarray) -> Extracted:
         extractor = self._extractor
         shape = list(extractor.image_shape)
         digest = content_hash(

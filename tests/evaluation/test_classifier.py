@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 
@@ -9,7 +10,7 @@ from gan_core.data import ImageSource, drawn_digits
 from gan_core.data.resizing import fit_array
 from gan_core.errors import ArgumentError
 from gan_core.evaluation import classifier, trained_classifier
-from gan_core.evaluation.small_network import classifier_network
+from gan_core.evaluation.classifier import classifier_network
 from gan_core.files import content_hash
 
 
@@ -76,15 +77,18 @@ def test_without_test_images_a_tenth_is_held_out_and_unknown_labels_are_left_out
 def test_rows_of_a_large_array_have_the_name_of_a_copy_and_are_read_in_parts():
     images = stripes(0, 60).images
     some, fewer = np.arange(50)[::-2], np.array([3, 1, 4])
-    rows = classifier._Rows(images, some)
+    rows = classifier._Selection(images, some)
     assert content_hash(rows) == content_hash(images[some])
-    assert content_hash(classifier._Rows(rows, fewer)) == content_hash(images[some][fewer])
-    labelled = classifier._LabelledImages(rows, some)
+    fewer_rows = classifier._Selection(images, some[fewer])
+    assert content_hash(fewer_rows) == content_hash(images[some][fewer])
+    source = ImageSource("stripes", images, np.zeros(60, np.int64))
+    labelled = classifier._LabelledImages(source, some)
     np.testing.assert_array_equal(labelled.fitted(images.shape[1:])[:], images[some])
+    np.testing.assert_array_equal(labelled.images[:], images[some])
     small = labelled.fitted((8, 8, 1))
     copy = np.stack([fit_array(image, (8, 8, 1), "none") for image in images[some]])
     np.testing.assert_array_equal(small[5:9], copy[5:9])
-    part = np.array([4, 4, 9])[:, None, None], np.array([[[0], [7]]]), np.array([[[1, 2, 3]]])
+    part = np.array([4, 4, 9])
     np.testing.assert_array_equal(small[part], copy[part])
 
 
@@ -116,6 +120,55 @@ def test_without_classes_there_is_no_classifier(tmp_path):
         trained_classifier(source, unknown, cache_dir=tmp_path)
     with pytest.raises(ArgumentError, match="`train`'s shape"):
         trained_classifier(source, stripes(0, 9, (8, 8, 1)), cache_dir=tmp_path)
+
+
+@pytest.mark.parametrize("side", [28, 32, 64])
+def test_the_last_layer_sees_most_of_the_image(side):
+    network = classifier.classifier_network((side, side, 1), 10, seed=0)
+    features, logits = network.output_shape
+    assert (features, logits) == ((None, 128), (None, 10))
+    sizes = [layer.output.shape[1] for layer in network.layers if "conv" in layer.name]
+    assert sizes[-1] == 4
+    assert network.count_params() < 300_000
+
+
+def test_its_types_do_not_depend_on_the_policy_of_the_process():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = classifier.classifier_network((16, 16, 1), 2, seed=0)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert {output.dtype for output in network.outputs} == {"float32"}
+
+
+def test_batches_take_each_image_once_an_epoch_shifted():
+    images = np.arange(10, dtype=np.uint8)[:, None, None, None] + np.zeros((10, 8, 8, 1), np.uint8)
+    images[:, 4, 4] += 100
+    batches = list(classifier._batches(images, np.arange(10), 0, num_updates=6, batch_size=5))
+    for epoch in range(3):
+        labels = np.concatenate([labels for _, labels in batches[2 * epoch : 2 * epoch + 2]])
+        assert sorted(labels) == list(range(10))
+    places = {
+        tuple(place - 4)
+        for batch, labels in batches
+        for place in np.argwhere(batch[..., 0] >= 100)[:, 1:]
+    }
+    assert max(max(map(abs, place)) for place in places) == 2
+    assert len(places) > 10
+    for batch, labels in batches:
+        np.testing.assert_array_equal(np.median(batch, axis=(1, 2, 3)), labels)
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_identity_changes_with_the_version_and_not_with_libraries(tmp_path, monkeypatch):
+    source = stripes(0, 12)
+    first = trained_classifier(source, cache_dir=tmp_path).content_hash
+    for library in (classifier.keras, classifier.tf):
+        monkeypatch.setattr(library, "__version__", "99.0")
+    assert trained_classifier(source, cache_dir=tmp_path).content_hash == first
+    monkeypatch.setattr(classifier, "_VERSION", classifier._VERSION + 1)
+    assert trained_classifier(source, cache_dir=tmp_path).content_hash != first
 
 
 @pytest.mark.slow

@@ -16,12 +16,11 @@ from experiments.tools.time_to_quality.rows import Row, Table
 from experiments.tools.timed_runs import Judged, markdown_row
 
 _COLUMNS = {
-    "frechet_distance": "Fréchet",
-    "kernel_distance": "kernel",
-    "coverage": "coverage",
-    "confident_share": "read",
-    "class_evenness": "evenness",
-    "copied_share": "copied",
+    name: gan_core.evaluation.TITLES[name]
+    for name in (
+        *("frechet_distance", "kernel_distance", "coverage"),
+        *("confident_share", "class_evenness", "copied_share"),
+    )
 }
 LEGEND = (
     "Read: the share of samples of which the classifier is surer than 0.9. Evenness: how many of "
