@@ -19,13 +19,13 @@ from gan_core.run import startup_clock
 _FLAGFILES = Path(__file__).parents[1] / "flagfiles"
 
 
-def main(experiment: Experiment) -> NoReturn:
-    """Runs an experiment from the process's command line and exits.
+def main(experiment: Experiment, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs an experiment with the process's command line, or `arguments`, and exits.
 
     Exit codes are those of `process`; 130 or 143 if a second signal ends it at once.
     """
     prepare_process()
-    sys.exit(run(experiment, sys.argv[1:]))
+    sys.exit(run(experiment, sys.argv[1:] if arguments is None else arguments))
 
 
 def run(experiment: Experiment, arguments: Sequence[str]) -> int:
