@@ -67,7 +67,8 @@ def call_stateless(
         names = [tensor.name for tensor in network.inputs][1:]
         _check_conditions(network, conditions, allowed=names, needed=names)
         arranged = [inputs, *(conditions[name] for name in names)] if names else inputs
-        return network.stateless_call(weights, state, arranged, training=training)
+        output, state = network.stateless_call(weights, state, arranged, training=training)
+        return output, list(state)
     variables = [*network.trainable_variables, *network.non_trainable_variables]
     pairs = list(zip(variables, [*weights, *state], strict=True))
     # Not `stateless_call`, which passes `training` to a `call` that may not take it.

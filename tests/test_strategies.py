@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 import gan_core
+import gan_core.strategies
 from gan_core.errors import ArgumentError
 
 
@@ -67,8 +68,8 @@ def test_a_cluster_that_cannot_be_meant_is_refused_before_anybody_waits(config, 
 
 def test_one_process_is_the_chief_and_alone(one_device, mirrored):
     for strategy in (one_device, mirrored):
-        assert gan_core.run.is_chief(strategy)
-        assert gan_core.run.sum_over_workers(strategy, [3, 0]) == ([3, 0], 1)
+        assert gan_core.strategies.is_chief(strategy)
+        assert gan_core.strategies.sum_over_workers(strategy, [3, 0]) == ([3, 0], 1)
 
 
 def test_virtual_devices_stay_as_they_were_first_made():

@@ -3,22 +3,12 @@
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from gan_core.choices import PRECISIONS
+    from gan_core.choices import PRECISIONS as PRECISIONS
+    from gan_core.fast.layers import BatchNormalization as BatchNormalization
+    from gan_core.fast.layers import Conv2D as Conv2D
+    from gan_core.fast.layers import Conv2DTranspose as Conv2DTranspose
+    from gan_core.fast.layers import UpSamplingConv2D as UpSamplingConv2D
     from gan_core.fast.layers import (
-        BatchNormalization,
-        Conv2D,
-        Conv2DTranspose,
-        UpSamplingConv2D,
-        synchronize_batch_normalization,
+        synchronize_batch_normalization as synchronize_batch_normalization,
     )
-    from gan_core.fast.precision import choose_precision
-
-__all__ = [
-    "PRECISIONS",
-    "BatchNormalization",
-    "Conv2D",
-    "Conv2DTranspose",
-    "UpSamplingConv2D",
-    "choose_precision",
-    "synchronize_batch_normalization",
-]
+    from gan_core.fast.precision import choose_precision as choose_precision

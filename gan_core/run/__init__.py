@@ -1,145 +1,64 @@
-"""A run and its folder: the loop and its hooks, checkpoints, logs, pictures, signals, locks."""
+"""Runs in folders: the training loop, hooks, checkpoints, logs, pictures, signals, locks."""
 
 from etils import epy
 
 with epy.lazy_api_imports(globals()):
-    from gan_core.choices import ON_COLLAPSE, ON_NAN, STRATEGIES
-    from gan_core.files import (
-        check_names,
-        check_writable,
-        make_folder,
-        nearest_existing,
-        write_durably,
-    )
-    from gan_core.run.checkpoint_files import (
-        Facts,
-        best_of,
-        find_checkpoint,
-        newest_facts,
-        newest_undamaged,
-        read_facts,
-        step_of,
-        step_paths,
-    )
-    from gan_core.run.checkpoints import Checkpoints
-    from gan_core.run.evaluator import Evaluation
-    from gan_core.run.hooks import (
-        CurvesPicture,
-        Every,
-        Hook,
-        KeepTrying,
-        MetricsWindow,
-        SampleGrid,
-    )
-    from gan_core.run.loop import NotFiniteError, make_step_loop
-    from gan_core.run.pictures import (
-        curves_png,
-        gif_bytes,
-        grid,
-        png_bytes,
-        read_metrics,
-        with_caption,
-    )
-    from gan_core.run.plan import Ending, Outcome, Plan
-    from gan_core.run.process import (
-        RunLock,
-        StopSignals,
-        peak_resident_gib,
-        resident_gib,
-        startup_clock,
-    )
-    from gan_core.run.program import Program
-    from gan_core.run.record import EvaluationRecord, RunRecord, differences
-    from gan_core.run.run import Run
-    from gan_core.run.run_data import SourceData
-    from gan_core.run.samples import (
-        MakePicture,
-        generate_sample_batches,
-        generate_samples,
-        samples_by_class,
-        samples_of,
-    )
-    from gan_core.run.status_line import StatusWriter, duration, say
-    from gan_core.run.waiting import wait_for_workers
-    from gan_core.run.writers import (
-        JsonLinesWriter,
-        MultiWriter,
-        PictureFilesWriter,
-        TensorBoardWriter,
-        Writer,
-    )
-    from gan_core.strategies import (
-        describe_strategy,
-        is_chief,
-        make_virtual_devices,
-        per_replica_batch_size,
-        sum_over_workers,
-    )
-
-__all__ = [
-    "ON_COLLAPSE",
-    "ON_NAN",
-    "STRATEGIES",
-    "Checkpoints",
-    "CurvesPicture",
-    "Ending",
-    "Evaluation",
-    "EvaluationRecord",
-    "Every",
-    "Facts",
-    "Hook",
-    "JsonLinesWriter",
-    "KeepTrying",
-    "MakePicture",
-    "MetricsWindow",
-    "MultiWriter",
-    "NotFiniteError",
-    "Outcome",
-    "PictureFilesWriter",
-    "Plan",
-    "Program",
-    "Run",
-    "RunLock",
-    "RunRecord",
-    "SampleGrid",
-    "SourceData",
-    "StatusWriter",
-    "StopSignals",
-    "TensorBoardWriter",
-    "Writer",
-    "best_of",
-    "check_names",
-    "check_writable",
-    "curves_png",
-    "describe_strategy",
-    "differences",
-    "duration",
-    "find_checkpoint",
-    "generate_sample_batches",
-    "generate_samples",
-    "gif_bytes",
-    "grid",
-    "is_chief",
-    "make_folder",
-    "make_step_loop",
-    "make_virtual_devices",
-    "nearest_existing",
-    "newest_facts",
-    "newest_undamaged",
-    "peak_resident_gib",
-    "per_replica_batch_size",
-    "png_bytes",
-    "read_facts",
-    "read_metrics",
-    "resident_gib",
-    "samples_by_class",
-    "samples_of",
-    "say",
-    "startup_clock",
-    "step_of",
-    "step_paths",
-    "sum_over_workers",
-    "wait_for_workers",
-    "with_caption",
-    "write_durably",
-]
+    from gan_core.choices import ON_COLLAPSE as ON_COLLAPSE
+    from gan_core.choices import ON_NAN as ON_NAN
+    from gan_core.choices import STRATEGIES as STRATEGIES
+    from gan_core.files import check_names as check_names
+    from gan_core.files import check_writable as check_writable
+    from gan_core.files import make_folder as make_folder
+    from gan_core.files import nearest_existing as nearest_existing
+    from gan_core.files import write_durably as write_durably
+    from gan_core.run.checkpoint_files import Facts as Facts
+    from gan_core.run.checkpoint_files import best_of as best_of
+    from gan_core.run.checkpoint_files import find_checkpoint as find_checkpoint
+    from gan_core.run.checkpoint_files import newest_facts as newest_facts
+    from gan_core.run.checkpoint_files import newest_undamaged as newest_undamaged
+    from gan_core.run.checkpoint_files import read_facts as read_facts
+    from gan_core.run.checkpoint_files import step_of as step_of
+    from gan_core.run.checkpoint_files import step_paths as step_paths
+    from gan_core.run.checkpoints import Checkpoints as Checkpoints
+    from gan_core.run.evaluator import Evaluation as Evaluation
+    from gan_core.run.hooks import Every as Every
+    from gan_core.run.hooks import Hook as Hook
+    from gan_core.run.hooks import KeepTrying as KeepTrying
+    from gan_core.run.hooks import MetricsWindow as MetricsWindow
+    from gan_core.run.hooks import SampleGrid as SampleGrid
+    from gan_core.run.loop import NotFiniteError as NotFiniteError
+    from gan_core.run.loop import make_step_loop as make_step_loop
+    from gan_core.run.pictures import grid as grid
+    from gan_core.run.pictures import png_bytes as png_bytes
+    from gan_core.run.pictures import read_metrics as read_metrics
+    from gan_core.run.pictures import with_caption as with_caption
+    from gan_core.run.plan import Ending as Ending
+    from gan_core.run.plan import Outcome as Outcome
+    from gan_core.run.plan import Plan as Plan
+    from gan_core.run.process import RunLock as RunLock
+    from gan_core.run.process import StopSignals as StopSignals
+    from gan_core.run.process import peak_resident_gib as peak_resident_gib
+    from gan_core.run.process import resident_gib as resident_gib
+    from gan_core.run.process import startup_clock as startup_clock
+    from gan_core.run.program import Program as Program
+    from gan_core.run.record import EvaluationRecord as EvaluationRecord
+    from gan_core.run.record import RunRecord as RunRecord
+    from gan_core.run.record import differences as differences
+    from gan_core.run.run import Run as Run
+    from gan_core.run.run_data import SourceData as SourceData
+    from gan_core.run.samples import MakePicture as MakePicture
+    from gan_core.run.samples import generate_sample_batches as generate_sample_batches
+    from gan_core.run.samples import generate_samples as generate_samples
+    from gan_core.run.samples import samples_by_class as samples_by_class
+    from gan_core.run.samples import samples_of as samples_of
+    from gan_core.run.status_line import duration as duration
+    from gan_core.run.status_line import say as say
+    from gan_core.run.waiting import wait_for_workers as wait_for_workers
+    from gan_core.run.writers import JsonLinesWriter as JsonLinesWriter
+    from gan_core.run.writers import MultiWriter as MultiWriter
+    from gan_core.run.writers import PictureFilesWriter as PictureFilesWriter
+    from gan_core.run.writers import TensorBoardWriter as TensorBoardWriter
+    from gan_core.run.writers import Writer as Writer
+    from gan_core.strategies import describe_strategy as describe_strategy
+    from gan_core.strategies import make_virtual_devices as make_virtual_devices
+    from gan_core.strategies import per_replica_batch_size as per_replica_batch_size

@@ -74,14 +74,13 @@ class Run:
     ):
         if isinstance(data, ImageSource):
             data = SourceData(data)
-        if not isinstance(data, SourceData):
-            data = OwnData(data)
+        run_data = data if isinstance(data, SourceData) else OwnData(data)
         if evaluation:
             _check_evaluation(evaluation, gan, plan)
         steps_due(hooks, plan.steps_per_call)  # raises if an interval does not fit
         folder = Path(workdir)
         checkpoints = Checkpoints(folder / "checkpoints", gan, plan.keep_checkpoints)
-        self._parts = RunParts(gan, data, plan, folder, checkpoints, program or Program())
+        self._parts = RunParts(gan, run_data, plan, folder, checkpoints, program or Program())
         self._schedule = schedule
         self._evaluation = evaluation
         self._hooks = tuple(hooks)

@@ -122,7 +122,7 @@ def test_curves_are_drawn_from_the_metrics_file(tmp_path):
     with metrics.open("a") as file:
         file.write('{"step": 30, "genera')
     assert [line["step"] for line in gan_core.run.read_metrics(metrics)] == [10, 20]
-    draw = gan_core.run.CurvesPicture(tmp_path, "svhn, drawn_digits")
+    draw = gan_core.run.hooks.CurvesPicture(tmp_path, "svhn, drawn_digits")
     draw(20, {})
     picture = np.asarray(Image.open(tmp_path / "curves.png").convert("RGB"))
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
@@ -134,7 +134,7 @@ def test_drawing_curves_again_and_again_takes_no_memory(tmp_path):
     writer.write_scalars(10, {"generator/loss": 2.0})
     writer.write_scalars(20, {f"evaluation/{name}": value for name, value in judged.items()})
     writer.close()
-    draw = gan_core.run.CurvesPicture(tmp_path, "drawn_digits")
+    draw = gan_core.run.hooks.CurvesPicture(tmp_path, "drawn_digits")
     for step in range(3):
         draw(step, {})
     before = gan_core.run.resident_gib()
