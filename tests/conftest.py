@@ -4,6 +4,7 @@ import gc
 import os
 
 import pytest
+from sizes import IS_FULL
 
 import gan_core
 from experiments.program.process import import_tensorflow
@@ -21,6 +22,14 @@ def pytest_configure(config):
     else:
         import_tensorflow()
         gan_core.run.make_virtual_devices(4)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves out the cases of the full size, unless GAN_CORE_FULL=1 asks for them."""
+    full = [item for item in items if not IS_FULL and item.get_closest_marker("full")]
+    if full:
+        config.hook.pytest_deselected(items=full)
+        items[:] = [item for item in items if item not in full]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from sizes import size
 
 from experiments.tools.crash_test import faults
 from experiments.tools.crash_test.comparing import differences
@@ -40,13 +41,13 @@ def test_an_experiment_that_is_none_is_refused_before_anything_starts():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("devices", [(1,), (2,), (1, 2, 1)])
+@pytest.mark.parametrize("devices", [(1,), pytest.param((2,), marks=pytest.mark.full), (1, 2, 1)])
 def test_killed_at_all_moments_it_ends_as_if_it_never_was(devices, tmp_path):
     # Dropout draws other numbers on other devices.
     experiment = "fashion_mnist_dcgan" if len(devices) == 1 else "fashion_mnist_gan"
     plan = Plan(experiment, FEATURES, virtual_devices=devices, seed=random.randrange(1000))
     peace = run_in_peace(plan, tmp_path / "in_peace")
-    _, lost = run_with_kills(plan, peace, tmp_path, 8)
+    _, lost = run_with_kills(plan, peace, tmp_path, size(4, 20))
     assert not lost, plan
 
 
@@ -57,14 +58,15 @@ def test_stopped_by_a_signal_it_ends_as_if_it_never_was(tmp_path):
     plan = Plan("fashion_mnist_dcgan", extra, signal_name="TERM", seed=random.randrange(1000))
     peace = run_in_peace(plan, tmp_path / "in_peace")
     assert "data_wait" not in (peace.workdir / "metrics.jsonl").read_text()
-    _, lost = run_with_kills(plan, peace, tmp_path, 4)
+    _, lost = run_with_kills(plan, peace, tmp_path, size(3, 10))
     assert not lost, plan
 
 
 @pytest.mark.slow
 def test_each_write_may_be_refused_once(tiny):
     plan, peace, folder = tiny
-    numbers = random.sample(range(1, len(refusable(peace)) + 1), 12)
+    number_of_writes = len(refusable(peace))
+    numbers = random.sample(range(1, number_of_writes + 1), size(8, number_of_writes))
     _, lost = run_with_refusals(plan, peace, folder, numbers)
     assert not lost, numbers
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 import tiny_gan
+from sizes import sampled
 
 import gan_core
 
@@ -69,10 +70,11 @@ EXPERIMENTS = [
     ("image_folder_gan", 1),
     ("rock_paper_scissors_dcgan", 1),
 ]
+SAMPLE = [("fashion_mnist_gan", 2), ("fashion_mnist_dcgan", 1), ("svhn_dcgan", 1)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "discriminator_updates"), EXPERIMENTS)
+@pytest.mark.parametrize(("name", "discriminator_updates"), sampled(EXPERIMENTS, SAMPLE))
 def test_two_devices_equal_one_after_20_steps(name, discriminator_updates):
     flags = ["--global_batch_size=4", f"--discriminator_updates={discriminator_updates}"]
     done = subprocess.run(

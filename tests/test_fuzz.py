@@ -1,6 +1,7 @@
-"""What users may give by mistake: each is answered in a line, soon, and nothing is written.
+"""Mistakes in flags, flagfiles and folders: answered in one line, soon, with nothing written.
 
-A thousand cases, the same ones each time; `GAN_CORE_FUZZ=5` tries five times as many others.
+The cases are the same each time, a thousand in full size. `GAN_CORE_FUZZ=5` tries five times as
+many others.
 """
 
 import dataclasses
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
+from sizes import size
 
 from experiments.settings.flag import flag_of
 from experiments.settings.settings import Settings
@@ -37,7 +39,7 @@ pytestmark = pytest.mark.slow
 
 def cases(count):
     return settings(
-        max_examples=count * (TIMES or 1),
+        max_examples=size(count // 5, count) * (TIMES or 1),
         derandomize=not TIMES,
         database=None,
         deadline=None,

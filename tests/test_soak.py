@@ -1,6 +1,6 @@
 """A long run holds no more memory and no more files at its end than after its beginning.
 
-`GAN_CORE_SOAK_STEPS=100000` has it last as long as one likes.
+`GAN_CORE_SOAK_STEPS=100000` makes it longer.
 """
 
 import os
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sizes import size
 
 import gan_core
 
 ROOT = Path(__file__).parent.parent
-STEPS = int(os.environ.get("GAN_CORE_SOAK_STEPS", "6000"))
+STEPS = int(os.environ.get("GAN_CORE_SOAK_STEPS", size(4000, 12000)))
 LOG_EVERY = 50
 OTHERS_EVERY = 500
 pytestmark = pytest.mark.slow

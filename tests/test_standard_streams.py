@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from sizes import sampled
 from test_experiments import SMALL, metrics
 
 from experiments.program.process import INTERRUPTED
@@ -72,7 +73,10 @@ def test_ctrl_c_during_the_import_of_tensorflow_prints_one_word(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("streams", ["| head -1", ">&-", ">/dev/full", ">&- 2>&-", "| true"])
+@pytest.mark.parametrize(
+    "streams",
+    sampled(["| head -1", ">&-", ">/dev/full", ">&- 2>&-", "| true"], ["| head -1", ">&- 2>&-"]),
+)
 def test_training_continues_if_nobody_reads_the_output(streams, tmp_path):
     done = shell(f"{SMALL_RUN} --workdir={tmp_path} {streams}; exit ${{PIPESTATUS[0]}}")
     assert done.returncode == 0, done.stderr
