@@ -12,12 +12,15 @@ from gan_core.errors import ArgumentError
 from gan_core.gan import Gan
 from gan_core.run.checkpoint_files import Facts
 from gan_core.run.checkpoints import Checkpoints
+from gan_core.run.evaluator import Evaluation
+from gan_core.run.hooks import Hook
 from gan_core.run.plan import Outcome, Plan, cannot_write
 from gan_core.run.record import RunRecord, differences
 from gan_core.run.run_data import RunData
 from gan_core.run.samples import MakePicture
 from gan_core.run.status_line import say as print_line
 from gan_core.strategies import is_chief, sum_over_workers
+from gan_core.update_schedules import Schedule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,9 @@ class RunParts:
       workdir: The run's folder.
       checkpoints: The checkpoints in it.
       program: The owner of the run.
+      schedule: The updates of one step; `simultaneous()` when None.
+      evaluation: When to judge samples, and the reactions; never when None.
+      hooks: Called after each call of steps.
     """
 
     gan: Gan
@@ -107,6 +113,9 @@ class RunParts:
     workdir: Path
     checkpoints: Checkpoints
     program: Program
+    schedule: Schedule | None = None
+    evaluation: Evaluation | None = None
+    hooks: Sequence[Hook] = ()
 
     @property
     def step(self) -> int:

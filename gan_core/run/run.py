@@ -25,7 +25,7 @@ from gan_core.run.record import SecondsLedger
 from gan_core.run.recorder import Recorder, finished_step
 from gan_core.run.restore import Restorer
 from gan_core.run.run_data import MakeBatches, OwnData, SourceData
-from gan_core.run.session import Rollback, Session, Training
+from gan_core.run.session import Rollback, Session
 from gan_core.update_schedules import Schedule
 
 _PEER_LOST = (
@@ -80,10 +80,9 @@ class Run:
         steps_due(hooks, plan.steps_per_call)  # raises if an interval does not fit
         folder = Path(workdir)
         checkpoints = Checkpoints(folder / "checkpoints", gan, plan.keep_checkpoints)
-        self._parts = RunParts(gan, run_data, plan, folder, checkpoints, program or Program())
-        self._schedule = schedule
-        self._evaluation = evaluation
-        self._hooks = tuple(hooks)
+        owner = program or Program()
+        rest = (schedule, evaluation, tuple(hooks))
+        self._parts = RunParts(gan, run_data, plan, folder, checkpoints, owner, *rest)
         self._restorer = Restorer(self._parts)
         self._rollbacks = 0
 
@@ -145,7 +144,7 @@ class Run:
             outcome = outcomes.nothing_to_do(step)
         elif minutes is not None and record.training_seconds >= 60 * minutes:
             outcome = outcomes.time_is_up(step, minutes)
-        elif self._evaluation and self._evaluation.has_stalled(record.evaluation):
+        elif self._parts.evaluation and self._parts.evaluation.has_stalled(record.evaluation):
             outcome = outcomes.no_improvement(step, record.evaluation)
         return outcome and (self._parts.write_on_chief(self._write_missing_files) or outcome)
 
@@ -160,11 +159,10 @@ class Run:
                 recorder.finish(parts.step)
 
     def _train(self, signals: StopSignals) -> Outcome:
-        training = Training(self._schedule, self._evaluation, self._hooks, signals)
         while True:
             session = Session(
                 self._parts,
-                training,
+                signals,
                 self._restorer.record,
                 is_new=self._restorer.is_new,
                 rollbacks=self._rollbacks,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 from gan_core.run import plan as outcomes
-from gan_core.run.evaluator import Evaluation, Evaluator, Verdict
-from gan_core.run.hooks import Hook
+from gan_core.run.evaluator import Evaluator, Verdict
 from gan_core.run.loop import NotFiniteError, steps_due, train
 from gan_core.run.plan import Ending, Outcome
 from gan_core.run.process import StopSignals, startup_clock
@@ -16,7 +14,6 @@ from gan_core.run.record import RunRecord, SecondsLedger
 from gan_core.run.recorder import Recorder, Report, forget_finish
 from gan_core.strategies import sum_over_workers
 from gan_core.types import Metrics
-from gan_core.update_schedules import Schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,29 +29,12 @@ class Rollback:
     to_best: bool
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """The arguments of a run that decide how it trains.
-
-    Attributes:
-      schedule: The updates of one step; `simultaneous()` when None.
-      evaluation: When to judge samples, and the reactions; never when None.
-      hooks: Called after each call of steps.
-      signals: Requests to stop.
-    """
-
-    schedule: Schedule | None
-    evaluation: Evaluation | None
-    hooks: Sequence[Hook]
-    signals: StopSignals
-
-
 class Session:
     """Trains a run from a restored state; the chief's files are open meanwhile.
 
     Args:
       parts: The parts of the run.
-      training: How it trains.
+      signals: Requests to stop.
       record: The record of the run at this state.
       is_new: Whether the run starts here, and not from a checkpoint.
       rollbacks: Rollbacks since this process started.
@@ -63,14 +43,14 @@ class Session:
     def __init__(
         self,
         parts: RunParts,
-        training: Training,
+        signals: StopSignals,
         record: RunRecord,
         *,
         is_new: bool,
         rollbacks: int,
     ):
         self._parts = parts
-        self._training = training
+        self._signals = signals
         self._record = record
         self._is_new = is_new
         self._rollbacks = rollbacks
@@ -88,10 +68,9 @@ class Session:
     def _open_files(self) -> None:
         parts, record = self._parts, self._record
         ledger, evaluator = SecondsLedger(record.seconds), None
-        evaluation = self._training.evaluation
-        if evaluation:  # first: it may refuse, and making a judge is not time of the run
+        if parts.evaluation:  # first: it may refuse, and making a judge is not time of the run
             evaluator = Evaluator(
-                parts.gan, evaluation, record.evaluation, ledger, parts.program.say
+                parts.gan, parts.evaluation, record.evaluation, ledger, parts.program.say
             )
         parts.program.on_start()
         forget_finish(parts.workdir)
@@ -117,14 +96,14 @@ class Session:
             end = self._after_call(step, metrics)
             return end is not None
 
-        hooks_due = steps_due(self._training.hooks, plan.steps_per_call)
+        hooks_due = steps_due(parts.hooks, plan.steps_per_call)
         try:
             train(
                 parts.gan,
                 parts.data.batches(parts.gan),
                 total_steps=plan.total_steps,
                 steps_per_call=plan.steps_per_call,
-                schedule=self._training.schedule,
+                schedule=parts.schedule,
                 hooks=[after_call],
                 # The first call of a run is one step, so that it ends soon. Only the chief draws
                 # grids, but all workers end their calls at the same steps: they meet after each.
@@ -138,8 +117,8 @@ class Session:
 
     def _after_call(self, step: int, metrics: Metrics) -> Outcome | Rollback | None:
         """Writes what is due; returns the end on which all workers agree, if there is one."""
-        training, plan = self._training, self._parts.plan
-        hooks_ask = True in [hook(step, metrics) for hook in training.hooks]
+        plan = self._parts.plan
+        hooks_ask = True in [hook(step, metrics) for hook in self._parts.hooks]
         report, words, judged = Report(), "the samples have collapsed", self._record.evaluation
         if self._recorder:
             has_left = self._has_rollback_left
@@ -147,7 +126,7 @@ class Session:
             judged = self._recorder.evaluation
             if report.verdict in (Verdict.ROLL_BACK, Verdict.COLLAPSED):
                 words = self._recorder.collapse_words()
-        is_asked = hooks_ask or training.signals.received is not None
+        is_asked = hooks_ask or self._signals.received is not None
         answers = [is_asked, report.is_late, report.error is not None, report.verdict]
         (asked, late, full, verdict), _ = sum_over_workers(
             self._parts.gan.strategy, [int(answer) for answer in answers]
