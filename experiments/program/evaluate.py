@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import gan_core
-from experiments.program import build
+from experiments.program import build, preflight
 from experiments.program.experiment import Experiment
 from experiments.program.process import CANNOT_WRITE, DONE
 from experiments.settings.evaluation import make_judge, write_csv
@@ -24,10 +24,7 @@ _NUM_IN_PICTURE = 32
 
 def run(experiment: Experiment, settings: Settings) -> int:
     """Evaluates one checkpoint, or all; returns the exit code."""
-    output = Path(settings.output or Path(settings.workdir) / "evaluation.csv")
-    if output.suffix != ".csv":
-        raise ArgumentError("output", output, "must end in .csv", "name a table")
-    gan_core.run.check_writable("output", output.parent)
+    output = preflight.output_of_evaluate(settings)
     chosen = _chosen_checkpoints(settings)
     settings, gan = build.build_for_samples(experiment, settings, chosen[-1])
     shape = build.image_shape(gan)

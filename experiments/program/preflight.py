@@ -34,8 +34,7 @@ def check(experiment: Experiment, settings: Settings) -> None:
     if settings.mode != "info":
         if not facts:
             raise ArgumentError("workdir", workdir, "must hold a checkpoint", "train there first")
-        if settings.mode == "generate":
-            output_of_generate(settings)
+        (output_of_generate if settings.mode == "generate" else output_of_evaluate)(settings)
         if settings.checkpoint not in ("", "all"):
             gan_core.run.find_checkpoint(workdir / "checkpoints", settings.checkpoint)
     if facts and facts.get("experiment") != experiment.name:
@@ -59,6 +58,19 @@ def output_of_generate(settings: Settings) -> Path:
     if output.suffix.lower() in _OTHER_PICTURES:
         raise ArgumentError("output", output, "must end in .png, or be a folder", "use .png")
     gan_core.run.check_writable("output", output.parent if is_grid else output)
+    return output
+
+
+def output_of_evaluate(settings: Settings) -> Path:
+    """The output of `--mode=evaluate`: a `.csv` file.
+
+    Raises:
+      ArgumentError: If it has another name, or cannot be written to.
+    """
+    output = Path(settings.output or Path(settings.workdir) / "evaluation.csv")
+    if output.suffix != ".csv":
+        raise ArgumentError("output", output, "must end in .csv", "name a table")
+    gan_core.run.check_writable("output", output.parent)
     return output
 
 
