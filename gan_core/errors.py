@@ -1,4 +1,4 @@
-"""The one error that tells a person what to change."""
+"""`ArgumentError`, whose message names the remedy, and common checks of arguments."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 
 class ArgumentError(ValueError):
-    """An argument that cannot work, told as argument, value, rule and remedy.
+    """An invalid argument, reported as argument, value, rule and remedy.
 
-    The text always reads `` `argument` (value) rule; remedy. ``, for example
+    The message is always `` `argument` (value) rule; remedy. ``, for example
     `` `steps_per_call` (30) must divide `log_every_steps` (100); use 20, 25 or 50. ``
 
     Args:
       argument: Name of the argument or flag, without backticks.
-      value: What was given.
-      rule: What must hold, starting with a verb.
-      remedy: What to do instead, without a full stop, or as a question.
+      value: The value given.
+      rule: The violated rule, starting with a verb.
+      remedy: The correction, without a full stop; or a question.
     """
 
     def __init__(self, argument: str, value: object, rule: str, remedy: str):
@@ -37,16 +37,14 @@ def check_positive(argument: str, value: float, remedy: str = "give a larger val
 
 
 def check_known(argument: str, value: str, known: Iterable[str]) -> None:
-    """Raises `ArgumentError` unless `value` is one of the `known`, which it lists."""
+    """Raises `ArgumentError`, which lists the `known` names, unless `value` is one of them."""
     names = list(known)
     if value not in names:
-        raise ArgumentError(
-            argument, value, "must be one of the known", f"use one of {', '.join(names)}"
-        )
+        raise ArgumentError(argument, value, "is not recognised", f"use one of {', '.join(names)}")
 
 
 def check_divides(divisor_name: str, divisor: int, multiple_name: str, multiple: int) -> None:
-    """Raises `ArgumentError` unless `divisor` divides `multiple`; names the nearest that do."""
+    """Raises `ArgumentError`, which names the nearest divisors, unless `divisor` is one."""
     if multiple % divisor == 0:
         return
     small = [n for n in range(1, math.isqrt(multiple) + 1) if multiple % n == 0]

@@ -28,18 +28,18 @@ _MAY_PASS = {
         *("ENETDOWN", "ENETUNREACH", "EHOSTDOWN", "EHOSTUNREACH", "ENOTCONN"),
     )
 } - {None}
-"""Errors of a machine or a network, and not of a file."""
+"""Temporary errors of a machine or a network, as opposed to damage of a file."""
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Writes a file beside its place, syncs it to the disk and renames it.
+    """Atomic write: a temporary file in the same folder, synced to disk and renamed.
 
     Raises:
-      OSError: If it cannot be written; what stood at `path` is then as it was.
+      OSError: If the file cannot be written; `path` is then unchanged.
     """
     partial = path.with_name(f".partial_{path.name}")
     try:
-        partial.unlink(missing_ok=True)  # a link there would lead to somebody else's file
+        partial.unlink(missing_ok=True)  # it may be a link to another file
         with partial.open("xb") as file:
             file.write(data)
         publish(partial, path)
@@ -49,13 +49,12 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def publish(partial: Path, path: Path) -> None:
-    """Gives what was written beside its place, a file or a folder of files, its name.
+    """Atomically renames a finished file, or a folder of files, after syncing it to disk.
 
-    All of it is on the disk before it has the name, so at any instant of a crash there is nothing
-    under the name, what was there before, or the whole.
+    After a crash at any time, `path` has either its previous content or the complete new one.
 
     Raises:
-      OSError: If it cannot be; a folder of that name that holds something is not replaced.
+      OSError: If it cannot be renamed; a folder that is not empty is not replaced.
     """
     for file in sorted(partial.iterdir()) if partial.is_dir() else []:
         sync(file)
@@ -65,10 +64,10 @@ def publish(partial: Path, path: Path) -> None:
 
 
 def append_durably(path: Path, data: bytes) -> None:
-    """Appends to a file and syncs it to the disk.
+    """Appends to a file and syncs it to disk.
 
     Raises:
-      OSError: If not all of it can be written; the file is then as it was.
+      OSError: If the data cannot be written completely; the file is then unchanged.
     """
     with path.open("ab", buffering=0) as file:
         size = file.tell()
@@ -82,32 +81,32 @@ def append_durably(path: Path, data: bytes) -> None:
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
-    """The JSON object that a file holds.
+    """The JSON object in a file.
 
     Raises:
-      OSError: If it cannot be read.
-      ValueError: If it holds anything else.
+      OSError: If the file cannot be read.
+      ValueError: If it contains anything else.
     """
-    if path.exists() and not path.is_file():  # a pipe would be waited for
-        raise OSError(f"{path} is no file")
+    if path.exists() and not path.is_file():  # reading a pipe would block
+        raise OSError(f"{path} is not a file")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(value, dict):
-        raise ValueError("it holds no JSON object")
+        raise ValueError("it does not contain a JSON object")
     return value
 
 
 def may_pass(error: OSError) -> bool:
-    """Whether the same file may well be read at another time: its content is not at fault."""
+    """True for a temporary error: the same file may be readable at another time."""
     return error.errno in _MAY_PASS
 
 
 def sync(path: Path) -> None:
-    """Waits until a file's content, or a folder's list of names, is on the disk."""
+    """Waits until a file's content, or a folder's list of names, is on disk."""
     on_windows = os.name == "nt"
-    if on_windows and path.is_dir():  # which opens no folders, and keeps names in a journal
+    if on_windows and path.is_dir():  # folders cannot be opened, and their names are journaled
         return
     descriptor = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)
     try:
@@ -117,7 +116,7 @@ def sync(path: Path) -> None:
 
 
 def checksum(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """SHA-256 of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
@@ -131,7 +130,7 @@ _BYTES = 2**26
 def content_hash(*parts: Any) -> str:
     """SHA-256, in hexadecimal digits, of arrays (type, shape, values) and of JSON values.
 
-    What has a type, a shape and rows counts as an array, whoever reads its rows.
+    Any object with `dtype`, `shape` and rows counts as an array.
     """
     digest = hashlib.sha256()
     for part in parts:
@@ -149,11 +148,11 @@ Arrays = dict[str, "np.ndarray"]
 
 
 def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
-    """The arrays of a file; where there is none, those that `compute` gives, kept there.
+    """The arrays in a cache file, which is computed and written if it does not exist.
 
     Args:
-      path: A `.npz` named by what the arrays depend on.
-      compute: Gives them where nothing is kept.
+      path: A `.npz` file, whose name depends on everything that the arrays depend on.
+      compute: Computes the arrays.
 
     Raises:
       ArgumentError: If the file is damaged, or cannot be written.
@@ -166,10 +165,10 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
     np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stub takes a name for a flag
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Under a name of this process's own: another that computes the same writes at that time.
+        # The name is unique to this process, as others may write the same arrays now.
         own = path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}")
         write_durably(own, buffer.getvalue())
-        if path.exists():  # the other's are the ones that are kept
+        if path.exists():  # another process was faster: its arrays count
             own.unlink()
             return _read(path)
         publish(own, path)
@@ -178,7 +177,7 @@ def cached_arrays(path: Path, compute: Callable[[], Arrays]) -> Arrays:
             "cache_dir",
             path.parent,
             f"cannot be written to: {error}",
-            "make room, or choose another",
+            "free space, or choose another folder",
         ) from error
     return arrays
 
@@ -197,7 +196,7 @@ _LONGEST_NAME = 255
 
 
 def check_writable(name: str, folder: Path) -> None:
-    """Raises `ArgumentError` where a folder cannot be made or written to; writes nothing."""
+    """Raises `ArgumentError` if a folder cannot be created or written to; writes nothing."""
     check_names(name, folder)
     existing = nearest_existing(folder)
     if not existing.is_dir():
@@ -209,15 +208,15 @@ def check_writable(name: str, folder: Path) -> None:
 
 
 def check_names(name: str, path: Path) -> None:
-    """Raises `ArgumentError` where a part of a path is longer than file systems take."""
+    """Raises `ArgumentError` if a part of a path is longer than file systems allow."""
     for part in path.parts:
         if len(os.fsencode(part)) > _LONGEST_NAME:
-            rule = f"holds a name of more than {_LONGEST_NAME} bytes ({part[:20]}...)"
+            rule = f"contains a name of more than {_LONGEST_NAME} bytes ({part[:20]}...)"
             raise ArgumentError(name, f"{str(path)[:60]}...", rule, "choose a shorter one")
 
 
 def nearest_existing(folder: Path) -> Path:
-    """The folder itself, or the nearest above it that is there."""
+    """The folder itself, or its nearest parent that exists."""
     existing = folder.absolute()
     while not os.path.lexists(existing):
         existing = existing.parent
@@ -225,8 +224,10 @@ def nearest_existing(folder: Path) -> Path:
 
 
 def make_folder(name: str, folder: Path) -> None:
-    """Makes a folder and those above it; `name` is the flag that named it."""
+    """Creates a folder and its parents; `name` is the flag in error messages."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ArgumentError(name, folder, f"cannot be made: {error}", "choose another") from error
+        raise ArgumentError(
+            name, folder, f"cannot be created: {error}", "choose another"
+        ) from error

@@ -40,10 +40,9 @@ def number_of_workers(strategy: tf.distribute.Strategy) -> int:
     return int(getattr(strategy.extended, "_num_workers", 1))
 
 
-def memory_map_of(array: np.memmap) -> mmap.mmap:
-    """The mapping behind a NumPy memory map, which can be told how it will be read."""
-    mapping: mmap.mmap = array._mmap  # type: ignore[attr-defined]
-    return mapping
+def set_memory_map_of(array: np.memmap, mapping: mmap.mmap) -> None:
+    """Sets the mapping behind a memory map, by which NumPy knows that its slices are maps too."""
+    vars(array)["_mmap"] = mapping
 
 
 def scalar_values(scalars: Mapping[str, float]) -> list[Any]:

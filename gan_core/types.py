@@ -1,4 +1,4 @@
-"""Types that modules share: `Batch`, `Terms`, `Metrics`; a cached property without a lock."""
+"""Shared types: `Batch`, `Terms`, `Metrics`; a cached property without a lock."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class Batch(NamedTuple):
     """One batch of real examples.
 
     Attributes:
-      images: [B, H, W, C], uint8 in [0, 255], or floats that are already in the model's range.
-      labels: [B], int64 class numbers; -1 where the class is unknown.
+      images: [B, H, W, C], uint8 in [0, 255], or floats in the model's range.
+      labels: [B], int64 class numbers; -1 if the class is unknown.
     """
 
     images: tf.Tensor
@@ -24,13 +24,13 @@ Terms = dict[str, tf.Tensor]
 """Per-example values by name, each floats [B]; the sum of a network's terms is its loss."""
 
 Metrics = dict[str, tf.Tensor]
-"""Scalars by name, floats: means over a global batch, or over several of them."""
+"""Scalars by name, floats: means over one or several global batches."""
 
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 
 
 def gradient_check(network: str) -> str:
-    """The metric that is 0 if all gradients of a network are finite, and NaN otherwise."""
+    """Name of the metric that is 0 if all gradients of a network are finite, NaN otherwise."""
     return f"{network}/gradient"
 
 
@@ -38,10 +38,10 @@ Value = TypeVar("Value")
 
 
 class computed_once(Generic[Value]):  # noqa: N801 (a decorator, like `property`)
-    """A property whose value is kept: `functools.cached_property` without a lock.
+    """A cached property: `functools.cached_property` without a lock.
 
-    Until Python 3.12 that one holds a lock of the whole class while it computes. Replicas are
-    traced by threads that wait for each other within a pass, and would do so for ever.
+    Before Python 3.12 `cached_property` holds a lock of the whole class while it computes. Replicas
+    are traced by threads that wait for each other within a pass, and would deadlock.
     """
 
     def __init__(self, function: Callable[[Any], Value]):

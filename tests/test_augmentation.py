@@ -28,7 +28,7 @@ def coordinates(count):
 def test_all_can_be_chosen_by_name():
     assert tuple(augmentation._BY_NAME) == gan_core.AUGMENTATIONS
     for names in ((), ("mirror",), ("colour", "x")):
-        with pytest.raises(ArgumentError, match=r"`augment` \(.*\) must be one of the known; use"):
+        with pytest.raises(ArgumentError, match=r"`augment` \(.*\) is not recognised; use"):
             gan_core.differentiable_augmentation(*names)
 
 

@@ -19,7 +19,7 @@ def test_it_is_one_line_of_which_one_sees_the_end():
 def test_check_known_lists_what_may_be_given():
     with pytest.raises(ArgumentError) as caught:
         check_known("crop", "left", ("centre", "none"))
-    assert str(caught.value) == "`crop` (left) must be one of the known; use one of centre, none."
+    assert str(caught.value) == "`crop` (left) is not recognised; use one of centre, none."
     check_known("crop", "none", ("centre", "none"))
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from digit_images import draw_digits
 from PIL import Image
-
-from gan_core.data.digits import draw_digits
 
 ROOT = Path(__file__).parent.parent
 

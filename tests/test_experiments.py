@@ -12,12 +12,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from digit_images import draw_digits
 from PIL import Image
 
 from experiments.program import main as runner
 from experiments.settings import conditional
 from experiments.settings.settings import read_settings
-from gan_core.data.digits import draw_digits
 
 pytestmark = pytest.mark.usefixtures("forget_networks")
 

@@ -190,14 +190,14 @@ def test_each_setting_has_a_help_text():
         ("--seed=4294967296", r"`seed` \(4294967296\) must be 2,147,483,647 at most"),
         (
             "--strategy=tpu",
-            r"`strategy` \(tpu\) must be one of the known; use one of auto, one_dev",
+            r"`strategy` \(tpu\) is not recognised; use one of auto, one_dev",
         ),
         (
             "--precision=int8",
             r"`precision` \(int8\) .* use one of auto, float32, mixed_bf",
         ),
         ("--loss=wgan", r"`loss` \(wgan\) .* use one of non_saturating, minimax, hinge"),
-        ("--augment=cutout,x", r"`augment` \(x\) must be one of the known; use one of colo"),
+        ("--augment=cutout,x", r"`augment` \(x\) is not recognised; use one of colo"),
         ("--augment_probability=0.5", r"`augment_probability` \(0.5\) needs --augment; name some"),
         ("--augment_probability=2", r"`augment_probability` \(2\) must be from 0 to 1; or use ada"),
         ("--augment_target=0.5", r"`augment_target` \(0.5\) needs an adaptive probability; giv"),

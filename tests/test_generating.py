@@ -58,9 +58,9 @@ def test_unwritable_outputs_are_refused_first(trained, tmp_path, capsys):
     assert "must not be a folder" in refused(trained, capsys, f"--output={tmp_path}/d.png")
     for name in ("x" * 300, "x" * 300 + ".png"):
         line = refused(trained, capsys, f"--output={tmp_path}/{name}")
-        assert "holds a name of more than 255 bytes" in line
+        assert "contains a name of more than 255 bytes" in line
     assert run(NAME, f"--workdir={tmp_path}/{'ü' * 200}") == USAGE
-    assert "holds a name of more than 255 bytes" in capsys.readouterr().err
+    assert "contains a name of more than 255 bytes" in capsys.readouterr().err
     (tmp_path / "file").write_text("mine")
     assert "file is a file" in refused(trained, capsys, f"--output={tmp_path}/file")
     assert (tmp_path / "file").read_text() == "mine"

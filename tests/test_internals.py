@@ -43,10 +43,16 @@ def test_strategies_have_one_worker_unless_they_say_otherwise(one_device, mirror
     assert hasattr(tf.distribute.MultiWorkerMirroredStrategy, "cluster_resolver"), ABOUT
 
 
-def test_the_mapping_of_a_memory_map(tmp_path):
+def test_slices_of_a_memory_map_are_maps_too(tmp_path):
     np.save(tmp_path / "array.npy", np.arange(6, dtype=np.uint8))
     array = np.load(tmp_path / "array.npy", mmap_mode="r")
-    assert len(internals.memory_map_of(array)) == (tmp_path / "array.npy").stat().st_size, ABOUT
+    assert len(vars(array)["_mmap"]) == (tmp_path / "array.npy").stat().st_size, ABOUT
+    mapped = np.arange(6, dtype=np.uint8).view(np.memmap)
+    assert not hasattr(mapped[1:], "_mmap") or mapped[1:]._mmap is None, ABOUT
+    mapping = vars(array)["_mmap"]
+    internals.set_memory_map_of(mapped, mapping)
+    assert mapped._mmap is mapping, ABOUT
+    assert np.load(tmp_path / "array.npy", mmap_mode="r")[1:]._mmap is not None, ABOUT
 
 
 def test_event_files_are_those_that_tensorflow_reads(tmp_path):

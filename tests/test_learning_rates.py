@@ -50,7 +50,7 @@ def test_is_saved_with_its_optimizer():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"decay": "exponential"}, r"`decay` \(exponential\) must be one of the known"),
+        ({"decay": "exponential"}, r"`decay` \(exponential\) is not recognised"),
         ({"decay": "cosine"}, r"`decay_steps` \(0\) must be above `warm_up_steps` \(0\)"),
         (
             {"decay": "linear", "decay_steps": 5, "warm_up_steps": 5},

@@ -1,4 +1,4 @@
-"""Images: where they come from, and as batches in an order that can be resumed."""
+"""Image datasets, and batches of them in an order that can be resumed."""
 
 from etils import epy
 

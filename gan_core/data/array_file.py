@@ -1,4 +1,4 @@
-"""Images from a NumPy file."""
+"""Images in NumPy files."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _UNREADABLE = (
     OSError,
     ValueError,
     EOFError,
-    MemoryError,  # an array that claims more than there is
+    MemoryError,  # the header claims a huge array
     OverflowError,
-    RuntimeError,  # encrypted, or compressed in a way that is not known (NotImplementedError)
+    RuntimeError,  # encryption or an unknown compression (NotImplementedError)
     TypeError,
-    SyntaxError,  # a header that is no Python literal
+    SyntaxError,  # the header is not a Python literal
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -37,26 +37,26 @@ def array_file_images(
     crop: str = "centre",
     memory_limit_bytes: int = 4 * 2**30,
 ) -> ImageSource:
-    """The images of a `.npy`, or of a `.npz` with `images` and, if wanted, `labels`.
+    """The images of a `.npy` file, or of a `.npz` file with `images` and optional `labels`.
 
-    Nothing in the file is executed: pickled objects are refused.
+    Code in the file is not executed: pickled objects are refused.
 
     Args:
-      path: The file. Its images are uint8 [N, H, W, C] or [N, H, W]; labels integers [N].
-      cache_dir: Where fitted images are kept.
-      image_shape: (H, W, C) wanted; the file's own when None. Others are fitted to it.
-      crop: How images are fitted: `centre`, `none` or `random`.
-      memory_limit_bytes: How much the images may take in memory.
+      path: The file. Its images are uint8 [N, H, W, C] or [N, H, W], its labels integers [N].
+      cache_dir: Folder for images that had to be fitted.
+      image_shape: (H, W, C) that images are fitted to; their own shape when None.
+      crop: Fitting of images of another size: `centre`, `none` or `random`; see `resizing.fit`.
+      memory_limit_bytes: Images that need more memory are read from the disk instead.
 
     Raises:
-      ArgumentError: If the file cannot be read, or holds no uint8 images.
+      ArgumentError: If the file cannot be read, or does not hold uint8 images.
     """
     images, labels = _checked(path, *_load(path))
     is_map = isinstance(images, np.memmap)
     kept = kept_shape(image_shape or images.shape[1:], crop)
     fits = images.nbytes <= memory_limit_bytes
     if images.shape[1:] == kept and (fits or is_map):
-        if fits and is_map:  # copied, once: the file may be another one tomorrow
+        if fits and is_map:  # is copied by `ImageSource`, as the file may change
             images = images.view(np.ndarray)
             images.flags.writeable = False
         return ImageSource(path.name, images, labels)
@@ -75,7 +75,7 @@ def array_file_images(
 def _checked(
     path: Path, images: np.ndarray, labels: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Images, uint8 [N, H, W, C], and labels, int64 [N], or an `ArgumentError`."""
+    """Images as uint8 [N, H, W, C] and labels as int64 [N]."""
     if images.ndim == 3:
         images = images[..., None]
     if (
@@ -109,7 +109,7 @@ def _checked(
 
 
 def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if path.exists() and not path.is_file():  # reading a pipe would block
         raise ArgumentError("dataset", path, "must be a file", "check the path")
     try:
         loaded = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -132,12 +132,12 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _check_memory(path: Path) -> None:
-    """Refuses images that take more than the free memory: the system would end the process."""
+    """Refuses images that exceed the free memory: the system would kill the process."""
     with zipfile.ZipFile(path) as archive:
         read = [one for one in archive.infolist() if one.filename in _MEMBERS]
     unpacked = sum(member.file_size for member in read) / 2**30
     free = psutil.virtual_memory().available / 2**30
     if unpacked > free:
         rule = f"unpacks to {unpacked:.1f} GiB, but {free:.1f} GiB of memory are free"
-        remedy = "save the images as .npy, which is read from the disk"
+        remedy = "save the images as .npy, which can be read from the disk"
         raise ArgumentError("dataset", path, rule, remedy)

@@ -1,4 +1,4 @@
-"""Decoded images on disk: written once, whole or not at all, found by what went into them."""
+"""Cache of decoded images on disk, keyed by their sources and settings, written atomically."""
 
 from __future__ import annotations
 
@@ -22,22 +22,23 @@ from tqdm import tqdm
 
 from gan_core.errors import ArgumentError
 from gan_core.files import content_hash, publish, read_json_object
+from gan_core.internals import set_memory_map_of
 
 Item = TypeVar("Item")
 _DAMAGE = (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError, EOFError, KeyError)
-"""What is wrong with the files; other errors are the system's, and may pass."""
+"""Errors of damaged files; other errors are the system's, and may be temporary."""
 _MAP_NORESERVE = 0x4000
-"""Linux's; Python's mmap names it from 3.13 on."""
+"""MAP_NORESERVE of Linux; Python's mmap has it from 3.13 on."""
 _PARTIAL = ".partial_"
 
 
 class CachedImages(NamedTuple):
-    """What is kept, checked against its checksum.
+    """Images and labels from the cache, verified by their checksum.
 
     Attributes:
-      images: uint8 [N, H, W, C], in memory or a memory map.
-      labels: int64 [N].
-      content: Their `content_hash`.
+      images: Uint8 [N, H, W, C], in memory or a memory map.
+      labels: Int64 [N].
+      content: `content_hash` of images and labels.
     """
 
     images: np.ndarray
@@ -52,15 +53,15 @@ def cached_images(
     examples: Iterable[tuple[np.ndarray, int]],
     memory_limit_bytes: int,
 ) -> CachedImages:
-    """The images and labels that `examples` gives, decoded once for each `key`.
+    """The images and labels of `examples`, decoded once per `key`.
 
     Args:
       cache_dir: Folder of all caches.
-      key: What the images depend on; another key, another cache.
-      shape: (N, H, W, C); fewer than N examples are fine.
-      examples: Pairs of an image, uint8 [H, W, C], and its class; read only where nothing is
-        cached under `key`, or what is there is damaged.
-      memory_limit_bytes: Above it, images are left on disk and read from there.
+      key: Everything that the images depend on; each key has its own cache.
+      shape: (N, H, W, C); there may be fewer than N examples.
+      examples: Pairs of an image, uint8 [H, W, C], and its class. They are read only if the cache
+        of `key` is missing or damaged.
+      memory_limit_bytes: Images that need more memory are read from the disk instead.
 
     Raises:
       ArgumentError: If `cache_dir` cannot be written to.
@@ -76,18 +77,18 @@ def cached_images(
         raise ArgumentError(
             "cache_dir",
             cache_dir,
-            f"cannot take {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
-            "make room, or choose another",
+            f"cannot store {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
+            "free space, or choose another folder",
         ) from error
     return kept
 
 
 def file_state(path: Path) -> tuple[int, ...]:
-    """What is another once a file's content is: size, times of change, and which file it is.
+    """Fingerprint that changes with a file's content: size, modification times and inode.
 
-    A program may set the time of the last write (`cp -p` does), but not that of the last change of
-    the file's record, which Unix keeps beside it. Of a link that leads nowhere, the link's own;
-    nothing of what cannot be looked at.
+    Programs can set the modification time of the content (as `cp -p` does), but not that of the
+    inode, which Unix also records. For a dangling link, the fingerprint of the link itself; empty
+    if the file's metadata cannot be read.
     """
     try:
         stat = path.stat() if path.exists() else path.lstat()
@@ -97,15 +98,15 @@ def file_state(path: Path) -> tuple[int, ...]:
 
 
 def memory_map(path: Path) -> np.ndarray:
-    """The array of a .npy file, read from the disk where it is looked at; it may be any size.
+    """The array of a .npy file of any size, read from the disk on access.
 
-    Nobody writes to it, but TensorFlow shares only what it could write to, so it is a map whose
-    pages are copied when they are written. For NumPy's own map of this kind Linux must have as much
-    memory as the file has bytes, used or not.
+    The map is copy-on-write: nothing writes to it, but TensorFlow shares only writable memory.
+    NumPy's own copy-on-write map would need as much free memory as the file has bytes on Linux,
+    used or not.
 
     Raises:
       OSError: If the file cannot be read.
-      ValueError: If it is no such file.
+      ValueError: If it is not a .npy file.
     """
     array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
     if sys.platform != "linux" or not isinstance(array, np.memmap):
@@ -124,18 +125,18 @@ def memory_map(path: Path) -> np.ndarray:
     else:
         values = values.reshape(array.shape, order="F")
     mapped = values.view(np.memmap)
-    vars(mapped)["_mmap"] = memory  # by which NumPy tells that its parts are maps too
+    set_memory_map_of(mapped, memory)
     return mapped
 
 
 def _read_kept(folder: Path, memory_limit_bytes: int) -> CachedImages | None:
-    """What a folder holds; what is damaged is removed, with a line, and None."""
+    """The content of a cache folder; None if there is none, or a damaged one, which is removed."""
     if not folder.exists():
         return None
     try:
         return _read(folder, memory_limit_bytes)
     except _DAMAGE as error:
-        print(f"decoded images in {folder} are damaged ({error}): made anew", file=sys.stderr)
+        print(f"decoded images in {folder} are damaged ({error}): decoding again", file=sys.stderr)
     aside = folder.with_name(f"{folder.name}{_PARTIAL}{_this_process()}_damaged")
     with contextlib.suppress(FileNotFoundError):  # another process was faster
         folder.rename(aside)
@@ -144,10 +145,10 @@ def _read_kept(folder: Path, memory_limit_bytes: int) -> CachedImages | None:
 
 
 def _read(folder: Path, memory_limit_bytes: int) -> CachedImages:
-    """What a folder holds, checked against its checksum.
+    """The content of a cache folder, verified by its checksum.
 
     Raises:
-      Those of `_DAMAGE`: If it is damaged.
+      _DAMAGE: If it is damaged.
     """
     content = read_json_object(folder / "manifest.json")["content"]
     images = memory_map(folder / "images.npy")
@@ -155,7 +156,7 @@ def _read(folder: Path, memory_limit_bytes: int) -> CachedImages:
     images = images[: len(labels)]
     images = np.array(images) if images.nbytes <= memory_limit_bytes else images
     if content_hash(images, labels) != content:
-        raise ValueError("its checksum is another")
+        raise ValueError("its checksum differs")
     return CachedImages(images, labels, content)
 
 
@@ -166,8 +167,8 @@ def _write(
     examples: Iterable[tuple[np.ndarray, int]],
 ) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_what_killed_processes_left(folder.parent)
-    # A folder of its own for each writer: two runs that start together do not meet in it.
+    _remove_leftovers(folder.parent)
+    # Each writer has its own folder, so runs that start together do not collide.
     prefix = f"{folder.name}{_PARTIAL}{_this_process()}_"
     partial = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
@@ -189,12 +190,12 @@ def _write(
 
 
 def _this_process() -> str:
-    """A word for this process, as folders that it has not finished are named."""
+    """A word for this process, in the names of its unfinished folders."""
     return f"{re.sub('[^A-Za-z0-9-]', '-', platform.node())}_{os.getpid()}"
 
 
-def _remove_what_killed_processes_left(cache_dir: Path) -> None:
-    """Removes unfinished folders of processes of this machine that are gone."""
+def _remove_leftovers(cache_dir: Path) -> None:
+    """Removes unfinished folders of processes of this machine that no longer exist."""
     host, _ = _this_process().rsplit("_", 1)
     for path in cache_dir.glob(f"*{_PARTIAL}{host}_*"):
         number = path.name.split(f"{_PARTIAL}{host}_")[1].split("_")[0]
@@ -203,7 +204,7 @@ def _remove_what_killed_processes_left(cache_dir: Path) -> None:
 
 
 def _reserve(path: Path) -> None:
-    """Claims a file's space: a full disk is an error here; in a memory map it ends the process."""
+    """Allocates a file's space: a full disk is an error here, but kills a process with a map."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -213,13 +214,13 @@ def _publish_once(partial: Path, folder: Path) -> None:
     try:
         publish(partial, folder)
     except OSError:
-        # Another run was faster; what it wrote is the same.
+        # Another run was faster, and wrote the same.
         if not folder.exists():
             raise
 
 
 def with_progress(items: Iterable[Item], title: str, total: int | None = None) -> Iterator[Item]:
-    """Passes items on; shows a bar, on a terminal, once it takes a while."""
+    """The items, with a progress bar on terminals if they take more than two seconds."""
     yield from tqdm(
         items, desc=title, total=total, unit=" images", disable=None, delay=2, leave=False
     )

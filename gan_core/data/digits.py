@@ -1,4 +1,4 @@
-"""Street-number-like digits drawn by the program: labelled data for a machine without any."""
+"""Synthetic house-number digits: labelled images without files or network."""
 
 from __future__ import annotations
 
@@ -31,15 +31,19 @@ def drawn_digits(
     cache_dir: Path | None = None,
     memory_limit_bytes: int = 4 * 2**30,
 ) -> ImageSource:
-    """Street-number-like digits, drawn by the program: no data and no network needed.
+    """Synthetic house-number digits, which need no files and no network.
+
+    Image `index` is a pure function of (seed, index): a digit on a wall, often with parts of its
+    neighbours; glyphs of Pillow's built-in font vary in size, slant, colour, blur, light and noise.
+    The label is the digit in the middle; all are about equally frequent.
 
     Args:
       split: `train` (10,000 images) or `test` (2,000 others).
-      seed: Which set of digits, 0 or above.
-      image_shape: (H, W, C) wanted; 32x32x3, as they are drawn, when None.
-      crop: How they are fitted to another: `centre`, `none` or `random`.
-      cache_dir: Where they are kept once drawn, which takes seconds; nowhere when None.
-      memory_limit_bytes: How much they may take in memory where there is a `cache_dir`.
+      seed: Seed of the digits, 0 or above.
+      image_shape: (H, W, C) that images are fitted to; 32x32x3, as drawn, when None.
+      crop: Fitting to another shape: `centre`, `none` or `random`; see `resizing.fit`.
+      cache_dir: Folder of the drawn images, as drawing takes seconds; not cached when None.
+      memory_limit_bytes: With a `cache_dir`, images that need more memory are read from there.
 
     Raises:
       ArgumentError: If there is no such split.
@@ -55,14 +59,14 @@ def drawn_digits(
 
     def examples() -> Iterator[tuple[np.ndarray, int]]:
         for index in with_progress(indices, "Drawing digits", len(indices)):
-            image, label = _draw_digit(seed, index)
+            image, label = draw_digit(seed, index)
             yield fit_array(image, kept, crop), label
 
     if cache_dir is None:
         images, labels = map(np.array, zip(*examples(), strict=True))
         content = ""
     else:
-        # This file and the libraries that it draws with decide what the digits look like.
+        # The pixels depend on this file and on the libraries that draw.
         key = {"drawn_digits": checksum(Path(__file__)), "split": split, "seed": seed}
         key |= {"libraries": [PIL.__version__, np.__version__], "shape": kept, "crop": crop}
         shape = (len(indices), *kept)
@@ -73,28 +77,8 @@ def drawn_digits(
     return ImageSource(f"drawn_digits/{split}", images, labels, class_names, notes, content)
 
 
-def draw_digits(seed: int, indices: range) -> tuple[np.ndarray, np.ndarray]:
-    """Draws the images numbered `indices` of the endless set that `seed` names.
-
-    Each is a pure function of (seed, index): a digit with, often, parts of its neighbours on a
-    wall; glyphs of Pillow's built-in font vary in size, slant, colour, blur, light and noise.
-
-    Args:
-      seed: Which set, 0 or above.
-      indices: Which images of it.
-
-    Returns:
-      images: uint8 [N, 32, 32, 3].
-      labels: int64 [N], the digit in the middle, each about equally often.
-    """
-    images = np.empty((len(indices), SIZE, SIZE, 3), np.uint8)
-    labels = np.empty(len(indices), np.int64)
-    for row, index in enumerate(indices):
-        images[row], labels[row] = _draw_digit(seed, index)
-    return images, labels
-
-
-def _draw_digit(seed: int, index: int) -> tuple[np.ndarray, int]:
+def draw_digit(seed: int, index: int) -> tuple[np.ndarray, int]:
+    """Image number `index` of a seed's digits, uint8 [32, 32, 3], and its label."""
     rng = np.random.default_rng((seed, index))
     label, left, right = rng.integers(0, NUM_CLASSES, 3)
     mask = _digit_mask(rng, label, left, right)
@@ -107,7 +91,7 @@ def _draw_digit(seed: int, index: int) -> tuple[np.ndarray, int]:
 
 
 def _digit_mask(rng: np.random.Generator, label: int, left: int, right: int) -> np.ndarray:
-    """How much of each pixel is paint: float32 [32, 32] in [0, 1]."""
+    """Share of paint in each pixel: float32 [32, 32] in [0, 1]."""
     glyph = _glyphs()[label]
     strip = Image.new("L", (4 * _GLYPH_HEIGHT, _GLYPH_HEIGHT))
     middle = strip.width // 2
@@ -120,7 +104,7 @@ def _digit_mask(rng: np.random.Generator, label: int, left: int, right: int) -> 
     if rng.random() < 0.4:
         strip.paste(_glyphs()[right], (start + glyph.width + gap, 0))
 
-    # The affine map takes a place in the picture to one in the strip.
+    # The affine map takes positions in the picture to positions in the strip.
     height = rng.uniform(19.0, 27.0)
     scale_y = _GLYPH_HEIGHT / height
     scale_x = scale_y / rng.uniform(0.85, 1.2)
@@ -144,7 +128,7 @@ def _digit_mask(rng: np.random.Generator, label: int, left: int, right: int) -> 
 
 
 def _two_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A wall and a paint, float32 [3] each, at least 80 levels of brightness apart."""
+    """Colours of wall and paint, float32 [3] each, at least 80 levels of brightness apart."""
     dark = rng.uniform(20.0, 110.0)
     bright = rng.uniform(dark + 80.0, 235.0)
     colours = np.array([[dark], [bright]]) + rng.normal(0.0, 18.0, (2, 3))
@@ -154,7 +138,7 @@ def _two_colours(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _light(rng: np.random.Generator) -> np.ndarray:
-    """A soft fall of light over the wall: float32 [32, 32] around 1."""
+    """A linear change of brightness over the wall: float32 [32, 32] around 1."""
     slope_x, slope_y = rng.uniform(-0.2, 0.2, 2)
     across = np.linspace(-1.0, 1.0, SIZE, dtype=np.float32)
     return np.float32(1.0) + np.float32(slope_x) * across + np.float32(slope_y) * across[:, None]
@@ -162,7 +146,7 @@ def _light(rng: np.random.Generator) -> np.ndarray:
 
 @functools.cache
 def _glyphs() -> tuple[Image.Image, ...]:
-    """The ten digits as masks of one height, as wide as they are drawn."""
+    """The ten digits as masks of equal height and different widths."""
     font = ImageFont.load_default(size=_GLYPH_HEIGHT * 1.4)
     return tuple(_glyph(font, str(digit)) for digit in range(NUM_CLASSES))
 

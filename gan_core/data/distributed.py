@@ -1,4 +1,4 @@
-"""Batches of any tf.data dataset shared among replicas; pipelines without an autotune thread."""
+"""Distribution of tf.data batches among replicas; pipelines without an autotune thread."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _PREFETCHED_BATCHES = 4
 def distribute(
     dataset: tf.data.Dataset, strategy: tf.distribute.Strategy, global_batch_size: int
 ) -> Iterator[Any]:
-    """A distributed iterator over the batches of a dataset of one's own.
+    """A distributed iterator over the batches of a custom dataset.
 
-    Each batch is cut evenly, in order: replica number r of n gets the r-th of n equal parts of each
-    of its tensors. So where the dataset always gives the same batches, the batches of a run do not
-    depend on the number of replicas. Each worker of several reads all batches and keeps its own
-    part, so all must read the same: give `shuffle` a seed. It starts at the dataset's beginning; to
-    go on where a run stopped, skip what it has seen: `dataset.skip(updates)`.
+    Each batch is divided evenly and in order: replica r of n receives the r-th of n equal parts of
+    each tensor. So if the dataset is deterministic, the batches of a run do not depend on the
+    number of replicas. With several workers each reads all batches and keeps its own part, so all
+    must read the same batches: give `shuffle` a seed. Iteration starts at the beginning of the
+    dataset; to resume a run, skip the batches it has seen: `dataset.skip(updates)`.
 
     Args:
-      dataset: Endless, and batched at the global size: any nest of tensors with a leading dimension
-        of `global_batch_size` each, `dataset.repeat().batch(global_batch_size)` say.
-      strategy: What the batches are distributed by.
-      global_batch_size: Examples a batch, over all replicas together.
+      dataset: Endless, and batched at the global size: any nest of tensors whose leading dimension
+        is `global_batch_size`, for example `dataset.repeat().batch(global_batch_size)`.
+      strategy: Strategy that the batches are distributed by.
+      global_batch_size: Examples per batch over all replicas.
 
     Raises:
-      ArgumentError: If it is no dataset, is not batched at the global size or ends, or if the batch
-        does not divide among the replicas.
+      ArgumentError: If it is not a dataset, is not batched at the global size or ends, or if the
+        number of replicas does not divide the batch.
     """
     _check(dataset, global_batch_size)
     per_replica_batch_size(global_batch_size, strategy)
@@ -51,11 +51,11 @@ def distributed_iterator(
     strategy: tf.distribute.Strategy,
     make_dataset: Callable[[tf.distribute.InputContext], tf.data.Dataset],
 ) -> Iterator[Any]:
-    """An iterator over global batches, without the device side that strategies put behind one.
+    """An iterator over global batches, without the device-side buffer of strategies.
 
-    That side is a dataset of its own with a tuning thread of its own, for which whoever drops the
-    iterator waits, and no option reaches it. Images are bytes: to copy them when they are used
-    takes no time that could be measured. Only several GPUs in each of several workers go that way.
+    That buffer is another dataset with its own autotune thread, which options cannot disable, and
+    which delays whoever drops the iterator. Images are bytes: copying them to the device on use
+    takes no measurable time. Only several workers with several GPUs each still have the buffer.
     """
     made: list[tuple[int, tf.data.Dataset]] = []
 
@@ -79,7 +79,7 @@ def distributed_iterator(
 def _share(
     dataset: tf.data.Dataset, context: tf.distribute.InputContext, global_batch_size: int
 ) -> tf.data.Dataset:
-    """One pipeline's part of each batch: an element for each of its replicas in turn."""
+    """The part of each batch for one pipeline: an element per replica, in turn."""
     replicas = context.num_replicas_in_sync // context.num_input_pipelines
     size = context.get_per_replica_batch_size(global_batch_size)
     first = context.input_pipeline_id * replicas * size
@@ -90,7 +90,7 @@ def _share(
 
     @tf.autograph.experimental.do_not_convert
     def share(*element: Any) -> Any:
-        # `map` takes named tuples apart.
+        # `map` unpacks named tuples.
         parts = [cut(tensor) for tensor in tf.nest.flatten(element)]
         return tf.nest.pack_sequence_as(dataset.element_spec, parts)
 
@@ -120,7 +120,7 @@ def _check(dataset: tf.data.Dataset, global_batch_size: int) -> None:
                 "dataset",
                 f"elements {spec.shape}",
                 "must be of known sizes",
-                "resize the images, or tell their size by tf.ensure_shape in a map",
+                "resize the images, or set their size by tf.ensure_shape in a map",
             )
     num_batches = int(dataset.cardinality())
     if num_batches >= 0:
@@ -133,11 +133,11 @@ def _check(dataset: tf.data.Dataset, global_batch_size: int) -> None:
 
 
 def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """The same dataset without tf.data's tuning thread.
+    """The same dataset without tf.data's autotune thread.
 
-    The thread sleeps for up to a minute at a time, and whoever drops an iterator waits until it
-    wakes: a run that has ended, or one that goes back to a checkpoint. Parallelism that is left to
-    AUTOTUNE is then what tf.data starts with, the number of cores.
+    The thread sleeps for up to a minute at a time, and dropping an iterator waits until it wakes,
+    at the end of a run or in a rollback. AUTOTUNE parallelism then stays at its initial value, the
+    number of cores.
     """
     options = tf.data.Options()
     options.autotune.enabled = False

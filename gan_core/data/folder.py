@@ -1,4 +1,4 @@
-"""Any folder of pictures."""
+"""Images in a folder of pictures."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 _MAXIMUM_PIXELS = 100_000_000
 _NAMED_BAD_PICTURES = 10
 _OF_THE_SYSTEM = {"lost+found", "System Volume Information"}
-"""Folders at a disk's root that only the system may read."""
+"""Folders in the root of a disk that only the system may read."""
 _LOCK_OF_A_RUN = "run.lock"
-"""In the folder of a run, or of a search, whose grids are no data (see `run.RunLock`)."""
+"""Marks the folder of a run or a search, whose grids are not data (see `run.RunLock`)."""
 
 
 def folder_images(
@@ -36,26 +36,26 @@ def folder_images(
     bad_images: str = "error",
     memory_limit_bytes: int = 4 * 2**30,
 ) -> ImageSource:
-    """All pictures below a folder, each fitted to one shape, see `resizing.fit`.
+    """All pictures below a folder, fitted to one shape; see `resizing.fit`.
 
-    Nested folders are searched, but for those of runs; the names of the first level are the
-    classes. Files are taken by their endings (PNG, JPEG, GIF, BMP, WebP), hidden ones left out. Of
-    a film its first frame counts. Decoded once into a cache, which is made anew when a file's name
-    or state (see `cache.file_state`), or a setting, is another.
+    Nested folders are searched, except those of runs; the folders of the first level are the
+    classes. Files are selected by their endings (PNG, JPEG, GIF, BMP, WebP); hidden files are left
+    out. Animations are represented by their first frame. Decoded images are cached until the name
+    or fingerprint of a file (see `cache.file_state`) or a setting changes.
 
     Args:
-      folder: Where the pictures are.
+      folder: The folder.
       image_shape: (H, W, C), C of 1 or 3.
-      cache_dir: Where decoded images are kept.
+      cache_dir: Folder for decoded images.
       crop: `centre`, `none` or `random`.
-      bad_images: What to do with a file that is no whole picture: `error`, or `skip`, which says
-        how many and which on standard error.
-      memory_limit_bytes: How much the decoded images may take in memory.
+      bad_images: Action on incomplete pictures: `error`, or `skip`, which reports how many and
+        which on standard error.
+      memory_limit_bytes: Images that need more memory are read from `cache_dir` instead.
 
     Raises:
-      ArgumentError: If there is no such folder, no usable picture in it, or a bad one, or a folder
-        that cannot be read, and `bad_images` is `error`; if the system fails to read a file for
-        reasons that may pass.
+      ArgumentError: If the folder does not exist or has no usable picture; if a picture is bad or a
+        folder cannot be read, and `bad_images` is `error`; if a file cannot be read because of a
+        temporary error of the system.
     """
     check_known("bad_images", bad_images, BAD_IMAGES)
     if not folder.is_dir():
@@ -89,19 +89,19 @@ def folder_images(
 
 
 def _picture_paths(folder: Path, bad_images: str) -> list[Path]:
-    """Pictures below a folder, in an order that does not depend on the file system."""
+    """Pictures below a folder, in an order independent of the file system."""
     paths: list[Path] = []
     visited: set[str] = set()
     top = os.path.realpath(folder)
 
     def cannot_be_read(error: OSError) -> None:
         if bad_images == "error":
-            remedy = "let it be read, or skip such folders"
+            remedy = "make it readable, or skip such folders"
             raise ArgumentError("data_dir", error.filename, f"cannot be read ({error})", remedy)
         print(f"skipped a folder that cannot be read: {error}", file=sys.stderr)
 
     for root, folders, files in os.walk(folder, followlinks=True, onerror=cannot_be_read):
-        # Links to folders are followed, each folder once: links in a circle end.
+        # Links to folders are followed, each folder once, so cycles of links end.
         real = os.path.realpath(root)
         if real in visited:
             folders.clear()
@@ -124,7 +124,7 @@ def _picture_paths(folder: Path, bad_images: str) -> list[Path]:
 
 
 def _is_link_into(top: str, path: str) -> bool:
-    """Whether it is a link to a folder below `top`, which is found there, with its own class."""
+    """True for a link to a folder below `top`, which is searched there under its own class."""
     if not os.path.islink(path):
         return False
     inside = Path(os.path.relpath(os.path.realpath(path), top))
@@ -134,7 +134,7 @@ def _is_link_into(top: str, path: str) -> bool:
 def _decode_all(
     paths: list[Path], shape: ImageShape, crop: str, bad_images: str
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    """Each path with its image, in order, decoded on all cores; bad ones are dealt with."""
+    """Paths with their images, in order, decoded on all cores; bad ones are skipped or raised."""
     bad = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         decoded = pool.map(lambda path: _decode(path, shape, crop), paths)
@@ -149,7 +149,7 @@ def _decode_all(
                     "data_dir",
                     path,
                     f"holds a bad picture: {result}",
-                    "mend it, or skip such files",
+                    "repair it, or skip such files",
                 )
             else:
                 bad.append(f"{path}: {result}")
@@ -160,33 +160,33 @@ def _decode_all(
 
 
 def _decode(path: Path, shape: ImageShape, crop: str) -> np.ndarray | str:
-    """The fitted picture, or what is wrong with it."""
+    """The fitted picture, or the reason why it is bad."""
     try:
         if not path.stat().st_size:
             return "the file is empty"
         with Image.open(path) as picture:
             if picture.width * picture.height > _MAXIMUM_PIXELS:
                 return f"{picture.width}x{picture.height} pixels are more than {_MAXIMUM_PIXELS:,}"
-            # A JPEG can be decoded at a fraction of its size; the rest is done by `fit`.
+            # JPEGs can be decoded at a fraction of their size; `fit` does the rest.
             picture.draft(None, (2 * shape[1], 2 * shape[0]))
             return fit(picture, shape, crop)
     except UnidentifiedImageError:
         return "it is not a picture"
     except MemoryError as error:
-        raise _passing(path, "there is not enough memory") from error
+        raise _temporary(path, "there is not enough memory") from error
     except OSError as error:
         if may_pass(error):
-            raise _passing(path, str(error)) from error
+            raise _temporary(path, str(error)) from error
         return f"{type(error).__name__}: {error}"
     except Exception as error:
-        # Pillow's decoders fail in many ways on damaged files; each of them is one bad picture.
+        # Pillow's decoders raise many types of error on damaged files.
         return f"{type(error).__name__}: {error}"
 
 
-def _passing(path: Path, cause: str) -> ArgumentError:
-    """Not the picture is bad: left out of the cache, it would be missing for ever."""
+def _temporary(path: Path, cause: str) -> ArgumentError:
+    """An error of the system: a skipped picture would stay missing from the cache for ever."""
     rule = f"cannot be read at the moment ({cause})"
-    return ArgumentError("data_dir", path, rule, "try again, or move it away if it stays so")
+    return ArgumentError("data_dir", path, rule, "try again, or remove it if the error persists")
 
 
 def _no_picture(folder: Path, num_files: int) -> ArgumentError:

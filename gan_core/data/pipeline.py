@@ -1,4 +1,4 @@
-"""From an image source to batches, in an order that can start at any image."""
+"""Shuffled batches of an image source, in an order that can start at any image."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ def image_batches(
 ) -> Iterator[Batch]:
     """An endless distributed iterator of uint8 batches, shuffled over the whole source.
 
-    The run's images are numbered 0, 1, 2, ...: number n is the source's image
-    permutation(seed, n // N)[n % N]. So each image comes once an epoch, a batch may run across
-    the end of an epoch, starting at any number costs nothing, and the order does not depend on
-    the number of replicas or on what was read before.
+    The images of a run are numbered 0, 1, 2, ...: number n is the source's image
+    permutation(seed, n // N)[n % N]. So each image occurs once per epoch, a batch may extend over
+    the end of an epoch, starting at any number costs nothing, and the order does not depend on the
+    number of replicas or on earlier reads.
 
     Args:
       source: The images.
-      global_batch_size: Examples a batch, over all replicas together.
-      strategy: What the batches are distributed by.
+      global_batch_size: Examples per batch over all replicas.
+      strategy: Strategy that the batches are distributed by.
       seed: Seed of the permutations, crops and flips.
       first_image: Number of the first image, `Gan.images_seen` of the run.
-      image_shape: (H, W, C) of the batches; larger images of the source are cropped to it at a
-        random place, another one each time. The source's own when None.
-      flip: Whether each image is mirrored left to right with probability 1/2.
+      image_shape: (H, W, C) of the batches; larger images of the source are cropped to it at a new
+        random position each time. The source's own shape when None.
+      flip: Mirror each image left to right with probability 1/2.
 
     Raises:
       ArgumentError: If `first_image` is negative or the source's images are smaller than
@@ -59,9 +59,9 @@ def image_batches(
         first_replica = context.input_pipeline_id * pipeline_replicas
         replica_batch_size = context.get_per_replica_batch_size(global_batch_size)
 
-        @tf.autograph.experimental.do_not_convert  # which takes half a second of each start
+        @tf.autograph.experimental.do_not_convert  # conversion adds half a second to each start
         def read(element: tf.Tensor) -> Batch:
-            # The elements of one pipeline go to its replicas in turn.
+            # Elements of one pipeline go to its replicas in turn.
             replica = first_replica + element % pipeline_replicas
             start = first_image + element // pipeline_replicas * global_batch_size
             numbers = start + replica * replica_batch_size
@@ -75,7 +75,7 @@ def image_batches(
 
 
 def _parallel_reads() -> int:
-    """How many batches are put together at a time: more would only wait for the same cores."""
+    """Number of batches assembled in parallel; more would compete for the same cores."""
     return min(os.cpu_count() or 1, _PREFETCHED_BATCHES)
 
 
@@ -87,11 +87,11 @@ def read_images(
     image_shape: tuple[int, int, int] | None = None,
     flip: bool = False,
 ) -> Batch:
-    """The run's images of the given numbers, as `image_batches` orders, crops and mirrors them.
+    """The images of a run with the given numbers, as in `image_batches`.
 
     Args:
       source: The images.
-      numbers: int64 [B], numbers of images of the run.
+      numbers: Int64 [B].
       seed: As in `image_batches`.
       image_shape: As in `image_batches`.
       flip: As in `image_batches`.
@@ -106,8 +106,8 @@ def read_images(
     lefts = _random_integers(numbers, seed, _LEFT_STREAM, source_width - width)
     mirrored = _random_integers(numbers, seed, _FLIP_STREAM, int(flip))
 
-    # In TensorFlow alone: an iterator whose pipeline runs Python and that is dropped, for a new one
-    # after a rollback say, waits for Python while it holds Python's lock.
+    # TensorFlow only: dropping an iterator whose pipeline runs Python, for example in a rollback,
+    # waits for Python while holding Python's lock.
     all_images, all_labels = source.tensors()
     images = tf.gather(all_images, rows)
     if flip or source.image_shape != (height, width, channels):
@@ -120,17 +120,17 @@ def read_images(
 
 
 def shuffled_indices(numbers: tf.Tensor, num_images: int, seed: int) -> tf.Tensor:
-    """Which image of the source is the run's image number n: int64 [B] -> int64 [B].
+    """Indices in the source of the run's images of the given numbers: int64 [B] -> int64 [B].
 
     The op computes single elements of a pseudo-random permutation, without a buffer; its public
-    wrapper, `tf.random.experimental.index_shuffle`, mishandles one seed an element.
+    wrapper, `tf.random.experimental.index_shuffle`, mishandles one seed per element.
     """
     epochs, offsets = numbers // num_images, numbers % num_images
     return _permuted(offsets, epochs, seed, _ORDER_STREAM, num_images - 1)
 
 
 def _random_integers(numbers: tf.Tensor, seed: int, stream: int, maximum: int) -> tf.Tensor:
-    """For each number an integer from 0 to `maximum`, uniform."""
+    """A uniform integer from 0 to `maximum` for each number."""
     keys = tf.zeros_like(numbers)
     return _permuted(numbers, keys, seed, stream, _LARGEST_NUMBER) % (maximum + 1)
 
@@ -138,7 +138,7 @@ def _random_integers(numbers: tf.Tensor, seed: int, stream: int, maximum: int) -
 def _permuted(
     index: tf.Tensor, keys: tf.Tensor, seed: int, stream: int, max_index: int
 ) -> tf.Tensor:
-    """Where the permutations of [0, max_index] named by (seed, key, stream) put each index."""
+    """Images of indices under the permutations of [0, max_index] keyed by (seed, key, stream)."""
     seeds = [tf.fill(tf.shape(keys), tf.constant(part, tf.int64)) for part in (seed, stream)]
     return tf.raw_ops.RandomIndexShuffle(
         index=index,

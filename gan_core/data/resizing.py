@@ -1,4 +1,4 @@
-"""Any picture to the size and colours that a network takes."""
+"""Conversion of pictures to the size and colours of a network's inputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 RANDOM_CROP_MARGIN = 1.125
-"""How much larger than the network's images pictures are kept for `random` crops."""
+"""Size of stored pictures relative to the network's images, for `random` crops."""
 
 ImageShape = tuple[int, int, int]
 
@@ -21,11 +21,11 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""By EXIF's orientation, what makes a picture upright (EXIF 2.3, tag 0x0112)."""
+"""Transposition that makes a picture upright, by EXIF orientation (EXIF 2.3, tag 0x0112)."""
 
 
 def kept_shape(shape: ImageShape, crop: str) -> ImageShape:
-    """The (H, W, C) in which pictures are kept: with a margin where crops move, else `shape`."""
+    """The (H, W, C) of stored pictures: `shape`, with a margin for `random` crops."""
     if crop != "random":
         return shape
     height, width, channels = shape
@@ -33,20 +33,21 @@ def kept_shape(shape: ImageShape, crop: str) -> ImageShape:
 
 
 def fit(picture: Image.Image, shape: ImageShape, crop: str = "centre") -> np.ndarray:
-    """A picture as an array of one shape.
+    """A picture converted to an array of one shape.
 
-    It is turned as its EXIF says; transparency becomes white; 16-bit grey becomes 8-bit; palettes,
-    CMYK and the like become grey (C of 1) or RGB (C of 3). Then, unless `crop` is `none`, its
-    longer side is cut to the aspect of `shape`, evenly on both ends, and what is left is averaged
-    over areas (enlarged: interpolated) to `shape`. With `none` the whole picture is squeezed.
+    It is rotated according to its EXIF data; transparency becomes white; 16-bit grey becomes
+    8-bit; palettes, CMYK and the like become grey (C of 1) or RGB (C of 3). Unless `crop` is
+    `none`, its longer side is then cropped evenly at both ends to the aspect ratio of `shape`. The
+    result is scaled to `shape`, by averages over areas or, to enlarge it, by interpolation. With
+    `none` the whole picture is scaled, which may change its aspect ratio.
 
     Args:
-      picture: Any picture that Pillow reads.
+      picture: Any picture that Pillow can read.
       shape: (H, W, C), C of 1 or 3.
-      crop: `centre`, `none`, or `random` (cut like `centre`; the pipeline moves the crop).
+      crop: `centre`, `none`, or `random` (here as `centre`; the pipeline moves the crop).
 
     Returns:
-      uint8 [H, W, C].
+      Uint8 [H, W, C].
     """
     height, width, channels = shape
     picture = _in_colours(_upright(picture), channels)
@@ -64,20 +65,20 @@ def fit(picture: Image.Image, shape: ImageShape, crop: str = "centre") -> np.nda
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF data say; as it is where they cannot be read.
+    """The picture rotated according to its EXIF data, unless they cannot be read.
 
-    Pillow's `exif_transpose` fails where anything in them is garbled.
+    Pillow's `exif_transpose` fails if any of them are damaged.
     """
-    picture.load()  # what is wrong with the pixels themselves is an error
+    picture.load()  # raises the errors of damaged pixels
     try:
         turn = _TURNS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # Pillow's words for garbled EXIF data are many
+    except Exception:  # Pillow raises many types of error on damaged EXIF data
         return picture
     return picture if turn is None else picture.transpose(turn)
 
 
 def fit_array(image: np.ndarray, shape: ImageShape, crop: str = "centre") -> np.ndarray:
-    """`fit` for uint8 [H, W, C] or [H, W]; arrays that fit already are returned as they are."""
+    """`fit` for uint8 [H, W, C] or [H, W]; arrays of the right shape are returned unchanged."""
     if image.shape == shape:
         return image
     return fit(Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image), shape, crop)
@@ -85,7 +86,7 @@ def fit_array(image: np.ndarray, shape: ImageShape, crop: str = "centre") -> np.
 
 def _in_colours(picture: Image.Image, channels: int) -> Image.Image:
     if picture.mode.startswith("I"):
-        # 16 bits of grey, which Pillow would clip to 8 rather than scale.
+        # Pillow would clip 16-bit grey to 8 bits rather than scale it.
         levels = np.asarray(picture).astype(np.int64) // 257
         picture = Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
     elif picture.mode == "F":
@@ -98,7 +99,7 @@ def _in_colours(picture: Image.Image, channels: int) -> Image.Image:
 
 
 def _centre_box(width: int, height: int, aspect: float) -> tuple[int, int, int, int]:
-    """The largest centred box of the given aspect (width / height), in whole pixels."""
+    """The largest centred box with the given aspect ratio (width / height), in whole pixels."""
     box_width = min(width, max(1, round(height * aspect)))
     box_height = min(height, max(1, round(width / aspect)))
     left, top = (width - box_width) // 2, (height - box_height) // 2

@@ -1,4 +1,4 @@
-"""What every source of images is in the end: an array of them, with labels and facts."""
+"""`ImageSource`: the images of a dataset as one array, with labels."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ UNKNOWN_LABEL = -1
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSource:
-    """A set of equally large pictures.
+    """A set of images of one shape.
 
     Attributes:
-      name: Which set this is, as every output of a run names it.
-      images: uint8 [N, H, W, C]; in memory, or a memory map of a file where it does not fit.
-      labels: int64 [N]; -1 where the class is unknown.
-      class_names: Names of the classes; empty where there are none.
-      notes: What was done to the pictures, for people; empty where nothing was.
-      content: The `content_hash` of images and labels; computed when it is needed if empty.
+      name: Name of the set in all outputs of a run.
+      images: Uint8 [N, H, W, C]; in memory, or a memory map of a file.
+      labels: Int64 [N]; -1 if the class is unknown.
+      class_names: Names of the classes; empty if there are none.
+      notes: Preprocessing in words; empty if there was none.
+      content: `content_hash` of images and labels; computed on demand if empty.
 
     Raises:
-      ArgumentError: If `images` is empty, not uint8 or not [N, H, W, C], or if `labels` differ
-        from it in number.
+      ArgumentError: If `images` is empty, not uint8 or not [N, H, W, C], or if there is not one
+        label per image.
     """
 
     name: str
@@ -44,7 +44,7 @@ class ImageSource:
             raise ArgumentError(
                 "images",
                 f"{self.images.dtype} {list(self.images.shape)}",
-                "must be uint8 [N, H, W, C], none of them 0",
+                "must be uint8 [N, H, W, C], with no dimension of 0",
                 "convert the pictures to levels of 0 to 255",
             )
         if self.labels.shape != (len(self.images),):
@@ -57,14 +57,14 @@ class ImageSource:
         object.__setattr__(self, "images", _shareable(self.images))
 
     def tensors(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Images and labels as tensors; those of images share the array's memory, or its file."""
+        """Images and labels as tensors; the images share the memory, or the file, of the array."""
         return tf.experimental.dlpack.from_dlpack(self.images.__dlpack__()), tf.constant(
             self.labels
         )
 
     @computed_once
     def content_hash(self) -> str:
-        """Equal for equal images and labels, and for no others."""
+        """SHA-256 of images and labels."""
         return self.content or content_hash(self.images, self.labels)
 
     @property
@@ -73,7 +73,7 @@ class ImageSource:
         return self.images.shape[1:]
 
     def describe(self) -> str:
-        """One line for people: how many, how large, which classes, where they are held."""
+        """One line for people: name, number, shape, preprocessing, classes and memory."""
         where = "on disk" if isinstance(self.images, np.memmap) else "in memory"
         known = self.labels[self.labels != UNKNOWN_LABEL]
         words = [f"{self.name}: {len(self.images):,} images of {shape_text(self.image_shape)}"]
@@ -87,9 +87,10 @@ class ImageSource:
 
 
 def _shareable(images: np.ndarray) -> np.ndarray:
-    """The same array where TensorFlow can read it in place, else a copy where it can.
+    """The array itself if TensorFlow can share its memory, otherwise an aligned copy.
 
-    TensorFlow's kernels need 64-byte alignment; NumPy gives 16. Memory maps of .npy files have it.
+    TensorFlow's kernels need an alignment of 64 bytes, as memory maps of .npy files have; NumPy
+    guarantees 16.
     """
     flags = images.flags
     if images.ctypes.data % _ALIGNMENT == 0 and flags.c_contiguous and flags.writeable:

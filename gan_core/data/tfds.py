@@ -1,4 +1,4 @@
-"""Images of TensorFlow Datasets, by name."""
+"""Image datasets of TensorFlow Datasets (TFDS)."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def tfds_images(
     crop: str = "centre",
     memory_limit_bytes: int = 4 * 2**30,
 ) -> ImageSource:
-    """The images of a TensorFlow Datasets set, downloaded and prepared by it when they are not.
+    """The images of a TFDS dataset, which is downloaded and prepared if necessary.
 
-    Images of another size than `image_shape` are fitted to it, see `resizing.fit`. What was
-    fitted, or takes more than `memory_limit_bytes`, is decoded once into a file below
+    Images of another size than `image_shape` are fitted to it; see `resizing.fit`. Images that had
+    to be fitted, or that need more than `memory_limit_bytes`, are decoded once into a file below
     `cache_dir`.
 
     Args:
-      name: Name of the set, for example `svhn_cropped`, with or without a version.
-      cache_dir: Where decoded images are kept.
-      split: Split in TFDS's language, for example `train`, `train+extra`, `train[:10%]`.
-      data_dir: TFDS's data directory; its own default (~/tensorflow_datasets) when None.
-      image_shape: (H, W, C) wanted; the set's own, the same for all, when None.
-      crop: How images are fitted: `centre`, `none` or `random`.
-      memory_limit_bytes: How much the decoded images may take in memory.
+      name: Name of the dataset, for example `svhn_cropped`, with or without a version.
+      cache_dir: Folder for decoded images.
+      split: Split in TFDS syntax, for example `train`, `train+extra` or `train[:10%]`.
+      data_dir: TFDS data directory; its default (~/tensorflow_datasets) when None.
+      image_shape: (H, W, C) that images are fitted to; their own common shape when None.
+      crop: Fitting of images of another size: `centre`, `none` or `random`.
+      memory_limit_bytes: Images that need more memory are read from `cache_dir` instead.
 
     Raises:
-      ArgumentError: If there is no such set or split, if it holds no uint8 images, or not of one
-        size where `image_shape` is None, or if it is not prepared in `data_dir` and cannot be
+      ArgumentError: If there is no such dataset or split, if it has no uint8 images, if they differ
+        in size and `image_shape` is None, or if it is not prepared in `data_dir` and cannot be
         downloaded.
     """
     builder = _prepared_builder(name, data_dir)
@@ -93,20 +93,20 @@ def tfds_images(
 
 
 def tfds_splits(name: str, data_dir: str | None = None) -> tuple[str, ...]:
-    """The names of a set's splits.
+    """The names of a dataset's splits.
 
     Args:
       name: As in `tfds_images`.
-      data_dir: The same.
+      data_dir: As in `tfds_images`.
 
     Raises:
-      ArgumentError: If there is no such set, or it can neither be found nor downloaded.
+      ArgumentError: If there is no such dataset, or it is not prepared and cannot be downloaded.
     """
     return tuple(_prepared_builder(name, data_dir).info.splits)
 
 
 def _prepared_builder(name: str, data_dir: str | None) -> Any:
-    # TensorFlow Datasets is slow to import, and not needed by the other sources.
+    # TFDS is slow to import, and other kinds of datasets do not need it.
     import tensorflow_datasets as tfds
 
     try:
@@ -118,7 +118,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
             remedy = f"for the folder of that name give its path, ./{name}"
         raise ArgumentError("dataset", name, "must be a known dataset", remedy) from error
     except Exception as error:
-        # Grammar, configurations, files of its own that are damaged: TFDS fails in many types.
+        # TFDS raises many types of error for bad names, configurations and damaged files.
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         remedy = "check the name, or prepare the set again"
         raise ArgumentError("dataset", name, f"cannot be opened ({cause})", remedy) from error
@@ -134,8 +134,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     try:
         builder.download_and_prepare()
     except Exception as error:
-        # Whatever goes wrong in a download (network, quota, checksum, a set to be fetched by
-        # hand) is said in many words and types.
+        # Downloads fail with many types of error (network, quota, checksum, manual download).
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise ArgumentError(
             "data_dir", data_dir or "empty", f"cannot receive `{name}`: {cause}", "try again"
@@ -144,7 +143,7 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
 
 
 def _is_online() -> bool:
-    """Whether a download has a chance; TFDS itself would retry for minutes before it says no."""
+    """True if a download may succeed; TFDS itself would retry for minutes before it fails."""
     if urllib.request.getproxies():
         return True
     try:
@@ -155,15 +154,13 @@ def _is_online() -> bool:
 
 
 def _file_states(builder: Any) -> list[tuple[int, ...]]:
-    """Of all files of a prepared set: it may be prepared again under the same version."""
+    """Fingerprints of all files, as a dataset may be prepared again under the same version."""
     paths = sorted(str(path) for split in builder.info.splits.values() for path in split.filepaths)
     return [file_state(Path(path)) for path in paths]
 
 
 def _image_and_label_features(name: str, info: Any) -> tuple[str, str | None, tuple[str, ...]]:
-    """The keys of the set's images and labels: the first that it names for supervised learning, or
-    else that it has.
-    """
+    """Keys of images and labels, and class names; features for supervised learning come first."""
     import tensorflow_datasets as tfds
 
     features, named = dict(info.features.items()), tf.nest.flatten(info.supervised_keys)
@@ -183,7 +180,7 @@ def _num_examples(name: str, builder: Any, split: str) -> int:
 
     try:
         count: int = builder.info.splits[split].num_examples
-    except Exception as error:  # what TFDS cannot read, or not do yet, has many types
+    except Exception as error:  # TFDS raises many types of error for bad splits
         raise ArgumentError(
             "split",
             split,
@@ -191,7 +188,7 @@ def _num_examples(name: str, builder: Any, split: str) -> int:
             f"use one of {', '.join(builder.info.splits)}",
         ) from error
     parts = []
-    if split not in builder.info.splits:  # a whole split's name may be none that can be parsed
+    if split not in builder.info.splits:  # the name of a split need not parse
         parts = tfds.core.ReadInstruction.from_spec(split).to_absolute(builder.info.splits)
     if any(part.to is not None and (part.from_ or 0) > part.to for part in parts):
         raise ArgumentError(
@@ -206,7 +203,7 @@ def _num_examples(name: str, builder: Any, split: str) -> int:
 
 
 def _one_size(name: str, examples: Iterator[tuple[np.ndarray, int]]) -> ImageShape:
-    """(H, W, C) of all images of a set that does not promise one size."""
+    """The common (H, W, C) of the images of a dataset that does not declare one."""
     shapes = (image.shape for image, _ in examples)
     first = next(shapes)
     for shape in shapes:

@@ -1,4 +1,4 @@
-"""Which classes the samples show, as a classifier sees them."""
+"""Class frequencies of samples, by a classifier's probabilities."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from gan_core.errors import ArgumentError
 
 
 def class_shares(probabilities: np.ndarray) -> np.ndarray:
-    """The share of examples whose likeliest class is each.
+    """The share of examples that are assigned to each class, their most probable one.
 
-    A classifier gives noise a class too: shares tell which classes are missing, not whether what
-    is there is any good.
+    A classifier assigns noise to a class too: shares show which classes are missing, but not the
+    quality of the others.
 
     Args:
-      probabilities: [N, K], those of an example summing to 1.
+      probabilities: [N, K]; each row sums to 1.
 
     Returns:
       Float64 [K], summing to 1.
 
     Raises:
-      ArgumentError: If they are no probabilities of K classes, K of 2 or more.
+      ArgumentError: If they are not probabilities of K classes, K of 2 or more.
     """
     _check(probabilities)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
@@ -28,17 +28,17 @@ def class_shares(probabilities: np.ndarray) -> np.ndarray:
 
 
 def confident_share(probabilities: np.ndarray, threshold: float = 0.9) -> float:
-    """The share of examples of which a classifier is surer than `threshold`: what can be read.
+    """The share of examples whose largest class probability exceeds `threshold`.
 
     Args:
-      probabilities: [N, K], those of an example summing to 1.
+      probabilities: [N, K]; each row sums to 1.
       threshold: From 0 to 1.
 
     Returns:
       From 0 to 1.
 
     Raises:
-      ArgumentError: If they are no probabilities of K classes, or the threshold is not in range.
+      ArgumentError: If they are not probabilities of K classes, or the threshold is not in range.
     """
     _check(probabilities)
     if not 0 <= threshold <= 1:
@@ -47,20 +47,20 @@ def confident_share(probabilities: np.ndarray, threshold: float = 0.9) -> float:
 
 
 def class_evenness(shares: np.ndarray) -> float:
-    """The rarest class's share divided by the commonest one's: 1 when even, 0 when one is missing.
+    """The smallest share divided by the largest one: 1 if even, 0 if a class is missing.
 
     Args:
-      shares: [K], as `class_shares` gives them.
+      shares: [K], from `class_shares`.
     """
     return float(shares.min() / shares.max())
 
 
 def classes_covered(shares: np.ndarray, minimum_share: float) -> int:
-    """How many classes have at least `minimum_share` of the examples ("modes covered").
+    """The number of classes with at least `minimum_share` of the examples ("modes covered").
 
     Args:
-      shares: [K], as `class_shares` gives them.
-      minimum_share: Above 0, at most 1; a tenth of an even share, 0.1 / K, say.
+      shares: [K], from `class_shares`.
+      minimum_share: Above 0, at most 1; for example 0.1 / K, a tenth of an even share.
 
     Raises:
       ArgumentError: If `minimum_share` is not in that range.
@@ -73,14 +73,14 @@ def classes_covered(shares: np.ndarray, minimum_share: float) -> int:
 
 
 def total_variation(shares: np.ndarray, other_shares: np.ndarray) -> float:
-    """The total variation distance, sum |p - q| / 2: the share that is in the wrong class.
+    """The total variation distance, sum |p - q| / 2: the share of examples in excess classes.
 
-    Two samples of one distribution over K classes, N examples each, do not give 0 but about
-    sum_k sqrt(p_k (1 - p_k) / (pi N)).
+    The expected value for two samples of N examples from one distribution over K classes is not 0
+    but about sum_k sqrt(p_k (1 - p_k) / (pi N)).
 
     Args:
       shares: [K], summing to 1.
-      other_shares: The same of the other set.
+      other_shares: [K], of the other set.
 
     Returns:
       From 0 (equal) to 1 (no class in common).
@@ -92,7 +92,7 @@ def total_variation(shares: np.ndarray, other_shares: np.ndarray) -> float:
         raise ArgumentError(
             "other_shares",
             list(other_shares.shape),
-            f"must be of as many classes as `shares` ({list(shares.shape)})",
+            f"must have as many classes as `shares` ({list(shares.shape)})",
             "take both from one classifier",
         )
     return float(np.abs(shares - other_shares).sum() / 2)
@@ -104,7 +104,7 @@ def _check(probabilities: np.ndarray) -> None:
             "probabilities",
             list(probabilities.shape),
             "must be [N, K], K of 2 or more",
-            "give those of a classifier",
+            "give a classifier's probabilities",
         )
     sums = probabilities.sum(axis=1, dtype=np.float64)
     if not np.all(probabilities >= 0) or not np.allclose(sums, 1.0, atol=1e-3):

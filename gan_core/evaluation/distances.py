@@ -1,4 +1,4 @@
-"""Distances between two sets of features: Fréchet's and the kernel's."""
+"""Fréchet distance and kernel distance between two sets of features."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _ROWS = 1000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FeatureStatistics:
-    """What the Fréchet distance needs of a set of features, to keep for later.
+    """Mean and covariance of a set of features, for the Fréchet distance.
 
     Attributes:
       mean: Float64 [D].
-      covariance: Float64 [D, D], divided by N - 1.
+      covariance: Float64 [D, D], normalised by N - 1.
 
     Raises:
-      ArgumentError: If the shapes do not fit, a value is not finite or the covariance is not
-        symmetric.
+      ArgumentError: If the shapes do not match, or if the covariance has a value that is not
+        finite or is not symmetric.
     """
 
     mean: np.ndarray
@@ -41,12 +41,12 @@ class FeatureStatistics:
             )
         if not np.allclose(self.covariance, self.covariance.T, rtol=1e-6):
             raise ArgumentError(
-                "covariance", "not symmetric", "must be symmetric", "check where it was kept"
+                "covariance", "not symmetric", "must be symmetric", "check its source"
             )
 
     @classmethod
     def of(cls, features: np.ndarray) -> FeatureStatistics:
-        """Mean and covariance of features [N, D], N of 2 or more, computed in two passes."""
+        """Mean and covariance of features [N, D], N of 2 or more, in two passes."""
         features = checked_features("features", features)
         mean = features.mean(axis=0)
         scatter = np.zeros((len(mean), len(mean)))
@@ -61,28 +61,28 @@ def frechet_distance(
 ) -> float:
     """The Fréchet distance between Gaussians with the sets' means and covariances.
 
-    Heusel et al. 2017, equation 6; the value is the squared distance, as everywhere:
+    Heusel et al. 2017, equation 6; the value is the squared distance, as is usual:
 
         |m_r - m_f|^2 + tr(C_r + C_f - 2 (C_r C_f)^(1/2))
 
-    With factors C = F F^T the last trace is the sum of the singular values of F_r^T F_f. It is
-    computed so, without the square root of a matrix that is not symmetric: it is real whatever
-    the rank, also for fewer examples than features and for constant features, and its rounding
-    error is not the root of a rounding error.
+    With factors C = F F^T the last trace is the sum of the singular values of F_r^T F_f. This
+    needs no square root of a non-symmetric matrix: the result is real at any rank, also with fewer
+    examples than features and with constant features, and rounding errors are not amplified by a
+    square root.
 
-    The value of finite sets is too large, by an amount that falls like 1 / N and grows with D
-    (Chong & Forsyth 2020): compare values of equal numbers of examples only, and look at what two
-    sets of real images give.
+    The estimate is biased upwards by an amount that falls as 1 / N and grows with D (Chong &
+    Forsyth 2020): compare only values of equally many examples, and compare with the distance
+    between two sets of real images.
 
     Args:
       real: Features [N, D], N of 2 or more, or their statistics.
-      fake: The same of the samples; the numbers may differ.
+      fake: The same for samples; their number may differ.
 
     Returns:
-      0 or above, in squared units of the features; 0 to rounding for equal sets.
+      0 or above, in squared units of the features; 0 for equal sets up to rounding.
 
     Raises:
-      ArgumentError: If the sets do not fit each other, are too small or not finite.
+      ArgumentError: If the sets do not match, are too small or are not finite.
     """
     real, fake = (
         each if isinstance(each, FeatureStatistics) else FeatureStatistics.of(each)
@@ -98,24 +98,24 @@ def frechet_distance(
     between_means = np.sum((real.mean - fake.mean) ** 2)
     traces = np.trace(real.covariance) + np.trace(fake.covariance)
     product = _factor(real.covariance).T @ _factor(fake.covariance)
-    # Of constant features nothing is left of a factor.
+    # The factor of constant features has no columns.
     overlap = np.linalg.svd(product, compute_uv=False).sum() if product.size else 0.0
     return max(0.0, float(between_means + traces - 2.0 * overlap))
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """F [D, rank] with F F^T = covariance; directions of rounding errors are left out."""
+    """F [D, rank] with F F^T = covariance; directions within rounding errors are left out."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]))
 
 
 class KernelDistance(NamedTuple):
-    """A kernel distance and how well it is known.
+    """A kernel distance and its standard error.
 
     Attributes:
-      value: The estimate, which may be below 0: it is unbiased.
-      standard_error: Its standard deviation over other draws of both sets.
+      value: The estimate; it is unbiased, and so may be below 0.
+      standard_error: Standard deviation of `value` over new draws of both sets.
     """
 
     value: float
@@ -132,31 +132,31 @@ def kernel_distance(
 ) -> KernelDistance:
     """The squared maximum mean discrepancy under a cubic kernel ("KID").
 
-    Binkowski et al. 2018, section 4 and equation 4: k(x, y) = (x . y / D + 1)^3, and for a subset
-    of m of each
+    Binkowski et al. 2018, section 4 and equation 4: k(x, y) = (x . y / D + 1)^3, and for subsets
+    of m examples of each set
 
         sum_(i != j) (k(x_i, x_j) + k(y_i, y_j)) / (m (m - 1)) - 2 mean_(i, j) k(x_i, y_j),
 
-    whose mean over subsets is unbiased at any number of examples: two sets of one distribution
-    give 0 on average.
+    The mean over subsets is unbiased at any number of examples: for two sets of one distribution
+    its expectation is 0.
 
-    The subsets share examples, so the spread s of their values tells less than it seems to. The
-    standard error is the delete-d jackknife's (Shao & Wu 1989) for n examples in the smaller set,
-    with the noise of few subsets: s^2 (m / (n - m) + 1 / num_subsets). Where the sets are of one
-    distribution it is too large, never too small.
+    The subsets share examples, so the spread s of their values is not the standard error. The
+    square of that is the delete-d jackknife variance (Shao & Wu 1989), for n examples in the
+    smaller set, plus the noise of finitely many subsets: s^2 (m / (n - m) + 1 / num_subsets). If
+    both sets are of one distribution, it is too large rather than too small.
 
     Args:
       real: Features [N, D].
-      fake: The same of the samples; the numbers may differ.
-      subset_size: m, 2 or more and below both numbers of examples.
-      num_subsets: How many subsets are drawn, 2 or more; each without repetition.
-      seed: Which subsets, 0 or above.
+      fake: The same for samples; their number may differ.
+      subset_size: m, 2 or more and smaller than both sets.
+      num_subsets: Number of subsets, 2 or more; each is drawn without replacement.
+      seed: Seed of the subsets, 0 or above.
 
     Returns:
       The distance and its standard error.
 
     Raises:
-      ArgumentError: If the sets do not fit each other, or are too small for `subset_size`.
+      ArgumentError: If the sets do not match, or are too small for `subset_size`.
     """
     real, fake = checked_pair(real, fake)
     smaller = min(len(real), len(fake))
@@ -169,7 +169,7 @@ def kernel_distance(
         )
     if num_subsets < 2:
         raise ArgumentError(
-            "num_subsets", num_subsets, "must be 2 or more, to have a spread", "use 100"
+            "num_subsets", num_subsets, "must be 2 or more for a standard error", "use 100"
         )
     choose = np.random.default_rng(seed)
     values = [
@@ -183,7 +183,7 @@ def kernel_distance(
 
 
 def _squared_discrepancy(real: np.ndarray, fake: np.ndarray) -> float:
-    """The unbiased estimate from equally many examples."""
+    """The unbiased estimate for two sets of equal size."""
     count = len(real)
     within = sum(_kernel_sum(each, each) - _kernel_diagonal(each) for each in (real, fake))
     return within / (count * (count - 1)) - 2 * _kernel_sum(real, fake) / count**2
@@ -201,6 +201,6 @@ def _kernel_diagonal(features: np.ndarray) -> float:
 
 
 def _sum_of_cubes(values: np.ndarray) -> float:
-    # A power of 3 takes twenty times as long.
+    # Twenty times as fast as a power of 3.
     values = values.ravel()
     return float((values * values) @ values)

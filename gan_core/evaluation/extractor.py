@@ -1,4 +1,4 @@
-"""The interface of feature extractors, and the checks of feature arrays."""
+"""Interface of feature extractors, and checks of feature arrays."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ AnySize = tuple[int | None, int | None, int]
 
 
 class Extracted(NamedTuple):
-    """What an extractor says of images.
+    """Features of images, and class probabilities.
 
     Attributes:
       features: Float32 [N, D].
-      probabilities: Float32 [N, K] of an extractor that knows classes; else None.
+      probabilities: Float32 [N, K]; None if the extractor has no classes.
     """
 
     features: np.ndarray
@@ -28,15 +28,15 @@ class Extracted(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Extractor:
-    """From images to features; make one of your own from any function of a batch.
+    """A function from images to features; any function of a batch makes a custom extractor.
 
     Attributes:
-      name: What it is, one word for the names of metrics.
-      content_hash: Hexadecimal; another for any other weights or way to use them.
-      image_shape: (H, W, C) of the images that it takes; None where any size will do. Others are
-        fitted whole: averaged over areas, or interpolated where they are smaller.
-      extract_batch: A batch of images of that shape, uint8 [B, H, W, C] -> their description.
-      resizing: What it does itself to the images' size, for people; empty where nothing.
+      name: One word, used in the names of metrics.
+      content_hash: Hexadecimal; different for different weights or preprocessing.
+      image_shape: (H, W, C) of the images that it takes; H and W are None for any size. Images of
+        another size are scaled without a crop: averaged over areas, or interpolated if smaller.
+      extract_batch: Uint8 [B, H, W, C] of that shape -> features and class probabilities.
+      resizing: Resizing within the extractor, in words; empty if there is none.
       batch_size: Images per batch; the last batch may be smaller.
     """
 
@@ -48,10 +48,13 @@ class Extractor:
     batch_size: int = 500
 
     def extract(self, images: np.ndarray) -> Extracted:
-        """Features, and classes where it knows some, of uint8 [N, H, W, C], C of 1 or 3.
+        """Features and class probabilities of images.
+
+        Args:
+          images: Uint8 [N, H, W, C], C of 1 or 3.
 
         Raises:
-          ArgumentError: If there are no such images, or a feature is not finite.
+          ArgumentError: If the images have another type or shape, or a feature is not finite.
         """
         if (
             images.ndim != 4
@@ -83,12 +86,12 @@ class Extractor:
         return self.extract(images).features
 
     def probabilities(self, images: np.ndarray) -> np.ndarray | None:
-        """Float32 [N, K] of uint8 [N, H, W, C]; None where it knows no classes."""
+        """Float32 [N, K] of uint8 [N, H, W, C]; None if the extractor has no classes."""
         return self.extract(images).probabilities
 
     @property
     def resize_rule(self) -> str:
-        """What happens to the images' size, for people."""
+        """The treatment of image sizes, in words."""
         height, width, channels = self.image_shape
         colours = "grey" if channels == 1 else "RGB"
         size = "any size" if height is None else f"fitted whole to {height}x{width}"
@@ -103,10 +106,11 @@ class Extractor:
 
 
 def checked_features(argument: str, features: np.ndarray, at_least: int = 2) -> np.ndarray:
-    """Features as float64 [N, D]; the array itself where it is that already.
+    """Features as float64 [N, D], without a copy if they are that already.
 
     Raises:
-      ArgumentError: If they are not [N, D] with N of `at_least` and D of 1 or more, or not finite.
+      ArgumentError: If they are not [N, D] with N of `at_least` or more and D of 1 or more, or are
+        not finite.
     """
     if features.ndim != 2 or not features.shape[1]:
         raise ArgumentError(
@@ -119,12 +123,12 @@ def checked_features(argument: str, features: np.ndarray, at_least: int = 2) -> 
             f"must have at least {at_least}",
             "give more images",
         )
-    # A sum is finite only where all values are, and takes no array of flags.
+    # The sum is finite only if all values are, and needs no array of flags.
     with np.errstate(invalid="ignore"):
         total = np.sum(features, dtype=np.float64)
     if not np.isfinite(total):
         raise ArgumentError(
-            argument, "NaN or infinite", "must be finite", "look for the images that cause it"
+            argument, "NaN or infinite", "must be finite", "find the images that cause it"
         )
     return np.asarray(features, np.float64)
 
@@ -132,10 +136,10 @@ def checked_features(argument: str, features: np.ndarray, at_least: int = 2) -> 
 def checked_pair(
     real: np.ndarray, fake: np.ndarray, names: tuple[str, str] = ("real", "fake")
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of features of one extractor, each as `checked_features` gives it.
+    """Two sets of features of one extractor, each as returned by `checked_features`.
 
     Raises:
-      ArgumentError: As `checked_features`, or if the sets differ in their number of features.
+      ArgumentError: As in `checked_features`, or if the sets differ in their number of features.
     """
     real, fake = checked_features(names[0], real), checked_features(names[1], fake)
     if real.shape[1] != fake.shape[1]:

@@ -1,7 +1,7 @@
-"""How many samples look real, and how much of the real images the samples reach.
+"""Fidelity and diversity of samples: precision and recall, density and coverage.
 
-A set's manifold is the union of balls around its examples, each as wide as the distance to its
-k-th nearest other example.
+The manifold of a set is estimated by the union of balls around its examples. The radius of each
+ball is the distance to the k-th nearest other example of the set.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from gan_core.evaluation.neighbours import ball_counts, check_neighbours, neighb
 
 
 class PrecisionRecall(NamedTuple):
-    """Shares from 0 to 1.
+    """Fidelity and diversity, each from 0 to 1.
 
     Attributes:
-      precision: Of the samples, those on the manifold of the real images.
-      recall: Of the real images, those on the manifold of the samples.
+      precision: Share of the samples that are on the manifold of the real images.
+      recall: Share of the real images that are on the manifold of the samples.
     """
 
     precision: float
@@ -36,26 +36,27 @@ def precision_recall(
 ) -> PrecisionRecall:
     """Improved precision and recall (Kynkäänniemi et al. 2019, equations 1 and 2).
 
-    Two samples of one distribution do not give 1. A sample lies in the ball of a real image where
-    it is among the image's k nearest of all others, so its expected precision is the share of
-    points of a k-nearest-neighbour graph that are a neighbour of any: nearly 1 in few dimensions,
-    about 1 - exp(-k) in many where points lie evenly (by the Poisson limit of Newman, Rinott &
-    Tversky 1983), and far less where there are hubs, a few examples that are near to all others.
-    So look at what two sets of real images give. One outlier among the real images has a large
-    ball and can let many bad samples pass: see `density_coverage`.
+    Two sets of one distribution do not have a precision of 1. A sample is in the ball of a real
+    image if it is among the k nearest neighbours of that image, so the expected precision is the
+    share of points in a k-nearest-neighbour graph that are a neighbour of any other: nearly 1 in
+    few dimensions, about 1 - exp(-k) in many if points lie evenly (by the Poisson limit of Newman,
+    Rinott & Tversky 1983), and far less if there are hubs, a few examples that are near to all
+    others. So compare with the values of two sets of real images. An outlier among the real images
+    has a large ball, which can contain many bad samples: see `density_coverage`.
 
     Args:
       real: Features [N, D].
       fake: Features of the samples [M, D].
-      k: Which neighbour makes a ball, below N and M. The paper's is 3, of 50,000 images.
-      real_radii: [N], as `neighbour_distances(real, k)` gives them; computed when None.
-      fake_radii: [M], the same of the samples.
+      k: Neighbour rank that sets each ball's radius, below N and M. The paper has 3 for 50,000
+        images.
+      real_radii: [N], `neighbour_distances(real, k)`; computed when None.
+      fake_radii: [M], the same for the samples.
 
     Returns:
-      Precision and recall. Equal sets have 1 and 1; equal examples count each.
+      Precision and recall; 1 and 1 for equal sets. Duplicates count separately.
 
     Raises:
-      ArgumentError: If the sets do not fit each other, or have not more than `k` examples.
+      ArgumentError: If the sets do not match, or have `k` examples or fewer.
     """
     real, fake = checked_pair(real, fake)
     check_neighbours(k, min(len(real), len(fake)))
@@ -69,11 +70,11 @@ def precision_recall(
 
 
 class DensityCoverage(NamedTuple):
-    """What the balls of the real images hold.
+    """Fidelity and diversity by the balls around real images.
 
     Attributes:
-      density: How many balls hold a sample, on average, over k; not limited to 1.
-      coverage: The share of real images, from 0 to 1, whose ball holds a sample.
+      density: Mean number of balls that contain a sample, divided by k; it may exceed 1.
+      coverage: Share of the real images, from 0 to 1, whose ball contains a sample.
     """
 
     density: float
@@ -85,27 +86,27 @@ def density_coverage(
 ) -> DensityCoverage:
     """Density and coverage (Naeem et al. 2020, section 3).
 
-    For N real images and M samples of one continuous distribution the density is 1 on average, as
-    a sample is among the k nearest of the N others of an image with probability k / N; and the
+    For N real images and M samples of one continuous distribution, the expected density is 1, as a
+    sample is among the k nearest of an image's N others with probability k / N. The expected
     coverage is
 
         1 - prod_(j < k) (N - 1 - j) / (N + M - 1 - j),
 
-    1 less the probability that the k nearest of an image are all real ones: 1 - 1 / 2^k for equal
-    numbers, 0.97 at k = 5. Both hold in any number of dimensions.
+    1 minus the probability that the k nearest neighbours of an image are all real: 1 - 1 / 2^k for
+    equally large sets, 0.97 at k = 5. Both hold in any number of dimensions.
 
     Args:
       real: Features [N, D].
       fake: Features of the samples [M, D].
-      k: Which neighbour makes a ball, below N.
-      real_radii: [N], as `neighbour_distances(real, k)` gives them; computed when None.
+      k: Neighbour rank that sets each ball's radius, below N.
+      real_radii: [N], `neighbour_distances(real, k)`; computed when None.
 
     Returns:
-      Density and coverage. Equal sets have a density of 1 + 1 / k, as each example is also in its
-      own ball, and a coverage of 1.
+      Density and coverage. Equal sets have a density of 1 + 1 / k, because each example is also in
+      its own ball, and a coverage of 1.
 
     Raises:
-      ArgumentError: If the sets do not fit each other, or `real` has not more than `k` examples.
+      ArgumentError: If the sets do not match, or `real` has `k` examples or fewer.
     """
     real, fake = checked_pair(real, fake)
     check_neighbours(k, len(real))

@@ -1,8 +1,8 @@
-"""Distances between examples: to the nearest, to the k-th nearest, within a ball.
+"""Exact nearest-neighbour distances between examples, and counts of points in balls.
 
-All pairs are computed, in blocks of rows: beside the features in float64 they take 64 MiB or less.
-Squared distances are sums of squares less a product, so those of equal examples come out as
-rounding errors; what is below 1e-12 of the sums of squares around the mean counts as 0.
+All pairs are computed, in blocks of rows that take 64 MiB or less in addition to the features in
+float64. Squared distances are sums of squares minus a product, so those of equal examples are
+rounding errors; values below 1e-12 of the sums of squares around the mean count as 0.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _TIES = 1.0 + 1e-9
 
 
 def neighbour_distances(features: np.ndarray, k: int) -> np.ndarray:
-    """Each example's distance to its k-th nearest other example.
+    """The distance of each example to its k-th nearest other example.
 
-    Equal examples are each other's neighbours, at distance 0.
+    Duplicates are neighbours at distance 0.
 
     Args:
       features: [N, D].
-      k: 1 or more, and below N.
+      k: Neighbour rank, 1 or more and below N.
 
     Returns:
       Float64 [N].
 
     Raises:
-      ArgumentError: If there are not more than `k` examples.
+      ArgumentError: If there are `k` examples or fewer.
     """
     check_neighbours(k, len(features))
     features = checked_features("features", features)
@@ -46,7 +46,7 @@ def neighbour_distances(features: np.ndarray, k: int) -> np.ndarray:
 
 
 def check_neighbours(k: int, num_examples: int) -> None:
-    """Raises `ArgumentError` unless each of the examples has `k` others."""
+    """Raises `ArgumentError` unless each example has `k` others."""
     if not 1 <= k < num_examples:
         raise ArgumentError(
             "k",
@@ -63,8 +63,8 @@ class Nearest(NamedTuple):
 
     Attributes:
       distances: Float64 [N].
-      indices: Int64 [N]: which example of the other set; of equally near ones any.
-      second_distances: Float64 [N]: to the nearest of all others.
+      indices: Int64 [N], numbers of the nearest examples in the other set; ties are arbitrary.
+      second_distances: Float64 [N], distances to the second nearest.
     """
 
     distances: np.ndarray
@@ -73,7 +73,7 @@ class Nearest(NamedTuple):
 
 
 def nearest(points: np.ndarray, candidates: np.ndarray) -> Nearest:
-    """For each of `points` [N, D] the nearest of `candidates` [M, D], M of 2 or more."""
+    """The nearest of `candidates` [M, D], M of 2 or more, for each of `points` [N, D]."""
     points, candidates = checked_pair(points, candidates, ("points", "candidates"))
     first, second = np.empty(len(points)), np.empty(len(points))
     indices = np.empty(len(points), np.int64)
@@ -87,7 +87,7 @@ def nearest(points: np.ndarray, candidates: np.ndarray) -> Nearest:
 
 
 def nearest_others(features: np.ndarray, indices: np.ndarray) -> np.ndarray:
-    """How far the examples numbered `indices` [M] are from their nearest others: float64 [M]."""
+    """Distances from the examples numbered `indices` [M] to their nearest others: float64 [M]."""
     features = checked_features("features", features)
     squares = np.empty(len(indices))
     for rows, block, rounding in _squared_distances(features[indices], features):
@@ -97,11 +97,11 @@ def nearest_others(features: np.ndarray, indices: np.ndarray) -> np.ndarray:
 
 
 class BallCounts(NamedTuple):
-    """How balls and points meet; a point on a ball's surface is in it.
+    """Numbers of points in balls; a point on a ball's surface is in the ball.
 
     Attributes:
-      balls_of_point: Int64 [N]: how many balls hold each point.
-      points_in_ball: Int64 [M]: how many points each ball holds.
+      balls_of_point: Int64 [N], number of balls that contain each point.
+      points_in_ball: Int64 [M], number of points in each ball.
     """
 
     balls_of_point: np.ndarray
@@ -109,7 +109,7 @@ class BallCounts(NamedTuple):
 
 
 def ball_counts(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> BallCounts:
-    """Counts which of `points` [N, D] lie in balls of `radii` [M] around `centres` [M, D]."""
+    """Counts `points` [N, D] in balls of `radii` [M] around `centres` [M, D]."""
     points, centres = checked_pair(points, centres, ("points", "centres"))
     squared_radii = radii**2 * _TIES
     of_point, in_ball = np.empty(len(points), np.int64), np.zeros(len(centres), np.int64)
@@ -123,17 +123,17 @@ def ball_counts(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> B
 def _squared_distances(
     points: np.ndarray, others: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray, float]]:
-    """Rows of the matrix of squared distances, which the caller may overwrite, block by block.
+    """Blocks of rows of the matrix of squared distances, which the caller may overwrite.
 
-    With each block comes the value below which they are rounding errors.
+    Each comes with its rows, and with the threshold below which values are rounding errors.
     """
-    # Around the middle the sums of squares are small, and so is what is lost in the difference.
+    # Centred values have small sums of squares, and so little cancellation in the difference.
     middle = others.mean(axis=0)
     others = others - middle
     other_squares = np.einsum("nd,nd->n", others, others)
     largest = other_squares.max()
     others *= -2.0
-    # One product gives it all: (-2 b, |b|^2, 1) . (a, 1, |a|^2) = |a - b|^2.
+    # One product is the whole distance: (-2 b, |b|^2, 1) . (a, 1, |a|^2) = |a - b|^2.
     others = np.column_stack([others, other_squares, np.ones(len(others))])
     num_rows = max(1, _BLOCK_BYTES // (8 * len(others)))
     for start in range(0, len(points), num_rows):

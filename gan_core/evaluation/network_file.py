@@ -1,4 +1,4 @@
-"""Feature extractors read from files: Keras models, SavedModels, the Inception graph of 2015."""
+"""Feature extractors from files: Keras models, SavedModels, the Inception graph of 2015."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ from gan_core.images import ValueRange, from_uint8
 def model_file(
     path: Path | str, *, value_range: ValueRange, layer: str | None = None, batch_size: int = 100
 ) -> Extractor:
-    """The outputs of a network of your own as features.
+    """An extractor whose features are the outputs of a custom network.
 
-    Keras files are loaded in safe mode: those with Python code in them are refused. Of a
-    SavedModel the signature `serving_default` is called.
+    Keras files are loaded in safe mode: files that contain Python code are refused. SavedModels
+    are called by their signature `serving_default`.
 
     Args:
       path: A `.keras` file, or the directory of a SavedModel; with one input of images
         [B, H, W, C].
-      value_range: What levels 0 and 255 are to the network: (-1, 1), (0, 1), (0, 255).
-      layer: Whose output it is, of a Keras file; the network's own when None.
-      batch_size: Images at once.
+      value_range: Inputs of the network for pixels 0 and 255: (-1, 1), (0, 1) or (0, 255).
+      layer: Layer of a Keras file whose output is taken; the network's output when None.
+      batch_size: Images per batch.
 
     Returns:
-      An extractor whose features are that output, all axes but the first as one.
+      An extractor of that output, flattened except for the first axis.
 
     Raises:
-      ArgumentError: If it cannot be loaded, has no such layer, or no single input of images.
+      ArgumentError: If the file cannot be loaded, has no such layer, or does not have a single
+        input of images.
     """
     path = Path(path).expanduser()
     load = _load_saved_model if path.is_dir() else _load_keras
@@ -43,7 +44,7 @@ def model_file(
     except ArgumentError:
         raise
     except Exception as error:
-        # Loading runs through many libraries, each with its own errors.
+        # Loading involves many libraries, each with its own errors.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise _wrong(path, f"cannot be loaded: {reason}") from error
 
@@ -74,7 +75,7 @@ def _load_keras(path: Path, layer: str | None) -> tuple[Run, AnySize]:
             )
         network = keras.Model(network.inputs, network.get_layer(layer).output)
     if len(network.inputs) != 1 or len(network.outputs) != 1:
-        raise _wrong(path, "has not one input and one output")
+        raise _wrong(path, "does not have one input and one output")
     shape = _image_shape(path, network.inputs[0].shape)
     return lambda images: network(images, training=False), shape
 
@@ -86,11 +87,11 @@ def _load_saved_model(path: Path, layer: str | None) -> tuple[Run, AnySize]:
     signature = loaded.signatures["serving_default"]
     inputs = signature.structured_input_signature[1]
     if len(inputs) != 1 or len(signature.structured_outputs) != 1:
-        raise _wrong(path, "has not one input and one output")
+        raise _wrong(path, "does not have one input and one output")
     (input_name, spec), (output_name,) = next(iter(inputs.items())), signature.structured_outputs
 
     def run(images: tf.Tensor, owner: object = loaded) -> tf.Tensor:
-        del owner  # The variables live as long as what was loaded.
+        del owner  # The variables live as long as the loaded object.
         return signature(**{input_name: tf.cast(images, spec.dtype)})[output_name]
 
     return run, _image_shape(path, tuple(spec.shape))
@@ -98,7 +99,7 @@ def _load_saved_model(path: Path, layer: str | None) -> tuple[Run, AnySize]:
 
 def _image_shape(path: Path, shape: tuple[int | None, ...]) -> AnySize:
     if len(shape) != 4 or shape[-1] not in (1, 3):
-        raise _wrong(path, f"takes {list(shape)}, no images [B, H, W, C] with C of 1 or 3")
+        raise _wrong(path, f"takes {list(shape)}, not images [B, H, W, C] with C of 1 or 3")
     return shape[1], shape[2], int(shape[3] or 0)
 
 
@@ -124,22 +125,22 @@ _WHERE = (
 
 
 def inception_2015(path: Path | str) -> Extractor:
-    """The frozen graph of 2015-12-05, as Heusel et al. 2017 use it: 2,048 features ("pool_3").
+    """The frozen Inception graph of 2015-12-05 of Heusel et al. 2017: 2,048 features ("pool_3").
 
-    Pictures go in with levels of 0 to 255 at their own size; the graph itself enlarges them to
-    299x299 by TensorFlow's bilinear interpolation of that time, and scales them. Values by other
-    weights or another way to resize are not comparable with it (Parmar et al. 2022).
+    Its inputs are pixels from 0 to 255 at any size; the graph itself scales them, and resizes them
+    to 299x299 by the bilinear interpolation that TensorFlow had then. Values from other weights or
+    another resizing are not comparable (Parmar et al. 2022).
 
-    Nothing is downloaded. The file's checksum is the extractor's hash.
+    Nothing is downloaded. The extractor's hash is the checksum of the file.
 
     Args:
       path: The file `classify_image_graph_def.pb`.
 
     Returns:
-      An extractor for images of any size; grey ones count as RGB.
+      An extractor for images of any size; grey images become RGB.
 
     Raises:
-      ArgumentError: If there is no such file, or it is damaged or another one.
+      ArgumentError: If the file is missing, damaged or another one.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -154,7 +155,7 @@ def inception_2015(path: Path | str) -> Extractor:
             raise _wrong_graph(path, f"cannot be run: {reason}") from error
         return Extracted(features.reshape(len(images), -1).astype(np.float32))
 
-    # A first picture, so that a wrong file is told before anything waits for it.
+    # A first batch, so that a wrong file is reported at once.
     found = extract(np.zeros((2, 32, 32, 3), np.uint8)).features.shape
     if found != (2, NUM_FEATURES):
         raise _wrong_graph(path, f"gives {found[1]} features, not {NUM_FEATURES}")
@@ -174,13 +175,13 @@ def _function_of(path: Path) -> tf.types.experimental.ConcreteFunction:
     try:
         graph.ParseFromString(path.read_bytes())
     except Exception as error:
-        # Protocol buffers have an error of their own, in one of several modules.
-        raise _wrong_graph(path, "is no graph of TensorFlow") from error
+        # The error of protocol buffers is in one of several modules.
+        raise _wrong_graph(path, "is not a TensorFlow graph") from error
     names = {f"{node.name}:0" for node in graph.node}
     if missing := [name for name in (_IMAGES, _FEATURES) if name not in names]:
         raise _wrong_graph(path, f"has no tensor {' or '.join(missing)}")
     for node in graph.node:
-        # Shapes as they were with one picture at a time.
+        # These shapes are for one picture at a time.
         node.attr.pop("_output_shapes", None)
 
     def build(images: tf.Tensor) -> tf.Tensor:

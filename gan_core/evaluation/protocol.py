@@ -1,4 +1,4 @@
-"""How a value was measured: what must be equal before two of them are compared."""
+"""Evaluation protocol: the settings that must match for two values to be comparable."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ STANDARD_NUM_SAMPLES = 50_000
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """All that a value depends on beside the samples.
+    """Everything that a value depends on apart from the samples.
 
     Attributes:
-      extractor: Its name.
-      extractor_hash: Its content's hash.
-      resizing: What happens to the images' size.
-      real_images: Name of the set of training images.
+      extractor: Name of the extractor.
+      extractor_hash: Its `content_hash`.
+      resizing: Its treatment of image sizes, in words.
+      real_images: Name of the training images.
       real_hash: Hash of the real images that are compared.
-      all_real: Whether they are all training images there are.
-      num_samples: How many samples are judged.
-      num_real: How many training images they are compared with.
-      num_searched: How many training images are searched for copies.
-      num_others: How many other real images give the values of reals; 0 where there are none.
-      others: Where those are from: `test`, or `train` where there are no test images.
-      k: Which neighbour makes a ball.
-      subset_size: Images in a subset of the kernel distance.
-      num_subsets: How many subsets it takes.
-      minimum_share: From which share on a class counts as covered.
-      seed: Of all choices.
+      all_real: True if samples are compared with all training images.
+      num_samples: Number of samples.
+      num_real: Number of training images that samples are compared with.
+      num_searched: Number of training images that are searched for copies.
+      num_others: Number of real images in the samples' place for the values of reals; 0 if none.
+      others: Source of those: `test`, or `train` if there are no test images.
+      k: Neighbour rank that sets each ball's radius.
+      subset_size: Images per subset of the kernel distance.
+      num_subsets: Number of subsets of the kernel distance.
+      minimum_share: A class is covered if its share is at least this fraction of 1 / K.
+      seed: Seed of all random choices.
     """
 
     extractor: str
@@ -54,37 +54,37 @@ class Protocol:
 
     @property
     def is_standard(self) -> bool:
-        """Whether the Fréchet distance is what papers call FID.
+        """True if the Fréchet distance is the FID of papers.
 
-        The standard protocol: the Inception graph of 2015-12-05 with its own resizing and its
-        2,048 features, 50,000 samples, and all training images.
+        That is measured with the Inception graph of 2015-12-05, its own resizing and its 2,048
+        features, on 50,000 samples and all training images.
         """
         standard = self.extractor == INCEPTION and self.num_samples == STANDARD_NUM_SAMPLES
         return standard and self.all_real
 
     def short(self) -> str:
-        """For logs: extractor, number of samples and a hash of the whole."""
+        """Short name for logs: extractor, number of samples and a hash of all fields."""
         digest = content_hash(self.whole())[:6]
         return f"{self.extractor}_{self.num_samples}_{digest}"
 
     def whole(self) -> dict[str, Any]:
-        """For files: every field by its name."""
+        """All fields by name, for files."""
         return dataclasses.asdict(self)
 
     def key(self, metric: str) -> str:
-        """The name that a metric's value goes by: `precision@classifier_10000_1a2b3c`.
+        """The full name of a metric, for example `precision@classifier_10000_1a2b3c`.
 
-        The Fréchet distance is `fid` under the standard protocol, and nowhere else.
+        The Fréchet distance is named `fid` under the standard protocol, and only there.
         """
         return f"{_as_fid(metric) if self.is_standard else metric}@{self.short()}"
 
 
 def metric_name(metric: str, values: Container[str]) -> str:
-    """A metric's name among those of one protocol: `fid` for the Fréchet distance where it is that.
+    """The name of a metric under one protocol: `fid` for the Fréchet distance if it is one.
 
     Args:
-      metric: Its name under most protocols: `frechet_distance`, `precision_of_reals`.
-      values: All names, without the protocol, or values by them.
+      metric: Name under other protocols, for example `frechet_distance` or `precision_of_reals`.
+      values: All names under this protocol, without the protocol's own, or values by name.
     """
     return _as_fid(metric) if _as_fid(metric) in values else metric
 

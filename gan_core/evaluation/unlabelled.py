@@ -1,4 +1,4 @@
-"""Features of images without labels: responses of random filters at several scales."""
+"""Features for images without labels: responses of random filters at several scales."""
 
 from __future__ import annotations
 
@@ -18,31 +18,30 @@ _SMALLEST_SIDE = 16
 
 
 def random_convolutions(seed: int = 0) -> Extractor:
-    """Two layers of fixed random convolutions on a pyramid of three scales, 192 features.
+    """Two layers of fixed random convolutions on a pyramid of three scales: 192 features.
 
-    Each image is halved twice by averaging. At each scale 32 filters of 5x5 pixels, three
-    quarters of them blind to the mean colour, rectified, averaged over 2x2 and mixed by 16 filters
-    of 3x3, rectified again, are averaged over the image's four quarters.
+    The pyramid halves each image twice by averaging. At each scale there are 32 filters of 5x5
+    pixels, three quarters of which ignore the mean colour; a ReLU; averaging over 2x2 pixels; 16
+    filters of 3x3; a ReLU; and means over the four quarters of the image.
 
-    Why these, for pictures that nobody labelled: they need no download and no training, so they
-    are the same for every set of pictures, on every machine, in every year. Networks with random
-    weights tell distributions apart (Naeem et al. 2020 prefer them to Inception for
-    pictures unlike photographs), where a network trained to tell rotations apart learns nothing
-    from digits, textures and other things that have no upright, and would be another one for each
-    set.
+    Random filters need no download and no training, so they are the same for all datasets, on all
+    machines. Networks with random weights distinguish distributions (Naeem et al. 2020 prefer them
+    to Inception for images unlike photographs). Self-supervised training, for example to predict
+    rotations, would learn nothing from digits, textures and other images without an upright, and
+    would give different features for each dataset.
 
-    What they see: colours and roughly where they are, contrast, textures and edges of up to about
-    40 pixels; noise and blur where they are strong (on a thousand drawn digits, noise of 8 levels
-    makes Fréchet's distance 1.5 times that of other digits, a blur over 3 pixels 1.7 times). What
-    they do not see: what is shown. A face with three eyes of the right texture passes; two
-    pictures of one dog are as far apart as those of two. Structures wider than 40 pixels are seen
-    as their parts.
+    The features capture colours and their rough position, contrast, and textures and edges of up
+    to about 40 pixels; noise and blur only if they are strong (for a thousand drawn digits, noise
+    of 8 levels increases the Fréchet distance to 1.5 times that of other digits, a blur over 3
+    pixels to 1.7 times). They do not capture meaning: a face with three eyes of the right texture
+    is not noticed, two pictures of one dog are as far apart as pictures of two dogs, and of
+    structures wider than 40 pixels they capture only the parts.
 
     Args:
-      seed: Which filters, 0 or above.
+      seed: Seed of the filters, 0 or above.
 
     Returns:
-      An extractor for images of any size with sides of 16 or more; grey ones count as RGB.
+      An extractor for images of any size with sides of 16 or more; grey images become RGB.
     """
     draw = np.random.default_rng(seed)
     first = draw.standard_normal((5, 5, 3, _FIRST))
@@ -87,7 +86,7 @@ def _responses(images: tf.Tensor, first: np.ndarray, second: Sequence[np.ndarray
 
 
 def _quarters(responses: tf.Tensor) -> list[tf.Tensor]:
-    """Means over the four quarters: [B, H, W, C] -> four times [B, C]."""
+    """Means over the four quarters of the image: [B, H, W, C] -> four of [B, C]."""
     middle_row, middle_column = tf.shape(responses)[1] // 2, tf.shape(responses)[2] // 2
     halves = responses[:, :middle_row], responses[:, middle_row:]
     return [

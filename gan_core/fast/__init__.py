@@ -1,4 +1,4 @@
-"""Keras's layers, computed faster on CPUs, and the precision that is fastest where it runs."""
+"""Faster versions of Keras layers for CPUs, and the choice of the precision."""
 
 from etils import epy
 

@@ -1,9 +1,9 @@
-"""Strided convolution and its two relatives, each computed in the fastest of several equal ways.
+"""Strided convolution, its transpose and its kernel gradient, by the fastest of equal methods.
 
 A convolution takes a fine map [B, H, W, C] and a kernel [K, L, C, F] to a coarse map [B, h, w, F],
-h = ceil(H / stride), with the padding that TensorFlow calls SAME. Its transpose takes coarse to
-fine, and the gradient of its kernel takes fine and coarse to kernel. Each is linear in both of its
-arguments, and the derivatives of each are the other two:
+h = ceil(H / stride), with TensorFlow's SAME padding. Its transpose takes coarse to fine, and the
+gradient of its kernel takes fine and coarse to kernel. Each is linear in both of its arguments, and
+its derivatives are the other two:
 
 | of | by its first argument | by its second |
 | --- | --- | --- |
@@ -11,10 +11,9 @@ arguments, and the derivatives of each are the other two:
 | transpose(coarse, kernel) | convolve(., kernel) | correlate(., coarse) |
 | correlate(fine, coarse) | transpose(coarse, .) | convolve(fine, .) |
 
-So derivatives of every order, as gradient penalties need them, are as fast as the first.
-Which way is the fastest was measured with oneDNN on x86 with AVX-512 BF16, 2 cores; it is used on
-all x86 processors. Exchanged roles and phases, where they are taken in float32, are faster with
-oneDNN on AVX2, too.
+So derivatives of all orders, which gradient penalties need, are as fast as the first.
+The fastest method was measured with oneDNN on x86 with AVX-512 BF16, 2 cores; the result is used
+on all x86 processors. In float32, exchanged roles and phases are also faster with oneDNN on AVX2.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ _Gradient = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
 
 def has_faster_ways() -> bool:
-    """Whether this machine is of the kind for which the ways were measured: x86 without a GPU."""
+    """True on the kind of machine that the methods were measured on: x86 without a GPU."""
     return platform.machine() in ("x86_64", "AMD64") and not tf.config.list_physical_devices("GPU")
 
 
@@ -103,7 +102,7 @@ def _bilinear(
     by_first: _Operation,
     by_second: _Operation,
 ) -> tf.Tensor:
-    """function(first, second), linear in each: a derivative by one is of upstream and the other."""
+    """function(first, second), linear in each; derivatives take upstream and the other argument."""
 
     @tf.custom_gradient
     def run(first: tf.Tensor, second: tf.Tensor) -> tuple[tf.Tensor, _Gradient]:
@@ -121,11 +120,12 @@ def _bilinear(
 def convolve_upsampled(images: tf.Tensor, kernel: tf.Tensor, upsampling: int) -> tf.Tensor:
     """SAME convolution of images upsampled by repetition: [B, H, W, C] -> [B, sH, sW, F].
 
-    Equal pixels meet sums of taps: blocks of s x s results are the channels of one convolution of
-    the images themselves by a smaller kernel. A kernel of 5x5 becomes one of 3x3 where s = 2,
-    36 products a pixel instead of 100, and one of 2x2 where s = 4, 64 instead of 400.
+    Repeated pixels are multiplied by sums of taps: each block of s x s results is a pixel, with
+    s^2 F channels, of one convolution of the original images by a smaller kernel. For s = 2 a 5x5
+    kernel becomes a 3x3 kernel, with 36 products per pixel instead of 100; for s = 4, a 2x2 kernel,
+    with 64 instead of 400.
 
-    The kernel is [K, L, C, F]; its taps are summed in float32 at least, and rounded once.
+    The kernel is [K, L, C, F]; its taps are summed in float32 or wider, and rounded once.
     `upsampling` is s, 2 or more.
     """
     height, width = images.shape[1:3]
@@ -151,7 +151,7 @@ def convolve_upsampled(images: tf.Tensor, kernel: tf.Tensor, upsampling: int) ->
 def upsampled_takes_fewer_products(
     image_size: tuple[int, int], kernel_size: tuple[int, int], upsampling: int
 ) -> bool:
-    """Whether `convolve_upsampled` has fewer products than upsampling and then a convolution."""
+    """True if `convolve_upsampled` has fewer products than upsampling followed by convolution."""
     ours, plain = 1, 1
     for side, size in zip(image_size, kernel_size, strict=True):
         blocks = _blocks(size, upsampling)
@@ -161,13 +161,13 @@ def upsampled_takes_fewer_products(
 
 
 class _Blocks(NamedTuple):
-    """Along one side: the blocks of results, one a pixel, that one convolution makes.
+    """Blocks of results along one side, one block per pixel of the convolution's output.
 
     Attributes:
-      meets: [result of a block, pixel, tap], 1 where the tap meets the pixel; pixels from the
-        first that a block meets to the last.
-      num_cut: How many results of the first block lie before the image.
-      padding: Zeros before and after the image that have a SAME convolution make all blocks.
+      meets: [result in block, pixel, tap], 1 if the tap is multiplied by the pixel; pixels from the
+        first to the last that a block depends on.
+      num_cut: Number of results of the first block that lie before the image.
+      padding: Zeros before and after the image with which a SAME convolution yields all blocks.
     """
 
     meets: np.ndarray
@@ -176,10 +176,10 @@ class _Blocks(NamedTuple):
 
 
 def _blocks(size: int, upsampling: int) -> _Blocks:
-    """The blocks of `upsampling` results each, by a kernel of `size` taps, that take least."""
+    """The cheapest blocks of `upsampling` results each, for a kernel of `size` taps."""
     aligned = _blocks_from(0, size, upsampling)
-    # Where the first tap of a block meets the first of a pixel's repetitions, the block meets the
-    # fewest pixels, but there is one block more.
+    # If the first tap of a block is aligned with the first repetition of a pixel, the block depends
+    # on the fewest pixels, but there is one more block.
     before = (size - 1) // 2
     shifted = _blocks_from(-before % upsampling, size, upsampling)
     saves = shifted.meets.shape[1] < aligned.meets.shape[1]
@@ -196,10 +196,10 @@ def _blocks_from(num_cut: int, size: int, upsampling: int) -> _Blocks:
 
 
 def _cut_out(images: tf.Tensor, corner: tuple[int, int], size: tuple[int, int]) -> tf.Tensor:
-    """The part [B, *size, C] of images [B, H, W, C], from its upper left corner on.
+    """The part [B, *size, C] of images [B, H, W, C] with the given upper left corner.
 
-    The gradient is one padding. That of an index expression takes several times as long, and that
-    of `tf.slice` has no gradient itself under XLA.
+    The gradient is a single padding. The gradient of an index expression is several times slower,
+    and that of `tf.slice` cannot itself be differentiated under XLA.
     """
     around = [
         [start, whole - start - side]
@@ -217,7 +217,7 @@ def _cut_out(images: tf.Tensor, corner: tuple[int, int], size: tuple[int, int]) 
 def _phases_are_faster(
     coarse: tf.Tensor, kernel: tf.Tensor, stride: int, fine_size: tuple[int, int]
 ) -> bool:
-    """1.2 to 2.3 times as fast towards 1 or 3 channels, even at 8, slower at 16."""
+    """Phases are 1.2 to 2.3 times as fast for 1 or 3 channels, equal at 8 and slower at 16."""
     whole = all(fine == stride * h for fine, h in zip(fine_size, coarse.shape[1:3], strict=True))
     wide = min(kernel.shape[:2]) >= stride
     return stride > 1 and whole and wide and kernel.shape[2] <= _FEW_CHANNELS
@@ -226,12 +226,12 @@ def _phases_are_faster(
 def _transpose_by_phases(coarse: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
     """All stride^2 phases of the fine map as channels of one convolution (Shi et al. 2016).
 
-    TensorFlow's kernel is slow where few channels come out: so, there are stride^2 times as many.
+    TensorFlow's kernel is slow for few output channels; this has stride^2 times as many.
     """
     channels, filters = kernel.shape[2:]
     counts, kernel_padding, map_padding = [], [], []
     for size in kernel.shape[:2]:
-        # The fine place of coarse place i and tap t is stride * i + t - offset.
+        # Coarse position i and tap t contribute to fine position stride * i + t - offset.
         offset = (size - stride) // 2
         first, last = -((stride - 1 + offset) // stride), (size - 1 - offset) // stride
         count = last - first + 1
@@ -250,15 +250,17 @@ def _transpose_by_phases(coarse: tf.Tensor, kernel: tf.Tensor, stride: int) -> t
 def _exchanged_roles_are_faster(
     fine: tf.Tensor, coarse: tf.Tensor, stride: int, kernel_size: tuple[int, int]
 ) -> bool:
-    """In bfloat16 1.0 to 4.9 times as fast on maps up to 8x8; in float32 1.0 to 1.5 times up to 4x4
-    where there is a stride. It is slower on larger maps and where there are few channels.
+    """Exchanged roles are faster on small maps with many channels.
+
+    In bfloat16 they are 1.0 to 4.9 times as fast on maps up to 8x8; in float32, with a stride, 1.0
+    to 1.5 times up to 4x4. They are slower on larger maps and with few channels.
     """
     area = coarse.shape[1] * coarse.shape[2]
     channels = min(fine.shape[3], coarse.shape[3])
     if min(kernel_size) < stride:
         return False
     if fine.dtype == tf.bfloat16:
-        # TensorFlow leaves taps that meet nothing but padding uninitialized.
+        # TensorFlow leaves taps that only cover padding uninitialized.
         tiny = any(2 * s <= k for s, k in zip(fine.shape[1:3], kernel_size, strict=True))
         return tiny or (area <= 64 and channels >= 64)
     return fine.dtype == tf.float32 and area <= 16 and channels >= 128 and stride > 1
@@ -267,8 +269,10 @@ def _exchanged_roles_are_faster(
 def _correlate_by_exchanged_roles(
     fine: tf.Tensor, coarse: tf.Tensor, stride: int, kernel_size: tuple[int, int]
 ) -> tf.Tensor:
-    """One convolution: the fine map's channels are the batch, the batch its channels, and the
-    coarse map, dilated by the stride, its kernel.
+    """The kernel gradient as one convolution with exchanged roles.
+
+    The channels of the fine map are the batch, the batch is the channels, and the coarse map,
+    dilated by the stride, is the kernel.
     """
     padding = []
     for size, fine_side, coarse_side in zip(

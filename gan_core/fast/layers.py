@@ -1,4 +1,4 @@
-"""Keras layers that compute the same as Keras's own, faster."""
+"""Drop-in replacements of Keras layers that are faster on CPUs."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import tensorflow as tf
 
 from gan_core.errors import ArgumentError
 from gan_core.fast import convolution
+from gan_core.internals import all_layers
 
 _FUSED_DTYPES = (tf.float32, tf.bfloat16, tf.float16)
 
 
 @keras.saving.register_keras_serializable("gan_core")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Batch normalization (Ioffe & Szegedy 2015) in one kernel where TensorFlow has one.
+    """Batch normalization (Ioffe & Szegedy 2015) in one fused kernel if TensorFlow has one.
 
-    Keras 3 spells it out in about twenty operations, in float32. Training on images
-    [B, H, W, C] uses `FusedBatchNormV3` instead: float32 statistics, images in the layer's own
-    type. Anything else (inference, other ranks or axes, masks, renorm, `synchronized`) goes to
-    Keras. Arguments, variables and saved files are those of `keras.layers.BatchNormalization`.
+    Keras 3 computes it by about twenty operations in float32. Training on images [B, H, W, C] uses
+    `FusedBatchNormV3` instead: statistics in float32, images in the layer's compute type. All other
+    cases (inference, other ranks or axes, masks, renorm, `synchronized`) are left to Keras.
+    Arguments, variables and saved files are those of `keras.layers.BatchNormalization`.
     """
 
     def call(
@@ -39,7 +40,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             epsilon=self.epsilon,
             is_training=True,
         )
-        # The kernel gives the unbiased variance; Keras keeps the biased one.
+        # The kernel returns the unbiased variance; Keras tracks the biased one.
         count = tf.cast(tf.size(inputs) / channels, tf.float32)
         variance *= (count - 1.0) / count
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
@@ -50,7 +51,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return (
             self.trainable
             and not self.synchronized
-            and not getattr(self, "renorm", False)  # Keras 3.12 has none
+            and not getattr(self, "renorm", False)  # missing in Keras 3.12
             and inputs.shape.rank == 4
             and self.axis in (-1, 3)
             and inputs.dtype in _FUSED_DTYPES
@@ -60,10 +61,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("gan_core")
 class Conv2D(keras.layers.Conv2D):
-    """Convolution by `gan_core.fast.convolution`, whose gradients are faster on x86 CPUs.
+    """Convolution by `gan_core.fast.convolution`, with faster gradients on x86 CPUs.
 
-    Anything but images [B, H, W, C] of known size with "same" padding and one stride goes to Keras,
-    and so does everything on GPUs and other processors. Arguments, variables and saved files are
+    It applies to images [B, H, W, C] of known size with "same" padding and equal strides. All other
+    cases, GPUs and other processors are left to Keras. Arguments, variables and saved files are
     those of `keras.layers.Conv2D`.
     """
 
@@ -93,21 +94,21 @@ class Conv2DTranspose(keras.layers.Conv2DTranspose):
 
 @keras.saving.register_keras_serializable("gan_core")
 class UpSamplingConv2D(Conv2D):
-    """`UpSampling2D` and a "same" `Conv2D` in one; 36 of 100 products at 5x5 and a factor of 2.
+    """`UpSampling2D` and a "same" `Conv2D` in one: 36% of the products at 5x5 and a factor of 2.
 
-    See `convolution.convolve_upsampled`. Where `Conv2D` goes to Keras, and where nothing is saved
-    (kernels up to 2x2, a factor of 1), it upsamples and does as `Conv2D` does. Variables and other
-    arguments are those of `keras.layers.Conv2D`; strides are 1.
+    See `convolution.convolve_upsampled`. It upsamples and then convolves as `Conv2D` if that would
+    leave the convolution to Keras, or if there is no saving (kernels up to 2x2, a factor of 1).
+    Variables and other arguments are those of `keras.layers.Conv2D`; strides are 1.
 
     Args:
-      filters: How many channels come out.
-      kernel_size: Of the convolution.
-      upsampling: How often each row and column is repeated, 1 or more.
+      filters: Number of output channels.
+      kernel_size: Size of the convolution kernel.
+      upsampling: Upsampling factor of both sides, 1 or more.
 
     Raises:
-      ArgumentError: If `upsampling` is no whole number above 0; if `strides`, `padding`,
-        `dilation_rate`, `groups` or `data_format` is given another value than 1, "same", 1, 1 and
-        "channels_last".
+      ArgumentError: If `upsampling` is not a whole number above 0; if `strides`, `padding`,
+        `dilation_rate`, `groups` or `data_format` is not 1, "same", 1, 1 or "channels_last",
+        respectively.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class UpSamplingConv2D(Conv2D):
         self.upsampling = int(upsampling)
 
     def get_config(self) -> dict[str, object]:
-        """The arguments, as Keras saves them."""
+        """The arguments of the layer, as Keras saves them."""
         return {**super().get_config(), "upsampling": self.upsampling}
 
     def compute_output_shape(
@@ -166,11 +167,11 @@ def _is_plain(layer: keras.layers.Conv2D | keras.layers.Conv2DTranspose, inputs:
 
 
 def synchronize_batch_normalization(network: keras.Model) -> None:
-    """Has each batch normalization of a network see the global batch, not its replica's part.
+    """Makes the batch normalizations of a network use statistics of the global batch.
 
-    Under a strategy this costs a message between the replicas for each layer and pass. Call it
-    before the network is first trained.
+    Otherwise each replica uses those of its part. Under a strategy this costs a message between the
+    replicas per layer and pass. Call it before training starts.
     """
-    for layer in network._flatten_layers(include_self=False):
+    for layer in all_layers(network, include_self=False):
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.synchronized = True

@@ -1,4 +1,4 @@
-"""Which arithmetic the networks use: a Keras dtype policy by name, or the fastest that is safe."""
+"""Precision of the networks: a Keras dtype policy by name, or the fastest safe one."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _FIRST_BFLOAT16_COMPUTE_CAPABILITY = (8, 0)
 
 
 def choose_precision(name: str = "auto") -> tuple[str, str]:
-    """The Keras dtype policy for `name`, and why.
+    """The Keras dtype policy for `name`, and the reason for it.
 
     Args:
-      name: `float32`, `mixed_bfloat16` or `mixed_float16` stand for themselves. `auto` is
-        `mixed_bfloat16` where all GPUs, or without a GPU the CPU, compute in it, and `float32`
-        elsewhere: emulated, bfloat16 is many times slower.
+      name: The policy `float32`, `mixed_bfloat16` or `mixed_float16`; or `auto` for
+        `mixed_bfloat16` if all GPUs, or without a GPU the CPU, support bfloat16 in hardware, and
+        otherwise `float32`, as emulation is many times slower.
 
     Returns:
-      The policy's name and a reason for people.
+      The name of the policy and the reason in words.
 
     Raises:
       ArgumentError: If there is no such precision.
     """
     check_known("precision", name, PRECISIONS)
     if name != "auto":
-        return name, "as asked for"
+        return name, "as requested"
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         capable = all(map(_gpu_computes_in_bfloat16, gpus))
@@ -49,7 +49,7 @@ def _gpu_computes_in_bfloat16(gpu: tf.config.PhysicalDevice) -> bool:
 
 
 def _cpu_flags() -> set[str]:
-    """The CPU's instruction sets as Linux names them; none where it is not Linux."""
+    """The CPU's instruction sets by their Linux names; empty on other systems."""
     cpuinfo = Path("/proc/cpuinfo")
     if not cpuinfo.exists():
         return set()

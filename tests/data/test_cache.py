@@ -1,4 +1,4 @@
-"""Decoded images on disk: whole, checked, made anew where they are damaged."""
+"""Decoded images on disk: whole, checked, decoded again if damaged."""
 
 import json
 import os
@@ -149,5 +149,5 @@ def test_a_map_has_the_order_of_the_file(tmp_path):
 
 
 def test_a_name_too_long_for_a_folder_is_told(tmp_path):
-    with pytest.raises(ArgumentError, match=r"`cache_dir` .*cannot take .*File name too long"):
+    with pytest.raises(ArgumentError, match=r"`cache_dir` .*cannot store .*File name too long"):
         read(tmp_path / ("x" * 300))

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from digit_images import draw_digits
 
-from gan_core.data.digits import draw_digits, drawn_digits
+from gan_core.data.digits import drawn_digits
 from gan_core.errors import ArgumentError
 
 

@@ -132,7 +132,7 @@ def test_a_cache_cut_off_while_it_was_written_is_written_anew(tiny_set, tmp_path
 
 def test_a_cache_folder_that_cannot_be_made_is_an_error_of_the_flag(tiny_set, tmp_path):
     (tmp_path / "cache").write_text("a file")
-    with pytest.raises(ArgumentError, match=r"`cache_dir` \(.*\) cannot take 0 MiB"):
+    with pytest.raises(ArgumentError, match=r"`cache_dir` \(.*\) cannot store 0 MiB"):
         read("tiny_set", tiny_set[0], tmp_path, memory_limit_bytes=100)
 
 

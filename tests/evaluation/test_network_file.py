@@ -60,7 +60,7 @@ def test_what_cannot_be_used_is_told_in_a_line(tmp_path):
         "none.keras": "cannot be loaded",
         "text.keras": "cannot be loaded",
         "code.keras": "cannot be loaded",
-        "dense.keras": "no images",
+        "dense.keras": "not images",
         "empty": "cannot be loaded",
     }.items():
         with pytest.raises(ArgumentError, match=words) as error:
@@ -125,7 +125,12 @@ def test_a_wrong_file_is_told_in_a_line(tmp_path, kind):
         path.write_bytes(path.read_bytes()[:-1000])
     elif kind == "size":
         write_stand_in(path, num_features=1000)
-    words = {"text": "no graph", "cut": "no graph", "names": "no tensor pool_3:0", "size": "1000"}
+    words = {
+        "text": "not a TensorFlow graph",
+        "cut": "not a TensorFlow graph",
+        "names": "no tensor pool_3:0",
+        "size": "1000",
+    }
     with pytest.raises(ArgumentError, match=words[kind]) as error:
         inception_2015(path)
     assert "\n" not in str(error.value)

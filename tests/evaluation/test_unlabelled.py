@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from digit_images import draw_digits
 
-from gan_core.data.digits import draw_digits
 from gan_core.errors import ArgumentError
 from gan_core.evaluation import frechet_distance, random_convolutions
 
