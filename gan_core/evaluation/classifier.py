@@ -7,7 +7,6 @@ import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -58,48 +57,37 @@ class Classifier(Extractor):
 
 
 class _Selection:
-    """Some images of an array that may exceed memory, fitted to a shape, and read by parts.
+    """Some labelled images of a source, fitted to a shape when they are read.
 
     Args:
-      images: Uint8 [N, H, W, C].
-      numbers: Rows of `images` that are selected, integers [M].
+      source: The images, which may exceed memory.
+      numbers: Numbers of the selected images, integers [M].
       shape: (H, W, C) that images are fitted to; their own when None.
 
     Attributes:
       shape: (M, H, W, C).
       dtype: Type of the images.
+      labels: Int64 [M].
     """
 
-    def __init__(self, images: np.ndarray, numbers: np.ndarray, shape: ImageShape | None = None):
-        self._images, self._numbers = images, numbers
-        self.dtype, self.shape = images.dtype, (len(numbers), *(shape or images.shape[1:]))
+    def __init__(self, source: ImageSource, numbers: np.ndarray, shape: ImageShape | None = None):
+        self._source, self._numbers = source, numbers
+        self._to = shape or source.image_shape
+        self.dtype, self.shape = source.images.dtype, (len(numbers), *self._to)
+        self.labels = source.labels[numbers]
 
     def __len__(self) -> int:
-        return self.shape[0]
+        return len(self._numbers)
 
     def __getitem__(self, part: slice | np.ndarray) -> np.ndarray:
-        images: np.ndarray = self._images[self._numbers[part]]
-        if images.shape[1:] == self.shape[1:]:
+        images: np.ndarray = self._source.images[self._numbers[part]]
+        if images.shape[1:] == self._to:
             return images
-        return np.stack([fit_array(image, self.shape[1:], "none") for image in images])
+        return np.stack([fit_array(image, self._to, "none") for image in images])
 
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _LabelledImages:
-    source: ImageSource
-    numbers: np.ndarray
-
-    @property
-    def images(self) -> _Selection:
-        return self.fitted(None)
-
-    @property
-    def labels(self) -> np.ndarray:
-        return self.source.labels[self.numbers]
-
-    def fitted(self, shape: ImageShape | None) -> _Selection:
-        """The images in a shape, read on access."""
-        return _Selection(self.source.images, self.numbers, shape)
+    def fitted(self, shape: ImageShape) -> _Selection:
+        """The same images in another shape."""
+        return _Selection(self._source, self._numbers, shape)
 
 
 def trained_classifier(
@@ -143,14 +131,14 @@ def trained_classifier(
     shape = _network_shape(train.image_shape)
     num_classes = max(len(train.class_names), 1 + max(learned.labels.max(), checked.labels.max()))
     settings = {"seed": seed, "num_updates": num_updates, "batch_size": batch_size}
-    sets = [learned.images, learned.labels, checked.images, checked.labels]
+    sets = [learned, learned.labels, checked, checked.labels]
     digest = content_hash(*sets, shape, int(num_classes), settings, {"version": _VERSION})
     network = classifier_network(shape, int(num_classes), seed)
 
     def compute() -> Arrays:
         print(f"training a classifier on {train.name}, once: a minute or more", file=sys.stderr)
         train_classifier(network, learned.fitted(shape), learned.labels, **settings)
-        accuracy = _accuracy(network, checked.fitted(shape), checked.labels)
+        accuracy = _accuracy(network, checked.fitted(shape))
         print(f"a classifier trained on {train.name}: {accuracy:.2%} right", file=sys.stderr)
         weights = {f"weight_{i:03d}": weight for i, weight in enumerate(network.get_weights())}
         return weights | {"accuracy": np.array(accuracy)}
@@ -172,8 +160,8 @@ def trained_classifier(
 
 def _labelled_sets(
     train: ImageSource, test: ImageSource | None, seed: int
-) -> tuple[_LabelledImages, _LabelledImages]:
-    """Images to train on, and images to measure the accuracy on."""
+) -> tuple[_Selection, _Selection]:
+    """Images for training, and images for measuring the accuracy."""
     known = np.flatnonzero(train.labels != UNKNOWN_LABEL)
     if len(np.unique(train.labels[known])) < 2:
         raise ArgumentError(
@@ -193,11 +181,11 @@ def _labelled_sets(
         checked = np.flatnonzero(test.labels != UNKNOWN_LABEL)
         if not len(checked):
             raise ArgumentError("test", test.name, "must have labels", "leave it out")
-        return _LabelledImages(train, known), _LabelledImages(test, checked)
+        return _Selection(train, known), _Selection(test, checked)
     order = np.random.default_rng(seed).permutation(len(known))
     held_out = max(1, round(_HELD_OUT * len(order)))
     parts = (np.sort(order[held_out:]), np.sort(order[:held_out]))
-    return _LabelledImages(train, known[parts[0]]), _LabelledImages(train, known[parts[1]])
+    return _Selection(train, known[parts[0]]), _Selection(train, known[parts[1]])
 
 
 def _network_shape(shape: ImageShape) -> ImageShape:
@@ -207,12 +195,12 @@ def _network_shape(shape: ImageShape) -> ImageShape:
     return max(1, height // factor), max(1, width // factor), channels
 
 
-def _accuracy(network: keras.Model, images: _Selection, labels: np.ndarray) -> float:
+def _accuracy(network: keras.Model, images: _Selection) -> float:
     extract = _extraction(network)
     starts = range(0, len(images), _BATCH)
     batches = [extract(images[start : start + _BATCH]).probabilities for start in starts]
     probabilities = np.concatenate([batch for batch in batches if batch is not None])
-    return float(np.mean(probabilities.argmax(axis=1) == labels))
+    return float(np.mean(probabilities.argmax(axis=1) == images.labels))
 
 
 def _extraction(network: keras.Model) -> Callable[[np.ndarray], Extracted]:
@@ -264,7 +252,7 @@ def classifier_network(image_shape: ImageShape, num_classes: int, seed: int) -> 
 
 def train_classifier(
     network: keras.Model,
-    images: Any,
+    images: np.ndarray | _Selection,
     labels: np.ndarray,
     *,
     seed: int,
@@ -275,7 +263,7 @@ def train_classifier(
 
     Args:
       network: A `classifier_network`; its weights change.
-      images: Uint8 [N, H, W, C], an array or a `_Selection`.
+      images: Uint8 [N, H, W, C].
       labels: Int64 [N].
       seed: Seed of order and shifts.
       num_updates: Number of batches.
@@ -301,7 +289,11 @@ def train_classifier(
 
 
 def _batches(
-    images: Any, labels: np.ndarray, seed: int, num_updates: int, batch_size: int
+    images: np.ndarray | _Selection,
+    labels: np.ndarray,
+    seed: int,
+    num_updates: int,
+    batch_size: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches with each image once per epoch, shifted at random; edges are repeated."""
     choose = np.random.default_rng(seed)

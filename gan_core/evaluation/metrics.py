@@ -94,9 +94,9 @@ class Metric:
 
 
 def _kernel(sets: Comparison) -> Iterable[float]:
-    protocol = sets.protocol
+    protocol, (real, fake) = sets.protocol, sets.features
     sizes = {"subset_size": protocol.subset_size, "num_subsets": protocol.num_subsets}
-    return kernel_distance(*sets.features, **sizes, seed=protocol.seed)
+    return kernel_distance(real, fake, **sizes, seed=protocol.seed)
 
 
 def _classes(sets: Comparison) -> Iterable[float]:

@@ -77,15 +77,14 @@ def test_without_test_images_a_tenth_is_held_out_and_unknown_labels_are_left_out
 def test_rows_of_a_large_array_have_the_name_of_a_copy_and_are_read_in_parts():
     images = stripes(0, 60).images
     some, fewer = np.arange(50)[::-2], np.array([3, 1, 4])
-    rows = classifier._Selection(images, some)
+    source = ImageSource("stripes", images, np.arange(60))
+    rows = classifier._Selection(source, some)
     assert content_hash(rows) == content_hash(images[some])
-    fewer_rows = classifier._Selection(images, some[fewer])
+    fewer_rows = classifier._Selection(source, some[fewer])
     assert content_hash(fewer_rows) == content_hash(images[some][fewer])
-    source = ImageSource("stripes", images, np.zeros(60, np.int64))
-    labelled = classifier._LabelledImages(source, some)
-    np.testing.assert_array_equal(labelled.fitted(images.shape[1:])[:], images[some])
-    np.testing.assert_array_equal(labelled.images[:], images[some])
-    small = labelled.fitted((8, 8, 1))
+    np.testing.assert_array_equal(rows.labels, some)
+    np.testing.assert_array_equal(rows.fitted(images.shape[1:])[:], images[some])
+    small = rows.fitted((8, 8, 1))
     copy = np.stack([fit_array(image, (8, 8, 1), "none") for image in images[some]])
     np.testing.assert_array_equal(small[5:9], copy[5:9])
     part = np.array([4, 4, 9])
@@ -98,7 +97,7 @@ def test_it_learns_the_same_from_images_that_are_read_when_asked_for(tmp_path, s
     source, settings = stripes(0, 40, shape), {"num_updates": 3, "batch_size": 8}
     lazy = trained_classifier(source, cache_dir=tmp_path / "lazy", **settings)
     learned, checked = classifier._labelled_sets(source, None, 0)
-    copies = [ImageSource("copy", images.images[:], images.labels) for images in (learned, checked)]
+    copies = [ImageSource("copy", images[:], images.labels) for images in (learned, checked)]
     copied = trained_classifier(*copies, cache_dir=tmp_path / "copied", **settings)
     assert (lazy.content_hash, lazy.accuracy) == (copied.content_hash, copied.accuracy)
 
