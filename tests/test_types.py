@@ -10,7 +10,7 @@ class Counting:
 
     @computed_once
     def value(self):
-        """What it is."""
+        """The number of computations so far."""
         if self.barrier:
             self.barrier.wait(10)
         self.count += 1

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from gan_core.data.cache import cached_images, file_state, memory_map
-from gan_core.data.resizing import ImageShape, fit_array, kept_shape
+from gan_core.data.resizing import ImageShape, fit_array, stored_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
 
@@ -53,21 +53,21 @@ def array_file_images(
     """
     images, labels = _checked(path, *_load(path))
     is_map = isinstance(images, np.memmap)
-    kept = kept_shape(image_shape or images.shape[1:], crop)
+    stored = stored_shape(image_shape or images.shape[1:], crop)
     fits = images.nbytes <= memory_limit_bytes
-    if images.shape[1:] == kept and (fits or is_map):
+    if images.shape[1:] == stored and (fits or is_map):
         if fits and is_map:  # is copied by `ImageSource`, as the file may change
             images = images.view(np.ndarray)
             images.flags.writeable = False
         return ImageSource(path.name, images, labels)
     key = {"file": str(path.absolute()), "state": file_state(path)}
-    key |= {"shape": kept, "crop": crop}
+    key |= {"shape": stored, "crop": crop}
     examples = (
-        (fit_array(image, kept, crop), label) for image, label in zip(images, labels, strict=True)
+        (fit_array(image, stored, crop), label) for image, label in zip(images, labels, strict=True)
     )
     own = images.shape[1:]
-    notes = "" if own == kept else f"fitted from {shape_text(own)} (crop: {crop})"
-    shape = (len(images), *kept)
+    notes = "" if own == stored else f"fitted from {shape_text(own)} (crop: {crop})"
+    shape = (len(images), *stored)
     images, labels, content = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
     return ImageSource(path.name, images, labels, notes=notes, content=content)
 

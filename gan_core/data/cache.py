@@ -69,10 +69,10 @@ def cached_images(
     text = json.dumps(key, sort_keys=True)
     folder = cache_dir / hashlib.sha256(text.encode()).hexdigest()[:24]
     try:
-        kept = _read_kept(folder, memory_limit_bytes)
-        if kept is None:
+        cached = _read_if_intact(folder, memory_limit_bytes)
+        if cached is None:
             _write(folder, text, shape, examples)
-            kept = _read(folder, memory_limit_bytes)
+            cached = _read(folder, memory_limit_bytes)
     except OSError as error:
         raise ArgumentError(
             "cache_dir",
@@ -80,7 +80,7 @@ def cached_images(
             f"cannot store {np.prod(shape) / 2**20:,.0f} MiB of decoded images: {error}",
             "free space, or choose another folder",
         ) from error
-    return kept
+    return cached
 
 
 def file_state(path: Path) -> tuple[int, ...]:
@@ -129,7 +129,7 @@ def memory_map(path: Path) -> np.ndarray:
     return mapped
 
 
-def _read_kept(folder: Path, memory_limit_bytes: int) -> CachedImages | None:
+def _read_if_intact(folder: Path, memory_limit_bytes: int) -> CachedImages | None:
     """The content of a cache folder; None if there is none, or a damaged one, which is removed."""
     if not folder.exists():
         return None

@@ -11,7 +11,7 @@ import PIL
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from gan_core.data.cache import cached_images, with_progress
-from gan_core.data.resizing import ImageShape, fit_array, kept_shape
+from gan_core.data.resizing import ImageShape, fit_array, stored_shape
 from gan_core.data.source import ImageSource
 from gan_core.errors import ArgumentError
 from gan_core.files import checksum
@@ -53,14 +53,14 @@ def drawn_digits(
             "split", split, "must be a split of `drawn_digits`", f"use one of {', '.join(SPLITS)}"
         )
     own_shape = (SIZE, SIZE, 3)
-    kept = kept_shape(image_shape or own_shape, crop)
-    notes = "" if kept == own_shape else f"fitted from 32x32x3 (crop: {crop})"
+    stored = stored_shape(image_shape or own_shape, crop)
+    notes = "" if stored == own_shape else f"fitted from 32x32x3 (crop: {crop})"
     indices = SPLITS[split]
 
     def examples() -> Iterator[tuple[np.ndarray, int]]:
         for index in with_progress(indices, "Drawing digits", len(indices)):
             image, label = draw_digit(seed, index)
-            yield fit_array(image, kept, crop), label
+            yield fit_array(image, stored, crop), label
 
     if cache_dir is None:
         images, labels = map(np.array, zip(*examples(), strict=True))
@@ -68,8 +68,8 @@ def drawn_digits(
     else:
         # The pixels depend on this file and on the libraries that draw.
         key = {"drawn_digits": checksum(Path(__file__)), "split": split, "seed": seed}
-        key |= {"libraries": [PIL.__version__, np.__version__], "shape": kept, "crop": crop}
-        shape = (len(indices), *kept)
+        key |= {"libraries": [PIL.__version__, np.__version__], "shape": stored, "crop": crop}
+        shape = (len(indices), *stored)
         images, labels, content = cached_images(
             cache_dir, key, shape, examples(), memory_limit_bytes
         )

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gan_core.choices import BAD_IMAGES
 from gan_core.data.cache import cached_images, file_state, with_progress
-from gan_core.data.resizing import ImageShape, fit, kept_shape
+from gan_core.data.resizing import ImageShape, fit, stored_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource
 from gan_core.errors import ArgumentError, check_known
 from gan_core.files import may_pass
@@ -62,18 +62,18 @@ def folder_images(
         raise ArgumentError("data_dir", folder, "must be a folder of pictures", "check the path")
     paths = _picture_paths(folder, bad_images)
     classes = sorted({path.relative_to(folder).parts[0] for path in paths if path.parent != folder})
-    kept = kept_shape(image_shape, crop)
+    stored = stored_shape(image_shape, crop)
     key = {
         "folder": str(folder.absolute()),
         "files": [(str(path.relative_to(folder)), *file_state(path)) for path in paths],
-        "shape": kept,
+        "shape": stored,
         "crop": crop,
         "bad_images": bad_images,
     }
-    shape = (len(paths), *kept)
+    shape = (len(paths), *stored)
 
     def examples() -> Iterator[tuple[np.ndarray, int]]:
-        for path, image in _decode_all(paths, kept, crop, bad_images):
+        for path, image in _decode_all(paths, stored, crop, bad_images):
             name = path.relative_to(folder).parts[0]
             yield image, UNKNOWN_LABEL if path.parent == folder else classes.index(name)
 

@@ -24,7 +24,7 @@ _TURNS = {
 """Transposition that makes a picture upright, by EXIF orientation (EXIF 2.3, tag 0x0112)."""
 
 
-def kept_shape(shape: ImageShape, crop: str) -> ImageShape:
+def stored_shape(shape: ImageShape, crop: str) -> ImageShape:
     """The (H, W, C) of stored pictures: `shape`, with a margin for `random` crops."""
     if crop != "random":
         return shape

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from gan_core.data.cache import cached_images, file_state, with_progress
 from gan_core.data.distributed import without_autotune
-from gan_core.data.resizing import ImageShape, fit_array, kept_shape
+from gan_core.data.resizing import ImageShape, fit_array, stored_shape
 from gan_core.data.source import UNKNOWN_LABEL, ImageSource, shape_text
 from gan_core.errors import ArgumentError
 
@@ -76,19 +76,19 @@ def tfds_images(
     if image_shape is None:
         image_shape = own_shape if None not in own_shape else _one_size(name, read("Measuring"))
         crop = "centre"
-    kept = kept_shape(image_shape, crop)
-    examples = ((fit_array(image, kept, crop), label) for image, label in read("Reading"))
-    shape = (count, *kept)
-    if own_shape == kept and np.prod(shape) <= memory_limit_bytes:
+    stored = stored_shape(image_shape, crop)
+    examples = ((fit_array(image, stored, crop), label) for image, label in read("Reading"))
+    shape = (count, *stored)
+    if own_shape == stored and np.prod(shape) <= memory_limit_bytes:
         images, labels = np.empty(shape, np.uint8), np.empty(count, np.int64)
         for row, (image, label) in enumerate(examples):
             images[row], labels[row] = image, label
         content = ""
     else:
         key = {"tfds": builder.info.full_name, "data_dir": str(builder.data_dir), "split": split}
-        key |= {"shape": kept, "crop": crop, "files": _file_states(builder)}
+        key |= {"shape": stored, "crop": crop, "files": _file_states(builder)}
         images, labels, content = cached_images(cache_dir, key, shape, examples, memory_limit_bytes)
-    notes = "" if own_shape == kept else f"fitted from {_size_text(own_shape)} (crop: {crop})"
+    notes = "" if own_shape == stored else f"fitted from {_size_text(own_shape)} (crop: {crop})"
     return ImageSource(full_name, images, labels, class_names, notes, content)
 
 

@@ -42,7 +42,7 @@ def test_fitted_to_another_size():
 def test_drawn_once_and_then_read_the_same(tmp_path, monkeypatch):
     drawn = drawn_digits("test", image_shape=(28, 28, 1))
     first = drawn_digits("test", image_shape=(28, 28, 1), cache_dir=tmp_path)
-    monkeypatch.setattr("gan_core.data.digits._draw_digit", None)
+    monkeypatch.setattr("gan_core.data.digits.draw_digit", None)
     again = drawn_digits("test", image_shape=(28, 28, 1), cache_dir=tmp_path)
     for source in (first, again):
         np.testing.assert_array_equal(source.images, drawn.images)

@@ -76,7 +76,7 @@ def test_the_order_does_not_depend_on_the_number_of_replicas(one_device, mirrore
 
 
 def test_several_input_pipelines_share_the_global_batch(one_device):
-    """What two machines with two replicas each would read, put together, is one global batch."""
+    """The parts that two machines with two replicas each read form one global batch."""
     datasets = []
 
     class Recorder:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_core.data.resizing import fit, fit_array, kept_shape
+from gan_core.data.resizing import fit, fit_array, stored_shape
 
 
 def pattern(height, width):
@@ -31,8 +31,8 @@ def test_none_squeezes_the_whole_picture():
 
 
 def test_random_keeps_a_margin():
-    assert kept_shape((64, 48, 3), "random") == (72, 54, 3)
-    assert kept_shape((64, 48, 3), "centre") == (64, 48, 3)
+    assert stored_shape((64, 48, 3), "random") == (72, 54, 3)
+    assert stored_shape((64, 48, 3), "centre") == (64, 48, 3)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 300, 3), (300, 1, 3), (3, 2, 3)])

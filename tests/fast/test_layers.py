@@ -50,7 +50,7 @@ def test_equals_keras_to_the_rounding_of_bfloat16():
 
 
 def test_second_derivatives_equal_keras():
-    """What gradient penalties need: the derivative of a gradient's norm by the weights."""
+    """As gradient penalties need it: the derivative of a gradient's norm by the weights."""
     inputs = tf.constant(np.random.default_rng(0).normal(size=(6, 4, 4, 3)), tf.float32)
     results = []
     for layer in pair((4, 4, 3)):
