@@ -10,7 +10,7 @@ class Counting:
 
     @computed_once
     def value(self):
-        """The number of computations so far."""
+        """The value."""
         if self.barrier:
             self.barrier.wait(10)
         self.count += 1
@@ -21,7 +21,7 @@ def test_computed_when_asked_for_and_kept():
     one, other = Counting(), Counting()
     assert one.count == 0
     assert (one.value, one.value, one.count, other.count) == (1, 1, 1, 0)
-    assert Counting.value.__doc__ == "What it is."
+    assert Counting.value.__doc__ == "The value."
 
 
 def test_threads_may_wait_for_each_other_within_it():
