@@ -41,7 +41,7 @@ def trained(experiment, settings, strategy, total_steps):
     shape = (50, *gan.generator.output_shape[1:])
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     source = gan_core.data.ImageSource("noise", images, np.arange(len(images)))
-    schedule = make_schedule(settings)
+    schedule = make_schedule(settings.discriminator_updates)
     batches = gan_core.data.image_batches(
         source,
         global_batch_size=settings.global_batch_size,

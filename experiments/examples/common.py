@@ -13,6 +13,7 @@ import tensorflow as tf
 
 import gan_core
 from experiments.program.process import EXIT_CODES, run_program
+from experiments.settings.run import make_schedule
 from experiments.tools.timed_runs import path_argument
 
 
@@ -101,12 +102,6 @@ def batches_of(
     )
 
 
-def schedule(options: argparse.Namespace) -> gan_core.Schedule:
-    """One shared pass, or several discriminator updates and then the generator's."""
-    updates = options.discriminator_updates
-    return gan_core.simultaneous() if updates == 1 else gan_core.alternating(updates)
-
-
 def train(
     options: argparse.Namespace,
     gan: gan_core.Gan,
@@ -139,7 +134,12 @@ def train(
         make_picture=make_picture,
     )
     run = gan_core.run.Run(
-        gan, data, options.workdir, plan, schedule=schedule(options), program=program
+        gan,
+        data,
+        options.workdir,
+        plan,
+        schedule=make_schedule(options.discriminator_updates),
+        program=program,
     )
     return EXIT_CODES[run.train().ending]
 

@@ -69,7 +69,7 @@ def _make_run(
         gan_core.run.SourceData(source, image_shape, settings.flip),
         settings.workdir,
         make_plan(settings),
-        schedule=make_schedule(settings),
+        schedule=make_schedule(settings.discriminator_updates),
         evaluation=make_evaluation(settings, source, image_shape, make_samples),
         program=program,
     )

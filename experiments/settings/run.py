@@ -96,11 +96,11 @@ def make_plan(settings: Run) -> gan_core.run.Plan:
     return gan_core.run.Plan(**values | {"total_minutes": settings.total_minutes or None})
 
 
-def make_schedule(settings: Run) -> gan_core.Schedule:
+def make_schedule(discriminator_updates: int) -> gan_core.Schedule:
     """One shared pass per step, or several discriminator updates and a generator update."""
-    if settings.discriminator_updates == 1:
+    if discriminator_updates == 1:
         return gan_core.simultaneous()
-    return gan_core.alternating(settings.discriminator_updates)
+    return gan_core.alternating(discriminator_updates)
 
 
 def choose_checkpoint(settings: Run) -> Path:
