@@ -86,6 +86,13 @@ class ImageSource:
         return ", ".join(words)
 
 
+def check_same_shape(train: ImageSource, test: ImageSource) -> None:
+    """Raises `ArgumentError` unless the images of both sources have the same shape."""
+    if test.image_shape != train.image_shape:
+        rule = f"must have images of `train`'s shape {list(train.image_shape)}"
+        raise ArgumentError("test", list(test.image_shape), rule, "fit both to one shape")
+
+
 def _shareable(images: np.ndarray) -> np.ndarray:
     """The array itself if TensorFlow can share its memory, otherwise an aligned copy.
 

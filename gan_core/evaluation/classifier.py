@@ -14,7 +14,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from gan_core.data.resizing import ImageShape, fit_array
-from gan_core.data.source import UNKNOWN_LABEL, ImageSource
+from gan_core.data.source import UNKNOWN_LABEL, ImageSource, check_same_shape
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.evaluation.extractor import Extracted, Extractor
 from gan_core.fast.layers import BatchNormalization, Conv2D
@@ -164,20 +164,10 @@ def _labelled_sets(
     """Images for training, and images for measuring the accuracy."""
     known = np.flatnonzero(train.labels != UNKNOWN_LABEL)
     if len(np.unique(train.labels[known])) < 2:
-        raise ArgumentError(
-            "train",
-            train.name,
-            "must have labels of two classes or more",
-            "without labels take `random_convolutions`",
-        )
+        rule = "must have labels of two classes or more"
+        raise ArgumentError("train", train.name, rule, "without labels take `random_convolutions`")
     if test is not None:
-        if test.image_shape != train.image_shape:
-            raise ArgumentError(
-                "test",
-                list(test.image_shape),
-                f"must have images of `train`'s shape {list(train.image_shape)}",
-                "fit both to one shape",
-            )
+        check_same_shape(train, test)
         checked = np.flatnonzero(test.labels != UNKNOWN_LABEL)
         if not len(checked):
             raise ArgumentError("test", test.name, "must have labels", "leave it out")

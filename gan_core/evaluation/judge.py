@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_core.data.source import ImageSource
+from gan_core.data.source import ImageSource, check_same_shape
 from gan_core.errors import ArgumentError, check_positive
 from gan_core.evaluation.distances import FeatureStatistics
 from gan_core.evaluation.extractor import Extracted, Extractor
@@ -99,13 +99,8 @@ class Judge:
         cache_dir: Path,
     ):
         self._settings = settings = settings or JudgeSettings()
-        if test is not None and test.image_shape != train.image_shape:
-            raise ArgumentError(
-                "test",
-                list(test.image_shape),
-                f"must have images of `train`'s shape {list(train.image_shape)}",
-                "fit both to one shape",
-            )
+        if test is not None:
+            check_same_shape(train, test)
         self._extractor, self._train = extractor, train
         self._cache = Path(cache_dir) / "features"
         self._has_test = test is not None
