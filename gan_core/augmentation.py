@@ -1,4 +1,4 @@
-"""Differentiable augmentation: what the discriminator sees is changed, real and fake alike."""
+"""Differentiable augmentation of the images that the discriminator sees, real and fake alike."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _PROBABILITY = "augment_probability"
 
 @dataclasses.dataclass(frozen=True)
 class AdaptiveProbability:
-    """A probability that rises while a discriminator is too sure (Karras et al. 2020, ADA).
+    """A probability that rises while the discriminator overfits (Karras et al. 2020, ADA).
 
-    r, the mean of sign(D(real)), tells how far real images are from the boundary: 0 if it cannot
-    tell them from fakes, 1 if it knows them all by heart. Each update moves the probability up if
-    r is above the target, down if it is below, between 0 and 1. (The paper moves it after every
-    fourth.) It is for losses to whose discriminator a logit of 0 means undecided: non-saturating,
-    minimax, hinge. Logged: `game/augment_probability`, `discriminator/real_sign`.
+    r, the mean of sign(D(real)), measures overfitting: 0 if the discriminator cannot tell real
+    images from fakes, 1 if it has memorised them all. Each update moves the probability up if r is
+    above the target and down if it is below, between 0 and 1. (The paper moves it after every
+    fourth.) It needs a loss in which a logit of 0 means undecided: non-saturating, minimax, hinge.
+    Logged: `game/augment_probability`, `discriminator/real_sign`.
 
     Attributes:
-      target: Of r, in (-1, 1).
-      num_images: Real images in which it goes from 0 to 1.
+      target: Target of r, in (-1, 1).
+      num_images: Real images in which the probability can rise from 0 to 1.
 
     Raises:
       ArgumentError: If one is out of its range.
@@ -48,7 +48,7 @@ class AdaptiveProbability:
 
     @property
     def state(self) -> GameState:
-        """The probability, 0 at first."""
+        """The probability, initially 0."""
 
         def update(numbers: Numbers, means: Numbers, num_images: int) -> Numbers:
             move = tf.sign(means["real_sign"] - self.target) * (num_images / self.num_images)
@@ -63,23 +63,23 @@ class AdaptiveProbability:
 def differentiable_augmentation(
     *names: str, probability: float | AdaptiveProbability = 1.0
 ) -> Augment:
-    """DiffAugment (Zhao et al. 2020, section 3), image by image.
+    """DiffAugment (Zhao et al. 2020, section 3), independently for each image.
 
-    It keeps a discriminator from learning few images by heart, and generators do not learn it
-    where it comes to real and fake images alike. For digits take translation and cutout.
+    It keeps a discriminator from memorising small data sets. Because it changes real and fake
+    images alike, generators do not learn it. Use translation and cutout for digits.
 
     Args:
-      *names: What is done, in this order. `colour`: brightness by -0.5 to 0.5, saturation times 0
-        to 2, contrast times 0.5 to 1.5. `translation`: by up to an eighth of each side, zeros come
-        in. `cutout`: a square of half of each side, at a random place, becomes zero. `flip`: every
-        other image is mirrored left to right; the generator may learn to mirror, too.
-      probability: Of each of them, for each image by itself, in [0, 1]; or one that adapts.
+      *names: Augmentations, in this order. `colour`: brightness plus -0.5 to 0.5, saturation times
+        0 to 2, contrast times 0.5 to 1.5. `translation`: by up to an eighth of each side, padded
+        with zeros. `cutout`: a square of half of each side, at a random place, becomes zero.
+        `flip`: half of the images are mirrored left to right; generators may learn this one.
+      probability: Probability of each augmentation for each image, in [0, 1]; or an adaptive one.
 
     Returns:
-      (images [b, H, W, C], draw, name of the draws) -> the same shape and type.
+      (images [b, H, W, C], draw, stream name) -> images of the same shape and type.
 
     Raises:
-      ArgumentError: If there is no such augmentation, none is named, or `probability` is none.
+      ArgumentError: If a name is not recognised, none is given, or `probability` is out of range.
     """
     for name in names or ("nothing",):
         check_known("augment", name, AUGMENTATIONS)
@@ -95,7 +95,7 @@ class _Augmentation:
 
     @property
     def state(self) -> GameState | None:
-        """What it keeps from update to update."""
+        """The state of an adaptive probability; None for a constant one."""
         return getattr(self.probability, "state", None)
 
     def __call__(self, images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
@@ -105,8 +105,8 @@ class _Augmentation:
                 raise ArgumentError(
                     "probability",
                     probability,
-                    "is kept by the game",
-                    "give the augmentation to it: gan_core.Game(augment=...)",
+                    "needs the game's state",
+                    "pass the augmentation to the game: gan_core.Game(augment=...)",
                 )
             probability = draw.state[_PROBABILITY]
         for name in self.names:
@@ -135,7 +135,7 @@ def _translation(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
         size = images.shape[axis]
         most = round(size * _SHIFT)
         shifts = _whole_numbers(draw, f"{stream}/{side}", -most, most)
-        # One line of zeros on each side, from which all comes that was not in the image.
+        # One line of zeros on each side, the source of all pixels from outside of the image.
         padding = [[0, 0]] * axis + [[1, 1]] + [[0, 0]] * (3 - axis)
         sources = tf.clip_by_value(tf.range(size) - shifts[:, None] + 1, 0, size + 1)
         images = tf.gather(tf.pad(images, padding), sources, axis=axis, batch_dims=1)
@@ -159,7 +159,7 @@ def _flip(images: tf.Tensor, draw: Draw, stream: str) -> tf.Tensor:
 
 
 def _whole_numbers(draw: Draw, stream: str, low: int, high: int) -> tf.Tensor:
-    """int32 [b], uniform from `low` to `high`, both included."""
+    """Integers, int32 [b], uniform from `low` to `high`, both included."""
     return tf.cast(tf.floor(draw.uniform(stream, (), float(low), high + 1.0)), tf.int32)
 
 

@@ -1,4 +1,4 @@
-"""Averages of a network's weights over training, to sample from."""
+"""Exponential moving averages of a network's weights, used for sampling."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class WeightAverage(tf.Module):
     """Exponential moving average of a network's weights (Yazici et al. 2019).
 
     The half-life is counted in images, so that it means the same for every batch size, and is at
-    most a twentieth of the images so far (Karras et al. 2020, StyleGAN2): early weights are soon
-    forgotten. Moving statistics of batch normalization are averaged like weights: they belong to
-    them. Build it under `strategy.scope()`.
+    most a twentieth of the images so far (Karras et al. 2020, StyleGAN2), so that early weights
+    fade soon. Moving statistics of batch normalization are averaged like the weights that they
+    belong to. Build it under `strategy.scope()`.
 
     Args:
       network: Built Keras model, or a module whose variables exist.
-      half_life_images: After how many images a weight of now counts half; above 0.
+      half_life_images: Images after which the share of present weights has halved; above 0.
 
     Raises:
       ArgumentError: If `half_life_images` is not above 0.
@@ -33,7 +33,7 @@ class WeightAverage(tf.Module):
 
     def __init__(self, network: Network, half_life_images: float):
         super().__init__(name="weight_average")
-        check_positive("half_life_images", half_life_images, "leave the average out instead")
+        check_positive("half_life_images", half_life_images, "leave the average out")
         self._half_life_images = half_life_images
         self._strategy = tf.distribute.get_strategy()
         self._is_keras = isinstance(network, keras.Model)
@@ -44,11 +44,11 @@ class WeightAverage(tf.Module):
         ]
 
     def update(self, num_images: int | tf.Tensor, images_seen: tf.Tensor) -> None:
-        """Moves towards the present weights; called outside of a replica.
+        """Moves the averages towards the present weights; called outside of a replica.
 
         Args:
-          num_images: How many images the weights were updated on since the last time, a number or
-            a float scalar; of none it stays where it is.
+          num_images: Images that the weights were updated on since the last call, a number or a
+            float scalar; with 0 nothing moves.
           images_seen: Scalar integer, images of the whole run so far.
         """
         half_life = tf.minimum(
@@ -64,10 +64,10 @@ class WeightAverage(tf.Module):
 
     @contextmanager
     def in_place_of_weights(self) -> Iterator[None]:
-        """Within it the network computes with the averages, outside of a replica.
+        """Within it, outside of a replica, the network computes with the averages.
 
-        Nothing that a Keras model assigns remains; a module's variables are given the averages and
-        then back what they held.
+        Assignments of a Keras model are discarded. A module's variables hold the averages
+        meanwhile, and get their values back.
         """
         averages = [tf.convert_to_tensor(average) for average in self.values]
         if self._is_keras:
@@ -86,7 +86,7 @@ class WeightAverage(tf.Module):
 def _move_towards(average: tf.Variable, value: tf.Tensor, rate: tf.Tensor) -> None:
     """Adds rate * (value - average) to the average.
 
-    Gradient descent's operation passes over memory twice for that, an assignment three times.
+    The operation of gradient descent passes over memory twice for that, an assignment three times.
     """
     tf.raw_ops.ResourceApplyGradientDescent(
         var=average.handle, alpha=tf.cast(rate, average.dtype), delta=average - value

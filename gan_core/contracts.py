@@ -1,4 +1,4 @@
-"""What a game and its parts must keep to, checked when they are built or traced."""
+"""Checks of a game and its parts, when they are built or traced."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from gan_core import internals
 from gan_core.errors import ArgumentError
 from gan_core.images import ValueRange
 from gan_core.latents import LatentDistribution
@@ -16,10 +17,10 @@ from gan_core.optimizers import check_over_replicas
 from gan_core.types import Terms
 
 _RANGES = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
-"""What an activation at a generator's end can give."""
+"""Ranges of final activations of a generator."""
 
 _TAKEN = ("loss", "gradient", "learning_rate")
-"""Names under which the step logs what it computes of a network itself."""
+"""Metric names that an update itself uses for each network."""
 
 
 def check_networks(
@@ -28,7 +29,7 @@ def check_networks(
     latents: LatentDistribution | None,
     value_range: ValueRange,
 ) -> None:
-    """Raises `ArgumentError` where two networks cannot play, with each other or at all."""
+    """Raises `ArgumentError` if two networks cannot be trained, together or at all."""
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         _check_kind(name, network)
         _check_built(name, network)
@@ -65,7 +66,7 @@ def check_optimizers(
                 name,
                 repr(optimizer),
                 "must be a Keras optimizer",
-                "make one: gan_core.Adam(2e-4, beta_1=0.5), say",
+                "make one, for example gan_core.Adam(2e-4, beta_1=0.5)",
             )
         if optimizer.built:
             raise ArgumentError(
@@ -82,7 +83,7 @@ def check_optimizers(
 
 
 def check_distributed(batch: Any, strategy: tf.distribute.Strategy) -> None:
-    """Raises `ArgumentError` for a plain batch on several replicas: each would get all of it."""
+    """Raises `ArgumentError` for a plain batch on several replicas, each of which would get it."""
     if strategy.num_replicas_in_sync == 1 or len(strategy.extended.worker_devices) == 1:
         return
     for part in tf.nest.flatten(batch):
@@ -92,16 +93,16 @@ def check_distributed(batch: Any, strategy: tf.distribute.Strategy) -> None:
             raise ArgumentError(
                 "batch",
                 f"a tensor {part.shape}",
-                f"must be shared out among the {strategy.num_replicas_in_sync} replicas",
+                f"must be distributed over the {strategy.num_replicas_in_sync} replicas",
                 "read it from gan_core.data.distribute(dataset, strategy, global_batch_size)",
             )
 
 
 def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
-    """The terms, if each is one float an example.
+    """The terms, if each is one float per example.
 
     Args:
-      origin: Where they come from, as a user knows it.
+      origin: The method or argument that they come from.
       terms: Values by name.
       batch_size: Examples on a replica.
 
@@ -110,20 +111,20 @@ def checked_terms(origin: str, terms: Terms, batch_size: int) -> Terms:
     """
     if not isinstance(terms, dict) or not terms:
         raise ArgumentError(
-            origin, type(terms).__name__, "must give terms by name", 'return {"name": values}'
+            origin, type(terms).__name__, "must return terms by name", 'return {"name": values}'
         )
     for name, term in terms.items():
         if name in _TAKEN:
-            rule = "is what the step itself logs under this name"
-            raise ArgumentError(origin, name, rule, "name the term otherwise")
+            rule = "is a name that the update itself logs"
+            raise ArgumentError(origin, name, rule, "rename the term")
         term = tf.convert_to_tensor(term)
         rank_fits = term.shape.rank == 1 and term.shape[0] in (None, batch_size)
         if not rank_fits or not term.dtype.is_floating:
             raise ArgumentError(
                 origin,
                 f"{name}: {term.dtype.name} {term.shape}",
-                f"must give one float an example, [{batch_size}]",
-                "reduce over all axes but the first; the step takes the mean over the batch",
+                f"must return one float per example, [{batch_size}]",
+                "reduce over all axes but the first; the update takes the mean over the batch",
             )
     return terms
 
@@ -145,19 +146,21 @@ def per_example(terms: Terms, patches: bool) -> Terms:
 
 
 def joined(origin: str, terms: Terms, others: Terms) -> Terms:
-    """Both together.
+    """The union of two sets of values by name.
 
     Args:
-      origin: Where the others come from, as a user knows it.
+      origin: The method or argument that the others come from.
       terms: Values by name.
-      others: More of them.
+      others: Further values.
 
     Raises:
-      ArgumentError: If both have a name: one would replace the other.
+      ArgumentError: If both use a name: one would replace the other.
     """
     both = sorted(terms.keys() & others.keys())
     if both:
-        raise ArgumentError(origin, ", ".join(both), "must not be named like a term", "rename it")
+        raise ArgumentError(
+            origin, ", ".join(both), "must not have the name of a term", "rename it"
+        )
     return terms | others
 
 
@@ -171,25 +174,25 @@ def _check_kind(name: str, network: Network) -> None:
             "must be a Keras model, or a tf.Module with `__call__`",
             "wrap it in a keras.Model",
         )
-    inner = list(network._flatten(predicate=lambda part: isinstance(part, keras.layers.Layer)))
+    inner = internals.keras_layers_of_module(network)
     if inner:
         raise ArgumentError(
             name,
             network.name,
-            f"is a tf.Module, which does not see the weights of Keras's {inner[0].name} in it",
+            f"is a tf.Module, which misses the weights of the Keras layer {inner[0].name} in it",
             "make it a keras.Model",
         )
 
 
 def _check_built(name: str, network: Network) -> None:
     if isinstance(network, keras.Model) and not is_functional(network):
-        for layer in network._flatten_layers():
+        for layer in internals.all_layers(network):
             if not layer.built:
                 raise ArgumentError(
                     name,
                     network.name,
                     f"must be built, but its {layer.name} is not",
-                    "call it once under the strategy's scope, in each way that training will",
+                    "call it once under the strategy's scope, in each way that training calls it",
                 )
     if not network.trainable_variables:
         raise ArgumentError(
@@ -201,27 +204,27 @@ def _check_own_losses(name: str, network: Network) -> None:
     if not isinstance(network, keras.Model):
         return
     regularized = [v.path for v in network.trainable_variables if v.regularizer is not None]
-    layers = network._flatten_layers()
+    layers = internals.all_layers(network)
     regularized += [layer.name for layer in layers if layer.activity_regularizer is not None]
     if regularized:
         raise ArgumentError(
             name,
             network.name,
-            f"has a Keras regularizer ({regularized[0]}), whose loss is not among a game's terms",
-            "give the optimizer weight_decay, or the game a term",
+            f"has a Keras regularizer ({regularized[0]}), whose loss is not a term of the game",
+            "use weight_decay of the optimizer, or a term of the game",
         )
 
 
 def _check_sampled_as_trained(generator: Network) -> None:
-    """Keras divides a kernel by its norm in training mode only, and keeps what comes out."""
-    for layer in generator._flatten_layers() if isinstance(generator, keras.Model) else []:
+    """Keras divides a kernel by its norm in training mode only, and stores the result."""
+    for layer in internals.all_layers(generator) if isinstance(generator, keras.Model) else []:
         if isinstance(layer, keras.layers.SpectralNormalization):
             raise ArgumentError(
                 "generator",
                 generator.name,
-                f"has Keras's SpectralNormalization ({layer.name}), with which samples would be "
-                "made by other weights than those that were trained",
-                "leave it to the discriminator",
+                f"has Keras's SpectralNormalization ({layer.name}), which would sample with other "
+                "weights than those that were trained",
+                "use it in the discriminator only",
             )
 
 
@@ -238,27 +241,27 @@ def _check_scope(name: str, network: Network) -> None:
 
 
 def _check_shapes(generator: Network, discriminator: Network, latent_size: int | None) -> None:
-    """What is known of shapes before anything is traced: nothing of subclassed models."""
+    """Checks the shapes that are known before tracing; those of subclassed models are not."""
     wanted, given = _first_shape(generator, "input"), (latent_size,)
     if latent_size is not None and wanted and wanted != given and None not in wanted:
         raise ArgumentError(
             "latents",
             latent_size,
-            f"must have the size that the generator takes, {wanted[0]}",
-            "give both one size",
+            f"must have the size of the generator's input, {wanted[0]}",
+            "use one size for both",
         )
     made, seen = _first_shape(generator, "output"), _first_shape(discriminator, "input")
     if made and seen and not tf.TensorShape(made).is_compatible_with(seen):
         raise ArgumentError(
             "discriminator",
             f"images {list(seen)}",
-            f"must take what the generator makes, {list(made)}",
-            "give both one size",
+            f"must accept the generator's images, {list(made)}",
+            "use one size for both",
         )
 
 
 def _first_shape(network: Network, side: str) -> tuple[int | None, ...] | None:
-    """Shape without the batch of a network's first input or output; None if it is not known."""
+    """Shape, without the batch, of a network's first input or output; None if it is unknown."""
     return tuple(getattr(network, f"{side}s")[0].shape[1:]) if is_functional(network) else None
 
 
@@ -268,22 +271,22 @@ def _check_activations(generator: Network, discriminator: Network, value_range: 
         raise ArgumentError(
             "value_range",
             value_range,
-            f"must be what the generator's {_last_activation(generator)} gives, {given}",
+            f"must be the range of the generator's {_last_activation(generator)}, {given}",
             "change one of them",
         )
     if _last_activation(discriminator) in ("sigmoid", "softmax", "tanh"):
         warnings.warn(
-            f"the discriminator ends in a {_last_activation(discriminator)}: losses here take "
-            "logits; leave the last activation out",
+            f"the discriminator ends in a {_last_activation(discriminator)}, but losses take "
+            "logits: remove the last activation",
             RuntimeWarning,
             stacklevel=4,
         )
 
 
 def _last_activation(network: Network) -> str | None:
-    """Name of the activation that a network ends in, layers that only reshape left out.
+    """Name of a network's final activation, ignoring layers that only reshape.
 
-    None where it is not known: the layers of a subclassed model stand in no order.
+    None if it is unknown: the layers of a subclassed model have no order.
     """
     for layer in reversed(network.layers if is_functional(network) else []):
         activation = getattr(layer, "activation", None)

@@ -16,32 +16,32 @@ from gan_core.latents import LatentDistribution
 from gan_core.types import computed_once
 
 _SLACK = 0.1
-"""How far beyond the range, in parts of its width, floats may be: resizing rings a little."""
+"""Tolerance of the range check, as a share of the range: resizing overshoots a little."""
 
 _OUTSIDE = "float images outside of the range: from"
 
 
 class Draw:
-    """One replica's share of what an update is given.
+    """One replica's share of the inputs of an update.
 
-    Everything random is drawn for the global batch and shared out by replicas, from the update's
-    own seed: it depends neither on the number of replicas nor on what was drawn before, and a run
-    that goes on draws what an uninterrupted one would have drawn.
+    Random numbers are drawn for the global batch from the update's own seed, and each replica takes
+    its share: they depend neither on the number of replicas nor on earlier draws, and a resumed run
+    draws the same numbers as an uninterrupted one.
 
     Args:
-      batch: This replica's part of the global batch, of any structure; None in an update that was
-        given none.
+      batch: This replica's part of the global batch, of any structure; None in an update without.
       seed: Integer [2], the update's own.
-      latents: What the generator is fed; None if nothing is drawn for it.
+      latents: Distribution of the generator's inputs; None if it has none.
       global_batch_size: Examples of the update over all replicas together.
       replica_batch_size: Examples of this replica, b below.
-      value_range: What uint8 0 and 255 mean to the networks.
-      images_seen: The run's counter: while it is in the run's first batch, float images must be in
-        the range. They are not looked at when None.
-      state: What the game keeps from update to update.
+      value_range: The values of uint8 0 and 255 for the networks.
+      images_seen: The run's counter: during the run's first batch, float images are checked to be
+        in the range. Never checked when None.
+      state: The game's numbers, by name.
 
     Attributes:
-      state: Float32 scalars by name: see `GameState`.
+      state: Float scalars by name: see `GameState`.
+      update_seed: Integer [2], the update's own.
     """
 
     def __init__(
@@ -70,20 +70,20 @@ class Draw:
         """This replica's part of the batch.
 
         Raises:
-          ArgumentError: If the update was given none.
+          ArgumentError: If the update has none.
         """
         if self._batch is None:
             raise ArgumentError(
                 "batch",
                 None,
-                "is asked for by the game in this update, which was given none",
-                "pass it: gan.update_generator(batch)",
+                "is needed by this game, but none was passed",
+                "call gan.update_generator(batch)",
             )
         return self._batch
 
     @computed_once
     def real_images(self) -> tf.Tensor:
-        """The batch's images, scaled if uint8: floats [b, H, W, C] in the model's range.
+        """The batch's images, scaled if uint8: floats [b, H, W, C] in the value range.
 
         They are `batch.images`, `batch["images"]`, `batch["image"]`, or the batch itself.
 
@@ -100,20 +100,20 @@ class Draw:
                 "batch",
                 names or type(batch).__name__,
                 "must name its images",
-                'give a dict with "images", or a game whose `forward` takes draw.batch apart',
+                'use a dict with "images", or a game whose `forward` unpacks draw.batch',
             )
         return self.scaled(images)
 
     def scaled(self, images: tf.Tensor) -> tf.Tensor:
-        """Images of the batch in the model's range, floats [b, H, W, C].
+        """Images of the batch in the value range, floats [b, H, W, C].
 
         Args:
-          images: uint8 [b, H, W, C], which are scaled, or floats in the range already.
+          images: uint8 [b, H, W, C], which are scaled, or floats already in the range.
 
         Raises:
-          ArgumentError: If there are not b of them, if they are other integers than uint8, or if
-            floats of a run's first batch are not in the range. In a `tf.function` of one's own that
-            is an `InvalidArgumentError`; in an update that XLA compiles nobody looks.
+          ArgumentError: If there are not b of them, if they are integers other than uint8, or if
+            floats of a run's first batch are not in the range. In your own `tf.function` the last
+            is an `InvalidArgumentError`; an update that XLA compiles does not check it.
         """
         if images.dtype != tf.uint8 and not images.dtype.is_floating:
             raise ArgumentError(
@@ -128,7 +128,7 @@ class Draw:
                 images.shape[0],
                 f"must hold {self.replica_batch_size} examples a replica, of a "
                 f"`global_batch_size` of {self.global_batch_size}",
-                "give the batches and Gan the same",
+                "use the same size for the batches and Gan",
             )
         if images.dtype.is_floating and self._images_seen is not None:
             self._check_range(images)
@@ -136,17 +136,17 @@ class Draw:
 
     @computed_once
     def latents(self) -> tf.Tensor:
-        """Float [b, Z].
+        """Latents, floats [b, Z].
 
         Raises:
-          ArgumentError: If there is no distribution of them, or it draws no floats.
+          ArgumentError: If the gan has no distribution of latents, or it does not draw floats.
         """
         if self._latents is None:
             raise ArgumentError(
                 "latents",
                 None,
-                "are asked for by the game",
-                "give Gan a distribution: latents=gan_core.NormalLatents(100), say",
+                "are needed by the game",
+                "give Gan a distribution, for example latents=gan_core.NormalLatents(100)",
             )
         latents = self._latents(self.global_batch_size, self.update_seed)
         if not latents.dtype.is_floating:
@@ -156,13 +156,13 @@ class Draw:
         return self._share(latents)
 
     def seed(self, name: str) -> tf.Tensor:
-        """Integer [2]: a seed for `tf.random.stateless_*`, the same on all replicas."""
+        """A seed for `tf.random.stateless_*` by name, integer [2], equal on all replicas."""
         return tf.random.fold_in(self.update_seed, zlib.crc32(name.encode()))
 
     def uniform(
         self, name: str, shape: Sequence[int] = (), minimum: float = 0.0, maximum: float = 1.0
     ) -> tf.Tensor:
-        """Floats [b, *shape], uniform in [minimum, maximum); another name, other numbers."""
+        """Floats [b, *shape], uniform in [minimum, maximum); each name gives other numbers."""
         numbers = tf.random.stateless_uniform(
             [self.global_batch_size, *shape],
             self.seed(name),
@@ -173,7 +173,7 @@ class Draw:
         return self._share(numbers)
 
     def normal(self, name: str, shape: Sequence[int] = ()) -> tf.Tensor:
-        """Floats [b, *shape], standard normal; another name, other numbers."""
+        """Floats [b, *shape], standard normal; each name gives other numbers."""
         return self._share(
             tf.random.stateless_normal(
                 [self.global_batch_size, *shape], self.seed(name), dtype=keras.config.floatx()
@@ -181,7 +181,7 @@ class Draw:
         )
 
     def _check_range(self, images: tf.Tensor) -> None:
-        """Refuses floats in another range, in the run's first batch: later it costs nothing."""
+        """Refuses floats out of range, in the run's first batch only, since checks cost time."""
         assert self._images_seen is not None
         is_later = self._images_seen > self.global_batch_size
         low, high = self._value_range
@@ -204,14 +204,14 @@ class Draw:
         tf.cond(is_later, lambda: True, check)
 
     def _share(self, numbers: tf.Tensor) -> tf.Tensor:
-        """This replica's part of what was drawn for the global batch."""
+        """This replica's share of numbers that were drawn for the global batch."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         size = self.replica_batch_size
         return numbers[replica * size : (replica + 1) * size]
 
 
 def range_error_in(error: tf.errors.InvalidArgumentError) -> ArgumentError | None:
-    """The `ArgumentError` that float images out of range are, where a graph has found them."""
+    """The `ArgumentError` for float images out of range that a graph has found; None for others."""
     found = re.search(f"{_OUTSIDE} (.*?)\\.\\W*$", error.message, re.MULTILINE)
     return _range_error(found[1]) if found else None
 
@@ -221,12 +221,12 @@ def _range_error(found: str) -> ArgumentError:
         "batch",
         f"float images from {found}",
         "must be in `value_range`",
-        "give them as uint8, which is scaled for you, or scale them: images / 127.5 - 1, say",
+        "use uint8 images, which are scaled for you, or scale them, for example images / 127.5 - 1",
     )
 
 
 DRAWS_BETWEEN_ROLLBACKS = 2**48
-"""More than a run can count, so that draws after a rollback are none of those before it."""
+"""More draws than a run can make, so that draws after a rollback never repeat earlier ones."""
 
 
 def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
@@ -234,8 +234,8 @@ def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
 
     Args:
       seed: The run's seed, from 0 to 2**32 - 1.
-      stream: What the draw is for; draws of different streams are unrelated.
-      index: Scalar integer; which draw of the stream this is.
+      stream: Name of the stream; draws of different streams are unrelated.
+      index: Scalar integer, number of the draw in its stream.
 
     Returns:
       int64 [2].
@@ -245,9 +245,9 @@ def stream_seed(seed: int, stream: str, index: tf.Tensor | int) -> tf.Tensor:
 
 
 def seed_for_xla(seed: tf.Tensor) -> tf.Tensor:
-    """A seed int64 [2] as int32 [2], by all of its bits: XLA takes the lower half of each number.
+    """A seed int64 [2] folded into int32 [2]: XLA ignores the upper half of each number.
 
-    The draws are other ones, as unrelated between different seeds.
+    The draws differ from those of the original seed, and are as unrelated between seeds.
     """
     (first, first_high), (second, second_high) = (
         tf.unstack(halves) for halves in tf.unstack(tf.bitcast(seed, tf.int32))

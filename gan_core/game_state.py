@@ -1,4 +1,4 @@
-"""Numbers that a game keeps from one update to the next."""
+"""Memory of a game: numbers that it keeps from update to update."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Numbers = Mapping[str, tf.Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class GameState:
-    """A few numbers that a part of a game keeps: a running mean, a probability that adapts.
+    """A few numbers that a part of a game keeps, such as a running mean or an adaptive probability.
 
-    `Gan` holds each in a variable, which is the same on all replicas and saved with the run.
-    In an update they are `draw.state[name]`, and they are logged as `game/<name>`; each update of
-    the discriminator leaves what `update` makes of them.
+    `Gan` holds each in a variable, equal on all replicas and saved with the run. In an update they
+    are `draw.state[name]`, and the log has them as `game/<name>`. Each update of the discriminator
+    replaces them by the result of `update`.
 
     Attributes:
       initial: Their values before the first update, by name.
       update: (numbers, means, images of the update) -> new numbers, by name; pure. The means, over
         the global batch, are the discriminator's metrics of the update, by name: its terms
         (`real`), the game's observations (`real_probability`) and those below.
-      observe: outputs -> what is looked at besides, by name, each [B].
+      observe: outputs -> further values to average, by name, each [B].
     """
 
     initial: Mapping[str, float]
@@ -39,7 +39,7 @@ class GameState:
 
 
 def make_variables(states: Iterable[GameState]) -> dict[str, tf.Variable]:
-    """A variable for each number, at its initial value.
+    """Variables of the numbers, by name, at their initial values.
 
     Raises:
       ArgumentError: If two states have a name in common.
@@ -48,39 +48,39 @@ def make_variables(states: Iterable[GameState]) -> dict[str, tf.Variable]:
     for state in states:
         for name, value in state.initial.items():
             if name in variables:
-                raise ArgumentError("state", name, "must have names of its own", "rename one")
+                raise ArgumentError("state", name, "must have unique names", "rename one")
             variables[name] = variable_on_replicas(value, name, keras.config.floatx())
     return variables
 
 
 def read(states: Iterable[GameState], variables: Mapping[str, tf.Variable]) -> dict[str, tf.Tensor]:
-    """The numbers as they are now.
+    """The present numbers.
 
     Raises:
-      ArgumentError: If the variables are not those of the states: the game is another.
+      ArgumentError: If the variables are not those of the states, because the game was replaced.
     """
     names = [name for state in states for name in state.initial]
     if set(names) != set(variables):
         raise ArgumentError(
             "game",
             ", ".join(names) or "no state",
-            f"must keep what it kept when the step was built ({', '.join(variables) or 'nothing'})",
-            "give it to Gan",
+            f"must have the state it had when the gan was built ({', '.join(variables) or 'none'})",
+            "pass the game to Gan",
         )
     return {name: tf.convert_to_tensor(variable) for name, variable in variables.items()}
 
 
 def observed(states: Iterable[GameState], outputs: Logits, observations: Terms) -> Terms:
-    """What the states look at, together with the game's own observations.
+    """The values that the states observe, together with the game's own observations.
 
     Raises:
-      ArgumentError: If a name means two things.
+      ArgumentError: If a name is used twice.
     """
     together = dict(observations)
     for state in states:
         for name, values in state.observe(outputs).items():
             if name in together:
-                raise ArgumentError("observe", name, "is observed already", "choose another name")
+                raise ArgumentError("observe", name, "is already observed", "choose another name")
             together[name] = values
     return together
 
@@ -92,7 +92,7 @@ def write_updated(
     metrics: Metrics,
     num_images: int,
 ) -> None:
-    """Updates the variables after an update of the discriminator, outside of the replicas."""
+    """Updates the variables after a discriminator update, outside of the replicas."""
     prefix = f"{DISCRIMINATOR}/"
     means = {
         name.removeprefix(prefix): mean for name, mean in metrics.items() if name.startswith(prefix)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import mmap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from etils import epy
+
+from gan_core.errors import ArgumentError
 
 # TensorBoard has no public way to write event files; only runs in a folder need it.
 with epy.lazy_imports():
@@ -43,6 +45,107 @@ def number_of_workers(strategy: tf.distribute.Strategy) -> int:
 def set_memory_map_of(array: np.memmap, mapping: mmap.mmap) -> None:
     """Sets the mapping behind a memory map, by which NumPy knows that its slices are maps too."""
     vars(array)["_mmap"] = mapping
+
+
+def adam_moments(
+    optimizer: keras.optimizers.Adam, variable: tf.Variable
+) -> tuple[tf.Variable, tf.Variable]:
+    """The variables of Adam's first and second moment of a variable."""
+    index = optimizer._get_variable_index(variable)
+    return optimizer._momentums[index].value, optimizer._velocities[index].value
+
+
+class SummedGradients(keras.optimizers.Optimizer):
+    """A Keras optimizer that clips and accumulates gradients after summing them over the replicas.
+
+    Keras clips each replica's part of a gradient, which makes the result depend on their number,
+    and decides within the replicas whether an accumulated update is due, where they cannot
+    communicate. Arguments and variables are those of Keras.
+    """
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        """Creates the optimizer's variables.
+
+        Raises:
+          ArgumentError: If `use_ema` is combined with gradient accumulation.
+        """
+        if self.use_ema and self.gradient_accumulation_steps:
+            raise ArgumentError(
+                "use_ema",
+                True,
+                "cannot be combined with `gradient_accumulation_steps`",
+                "use Gan(average_half_life_images=10_000)",
+            )
+        super().build(variables)
+
+    def _clip_gradients(self, gradients: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+        """The gradients unchanged: `_all_reduce_sum_gradients` clips their sum."""
+        return gradients
+
+    def _all_reduce_sum_gradients(
+        self, gradients_and_variables: Sequence[tuple[Any, Any]]
+    ) -> list[tuple[Any, Any]]:
+        pairs = super()._all_reduce_sum_gradients(gradients_and_variables)
+        gradients = super()._clip_gradients([gradient for gradient, _ in pairs])
+        return [(g, variable) for g, (_, variable) in zip(gradients, pairs, strict=True)]
+
+    def _backend_apply_gradients(
+        self, gradients: Sequence[tf.Tensor], variables: Sequence[keras.Variable]
+    ) -> None:
+        if not self.gradient_accumulation_steps:
+            super()._backend_apply_gradients(gradients, variables)
+            return
+        sums = tf.distribute.get_replica_context().all_reduce(
+            tf.distribute.ReduceOp.SUM, [tf.convert_to_tensor(g) for g in gradients]
+        )
+        own = [v.value if isinstance(v, keras.Variable) else v for v in variables]
+        accumulators = [self._accumulated_gradients[self._get_variable_index(v)].value for v in own]
+        totals = [a + total for a, total in zip(accumulators, sums, strict=True)]
+        means = [total / self.gradient_accumulation_steps for total in totals]
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            self._apply_or_accumulate,
+            self._distribution_strategy,
+            own,
+            accumulators,
+            totals,
+            super()._clip_gradients(means),
+        )
+
+    def _apply_or_accumulate(
+        self,
+        distribution: tf.distribute.Strategy,
+        variables: Sequence[tf.Variable],
+        accumulators: Sequence[tf.Variable],
+        totals: Sequence[tf.Tensor],
+        means: Sequence[tf.Tensor],
+    ) -> None:
+        """Applies the means and resets the totals if an update is due; or keeps the totals."""
+        rate = tf.convert_to_tensor(self.learning_rate)
+
+        def apply_means() -> None:
+            for variable, accumulator, mean in zip(variables, accumulators, means, strict=True):
+                distribution.extended.update(
+                    variable, self._decay_and_update, args=(mean, rate), group=False
+                )
+                distribution.extended.update(
+                    accumulator, lambda own: own.assign(tf.zeros_like(own)), group=False
+                )
+
+        def keep_totals() -> None:
+            for accumulator, total in zip(accumulators, totals, strict=True):
+                distribution.extended.update(
+                    accumulator, lambda own, total: own.assign(total), args=(total,), group=False
+                )
+
+        number = tf.convert_to_tensor(self._iterations) + 1
+        tf.cond(number % self.gradient_accumulation_steps == 0, apply_means, keep_totals)
+
+    def _decay_and_update(
+        self, variable: tf.Variable, gradient: tf.Tensor, rate: tf.Tensor
+    ) -> None:
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            variable.assign_sub(variable * tf.cast(self.weight_decay * rate, variable.dtype))
+        self.update_step(gradient, variable, rate)
 
 
 def scalar_values(scalars: Mapping[str, float]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Latent distributions: what the generator is fed."""
+"""Latent distributions: the random inputs of a generator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ with epy.lazy_imports():
 
 
 class LatentDistribution(Protocol):
-    """A distribution over latents [Z], drawn from a stateless seed."""
+    """A distribution of latents [Z], drawn from a stateless seed."""
 
     @property
     def size(self) -> int:
@@ -62,7 +62,7 @@ class UniformLatents:
         check_positive("size", self.size)
         if not self.low < self.high:
             raise ArgumentError(
-                "low", self.low, f"must be below `high` ({self.high})", "exchange the two"
+                "low", self.low, f"must be below `high` ({self.high})", "swap the two"
             )
 
     def __call__(self, num_latents: int, seed: tf.Tensor) -> tf.Tensor:

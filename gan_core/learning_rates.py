@@ -1,4 +1,4 @@
-"""Learning rates that change over training."""
+"""Learning-rate schedules: decay and warm-up."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def learning_rate(
     final_share: float = 0.0,
     warm_up_steps: int = 0,
 ) -> float | keras.optimizers.schedules.LearningRateSchedule:
-    """What a Keras optimizer takes as its learning rate: a number, or a function of its updates.
+    """A learning rate for a Keras optimizer: a number, or a function of its count of updates.
 
-    With n updates done, W of warming up and D in all, p = clip((n - W) / (D - W), 0, 1) and final
+    With n updates done, W of warm-up and D in total, p = clip((n - W) / (D - W), 0, 1) and final
     share s, the next update's rate is `peak` times
 
         (n + 1) / W                              while n < W
@@ -29,24 +29,23 @@ def learning_rate(
         s + (1 - s) (1 - p)                      linear
         s + (1 - s) (1 + cos(pi p)) / 2          cosine (Loshchilov & Hutter 2017, equation 5)
 
-    Nothing is remembered but the optimizer's own count of updates, so that a run which goes on has
-    the same rates.
+    The only state is the optimizer's own count of updates, so a resumed run has the same rates.
 
     Args:
       peak: The highest rate.
       decay: `constant`, `linear` or `cosine`.
-      decay_steps: The update from which on the rate is `final_share` times `peak`; updates that
+      decay_steps: The update from which the rate stays at `final_share` times `peak`; updates that
         only accumulate gradients count too.
       final_share: In [0, 1].
-      warm_up_steps: In how many updates the rate rises to `peak`, first of all.
+      warm_up_steps: The first updates, in which the rate rises to `peak`.
 
     Raises:
-      ArgumentError: If there is no such decay, or a number is out of its range.
+      ArgumentError: If the decay is not recognised, or a number is out of its range.
     """
     check_known("decay", decay, LEARNING_RATES)
     check_positive("peak", peak)
     if not 0 <= final_share <= 1:
-        raise ArgumentError("final_share", final_share, "must be in [0, 1]", "use 0.1, say")
+        raise ArgumentError("final_share", final_share, "must be in [0, 1]", "use 0.1, for example")
     if warm_up_steps < 0:
         raise ArgumentError("warm_up_steps", warm_up_steps, "must not be negative", "use 0")
     after: float | keras.optimizers.schedules.LearningRateSchedule = peak
@@ -68,7 +67,7 @@ def learning_rate(
 
 @keras.saving.register_keras_serializable("gan_core")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly to `peak` in `steps` updates, and is then what `after` is from its start."""
+    """A rate that rises linearly to `peak` in `steps` updates, and then follows `after`."""
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
         rising = self.peak * (tf.cast(step + 1, keras.config.floatx()) / float(self.steps))
         if not callable(self.after):
             return tf.where(step < self.steps, rising, self.after)
-        # Keras's schedules compute in float32 always.
+        # Keras's schedules always compute in float32.
         after = tf.cast(self.after(tf.maximum(step - self.steps, 0)), rising.dtype)
         return tf.where(step < self.steps, rising, after)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from gan_core import internals
 from gan_core.choices import STRATEGIES
 from gan_core.errors import ArgumentError
 from gan_core.types import Metrics
@@ -24,10 +25,10 @@ _NOT_SUPPORTED = ("tpu", "parameter_server", "central_storage")
 def make_virtual_devices(num_devices: int) -> None:
     """Splits the CPU into logical devices, to try distribution without GPUs.
 
-    It must come before TensorFlow's first operation in the process.
+    Call it before TensorFlow's first operation in the process.
 
     Raises:
-      ArgumentError: If TensorFlow has already set up its devices with another number.
+      ArgumentError: If TensorFlow has already initialised another number of devices.
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
     try:
@@ -47,7 +48,7 @@ def make_virtual_devices(num_devices: int) -> None:
 def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """The strategy called `name`, over the logical devices of this process.
 
-    Make one a process: a second MirroredStrategy on the same devices can abort TensorFlow.
+    Make one per process: a second MirroredStrategy on the same devices can abort TensorFlow.
 
     Args:
       name: `one_device`: the first GPU, or the CPU. `mirrored`: data parallel over all GPUs, or
@@ -57,18 +58,18 @@ def make_strategy(name: str = "auto") -> tf.distribute.Strategy:
         for all of them.
 
     Raises:
-      ArgumentError: If there is no such strategy, or no list of processes for `multi_worker`.
+      ArgumentError: If the name is not recognised, or TF_CONFIG is not valid for `multi_worker`.
     """
     if name.lower().removesuffix("strategy") in _NOT_SUPPORTED:
         raise ArgumentError(
             "strategy",
             name,
-            "is not supported: the updates need replicas in step, each with all variables",
+            "is not supported: updates need synchronous replicas, each with all variables",
             f"use one of {', '.join(STRATEGIES)}",
         )
     if name not in STRATEGIES:
         raise ArgumentError(
-            "strategy", name, "must be a known strategy", f"use one of {', '.join(STRATEGIES)}"
+            "strategy", name, "is not recognised", f"use one of {', '.join(STRATEGIES)}"
         )
     if name == "multi_worker":
         return _make_multi_worker()
@@ -89,17 +90,17 @@ def _make_multi_worker() -> tf.distribute.Strategy:
 
 
 def read_cluster() -> dict[str, Any]:
-    """What TF_CONFIG says: `cluster`, addresses by job, and `task`, this process's place in it.
+    """The contents of TF_CONFIG: `cluster`, addresses by job, and `task`, this process's place.
 
     Raises:
-      ArgumentError: If it does not list the processes, and this one among them.
+      ArgumentError: If it does not list the processes, with this one among them.
     """
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         raise ArgumentError(
             "strategy",
             "multi_worker",
-            "must find its processes in the environment variable TF_CONFIG",
+            "needs the environment variable TF_CONFIG, which lists its processes",
             f"{_TF_CONFIG}, or give --workers=2 to try it on this machine",
         )
     rule = _broken_rule(text)
@@ -110,7 +111,7 @@ def read_cluster() -> dict[str, Any]:
 
 
 def _broken_rule(text: str) -> str | None:
-    """What TF_CONFIG does not keep to; None if all is well."""
+    """The rule that TF_CONFIG breaks; None if it is valid."""
     try:
         config = json.loads(text)
         cluster, task = config["cluster"], config["task"]
@@ -121,7 +122,7 @@ def _broken_rule(text: str) -> str | None:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return f"must name the cluster's workers and this task ({type(error).__name__}: {error})"
     if not workers or any(not isinstance(job, list) for job in cluster.values()):
-        return "must list one worker at least"
+        return "must list at least one worker"
     for address in addresses:
         match = re.fullmatch(r".+:(\d{1,5})", address) if isinstance(address, str) else None
         if not match or not 0 < int(match[1]) < 2**16:
@@ -146,14 +147,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def sum_over_workers(
     strategy: tf.distribute.Strategy, numbers: Sequence[int]
 ) -> tuple[list[int], int]:
-    """What the numbers of all processes add up to, and how many processes there are.
+    """The sums of numbers over all worker processes, and the number of processes.
 
-    All processes must call it, and it returns when all have.
+    All processes must call it; it returns when all have.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return list(numbers), 1
-    # Each replica of a process says the same: one more number counts them.
-    replicas = strategy.num_replicas_in_sync // strategy.extended._num_workers
+    # Each replica of a process contributes the same; the additional 1 counts processes.
+    replicas = strategy.num_replicas_in_sync // internals.number_of_workers(strategy)
     per_replica = strategy.run(lambda: tf.constant([*numbers, 1], tf.int64))
     *sums, count = strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None).numpy()
     return [int(total) // replicas for total in sums], int(count) // replicas
@@ -172,14 +173,14 @@ def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     where = ", ".join(devices)
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         name = "MultiWorkerMirroredStrategy"
-        where = f"{strategy.extended._num_workers} workers with {where} each"
+        where = f"{internals.number_of_workers(strategy)} workers with {where} each"
     else:
         name = type(strategy).__name__
     return f"{name}, {words} on {where}"
 
 
 def per_replica_batch_size(global_batch_size: int, strategy: tf.distribute.Strategy) -> int:
-    """How many examples of a global batch one replica gets.
+    """Examples of a global batch per replica.
 
     Raises:
       ArgumentError: If `global_batch_size` is not a positive multiple of the replicas.
@@ -197,15 +198,15 @@ def per_replica_batch_size(global_batch_size: int, strategy: tf.distribute.Strat
 
 
 class OnReplicas:
-    """A function that runs on every replica; its metrics are summed in one message.
+    """A function that runs on every replica; its metrics are summed in one all-reduce.
 
     Args:
-      function: Gives scalars by name, each one replica's share of a sum.
-      strategy: Where it runs.
+      function: Returns scalars by name, each one replica's share of a sum.
+      strategy: The strategy of the replicas.
       jit_compile: Whether XLA compiles it into one program.
 
     Raises:
-      ArgumentError: If it shall be compiled for several replicas.
+      ArgumentError: If it is to be compiled for several replicas.
     """
 
     def __init__(
@@ -218,7 +219,7 @@ class OnReplicas:
             raise ArgumentError(
                 "jit_compile",
                 jit_compile,
-                "needs a single replica: replicas talk to each other within an update",
+                "needs a single replica: replicas communicate within an update",
                 "train on one device, or leave it out",
             )
         self._strategy = strategy
@@ -227,7 +228,7 @@ class OnReplicas:
             self._function = tf.function(function, jit_compile=True, autograph=False)
 
     def __call__(self, *arguments: Any) -> Metrics:
-        """The sums, scalars by name; called outside of a replica."""
+        """Returns the sums, scalars by name; called outside of a replica."""
         names: list[str] = []
 
         def run_on_replica(*arguments: Any) -> tf.Tensor:
@@ -241,7 +242,7 @@ class OnReplicas:
 
 
 def variable_on_replicas(value: Any, name: str, dtype: tf.DType | None = None) -> tf.Variable:
-    """A variable that is no network's, assigned to alike on all replicas."""
+    """A variable outside of the networks, assigned equally on all replicas."""
     return tf.Variable(
         value,
         dtype=dtype,

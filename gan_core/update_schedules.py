@@ -1,4 +1,4 @@
-"""Which updates make one step."""
+"""Schedules: the updates that make one step."""
 
 from __future__ import annotations
 
@@ -11,32 +11,31 @@ from gan_core.gan import Gan
 from gan_core.types import Batch, Metrics
 
 Schedule = Callable[[Gan, Iterator[Batch]], Metrics]
-"""One step: takes the batches it needs and returns the metrics of its updates, as traced.
+"""(gan, batches) -> metrics: one step, which takes the batches it needs; it is traced once.
 
-Choices that depend on tensors are made with `tf.cond`, or in a `tf.function` of one's own: as in
-Keras, AutoGraph does not rewrite what is traced.
+Use `tf.cond`, or your own `tf.function`, for choices that depend on tensors: as in Keras, AutoGraph
+does not rewrite what is traced.
 """
 
 
 def simultaneous() -> Schedule:
-    """One batch a step; both networks are updated from one shared pass (Goodfellow et al. 2014)."""
+    """One batch per step; one shared pass updates both networks (Goodfellow et al. 2014)."""
     return lambda gan, batches: gan.update_both(next(batches))
 
 
 def alternating(discriminator_updates: int) -> Schedule:
-    """Discriminator updates, each on a batch and fakes of its own, then a generator update.
+    """Several discriminator updates, each on its own batch and fakes, then a generator update.
 
     Goodfellow et al. 2014, algorithm 1. The discriminator's metrics are means over its updates. The
-    generator's update is given the last of the batches, for games that look at real images there
-    too.
+    generator's update gets the last batch, for games that use real images there too.
 
     Args:
-      discriminator_updates: How many a step.
+      discriminator_updates: Number of discriminator updates per step.
 
     Raises:
       ArgumentError: If `discriminator_updates` is not above 0.
     """
-    check_positive("discriminator_updates", discriminator_updates, "use 1 at least")
+    check_positive("discriminator_updates", discriminator_updates, "use 1 or more")
 
     def schedule(gan: Gan, batches: Iterator[Batch]) -> Metrics:
         taken = [next(batches) for _ in range(discriminator_updates)]

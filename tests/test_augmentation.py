@@ -148,7 +148,9 @@ def test_training_with_probability_0_is_training_without(one_device):
 
 def test_an_adaptive_probability_belongs_to_a_game(one_device):
     adaptive = gan_core.AdaptiveProbability()
-    with pytest.raises(ArgumentError, match=r"`probability` .* is kept by the game; give the aug"):
+    with pytest.raises(
+        ArgumentError, match=r"`probability` .* needs the game's state; pass the aug"
+    ):
         augmented(one_device, ["cutout"], coordinates(2), probability=adaptive)
 
 

@@ -51,7 +51,7 @@ def test_refuses_anything_but_one_logit_a_patch_in_a_game_of_patches(one_device)
 
 def test_warns_of_a_final_sigmoid(one_device):
     network = discriminator_ending_in(one_device, layers.Dense, 1, activation="sigmoid")
-    with pytest.warns(RuntimeWarning, match="ends in a sigmoid: losses here take logits"):
+    with pytest.warns(RuntimeWarning, match="ends in a sigmoid, but losses take logits"):
         tiny_gan.build_gan(one_device, discriminator=network)
 
 
@@ -61,7 +61,7 @@ def test_refuses_terms_that_are_not_one_float_an_example(one_device, value):
         def generator_terms(self, outputs):
             return {"mine": value}
 
-    words = r"`generator_terms` \(mine: .*\) must give one float an example, \[8\]"
+    words = r"`generator_terms` \(mine: .*\) must return one float per example, \[8\]"
     with pytest.raises(ArgumentError, match=words):
         update(one_device, game=Wrong())
 
@@ -71,7 +71,7 @@ def test_refuses_terms_without_names(one_device):
         def generator_terms(self, outputs):
             return tf.zeros([8])
 
-    with pytest.raises(ArgumentError, match="must give terms by name"):
+    with pytest.raises(ArgumentError, match="must return terms by name"):
         update(one_device, game=Wrong())
 
 
@@ -84,7 +84,7 @@ def test_refuses_regularizers_of_one_name_or_named_like_a_term(one_device):
         gan_core.Game(regularizers=twice)
     fake = [gan_core.Regularizer("fake", zeros, 1.0)]
     with pytest.raises(
-        ArgumentError, match=r"`regularizers` \(fake\) must not be named like a term"
+        ArgumentError, match=r"`regularizers` \(fake\) must not have the name of a term"
     ):
         update(one_device, regularizers=fake)
 
@@ -95,7 +95,9 @@ def test_refuses_terms_named_like_what_the_step_logs(name, one_device):
         def generator_terms(self, outputs):
             return {name: tf.zeros([8])}
 
-    with pytest.raises(ArgumentError, match=rf"`generator_terms` \({name}\) is what the step"):
+    with pytest.raises(
+        ArgumentError, match=rf"`generator_terms` \({name}\) is a name that the update"
+    ):
         update(one_device, game=Wrong())
 
 
@@ -105,7 +107,8 @@ def test_refuses_observations_named_like_a_term(one_device):
             return {"real": outputs.real_logits}
 
     with pytest.raises(
-        ArgumentError, match=r"`observations` \(discriminator/real\) must not be named like a term"
+        ArgumentError,
+        match=r"`observations` \(discriminator/real\) must not have the name of a term",
     ):
         update(one_device, game=Wrong())
 
@@ -126,7 +129,7 @@ def test_takes_regularizers_from_any_iterable(one_device):
 def test_refuses_losses_that_no_game_would_take(one_device):
     for kind in ("kernel_regularizer", "activity_regularizer"):
         regularized = discriminator_ending_in(one_device, layers.Dense, 1, **{kind: "l2"})
-        words = r"has a Keras regularizer \(.*\), whose loss is not among a game's terms"
+        words = r"has a Keras regularizer \(.*\), whose loss is not a term of the game"
         with pytest.raises(ArgumentError, match=words):
             tiny_gan.build_gan(one_device, discriminator=regularized)
 
@@ -169,26 +172,29 @@ def test_refuses_integers_of_which_the_range_is_not_known(one_device):
 
 
 def test_refuses_a_range_that_the_generator_does_not_give(one_device):
-    with pytest.raises(ArgumentError, match=r"`value_range` .* must be what the generator's tanh"):
+    with pytest.raises(
+        ArgumentError, match=r"`value_range` .* must be the range of the generator's tanh"
+    ):
         tiny_gan.build_gan(one_device, value_range=(0.0, 1.0))
 
 
 def test_refuses_sizes_that_do_not_fit(one_device):
-    with pytest.raises(
-        ArgumentError, match=r"`latents` \(6\) must have the size .* takes, 5; give"
-    ):
+    with pytest.raises(ArgumentError, match=r"`latents` \(6\) must have the size .* input, 5; use"):
         tiny_gan.build_gan(one_device, latents=gan_core.NormalLatents(6))
     with one_device.scope():
         small = keras.Sequential([keras.Input((4, 4, 3)), layers.Flatten(), layers.Dense(1)])
     with pytest.raises(
-        ArgumentError, match=r"`discriminator` \(images \[4, 4, 3\]\) must take what"
+        ArgumentError,
+        match=r"`discriminator` \(images \[4, 4, 3\]\) must accept the generator's images",
     ):
         tiny_gan.build_gan(one_device, discriminator=small)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", None, tf.Variable(1.0)])
 def test_refuses_what_is_no_optimizer(one_device, optimizer):
-    with pytest.raises(ArgumentError, match=r"must be a Keras optimizer; make one: gan_core\.Adam"):
+    with pytest.raises(
+        ArgumentError, match=r"must be a Keras optimizer; make one, for example gan_core\.Adam"
+    ):
         tiny_gan.build_gan(one_device, generator_optimizer=optimizer)
 
 

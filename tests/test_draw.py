@@ -77,7 +77,7 @@ def test_images_are_found_in_a_batch_of_any_kind(one_device, batch):
 @pytest.mark.parametrize("batch", [{"a": IMAGES, "b": IMAGES}, (IMAGES, IMAGES)])
 def test_a_batch_that_does_not_name_its_images_is_given_as_it_is(one_device, batch):
     given = draw_of(one_device, batch)
-    with pytest.raises(ArgumentError, match=r"`batch` \((a, b|tuple)\) must name its images; give"):
+    with pytest.raises(ArgumentError, match=r"`batch` \((a, b|tuple)\) must name its images; use"):
         given.real_images  # noqa: B018
     assert given.batch is batch
     first = given.batch["a" if isinstance(batch, dict) else 0]
@@ -103,7 +103,7 @@ def test_floats_must_be_in_the_range_in_the_first_batch(one_device, high):
         if run is not scale:
             error = draw.range_error_in(error)
         assert str(error).startswith("`batch` (float images from -1.1 to ")
-        assert "must be in `value_range`; give them as uint8" in str(error)
+        assert "must be in `value_range`; use uint8 images" in str(error)
         seen.assign(9)
         np.testing.assert_array_equal(run(), images)
 

@@ -109,7 +109,7 @@ def test_two_replicas_keep_what_one_device_keeps(one_device, mirrored):
 def test_refuses_names_that_mean_two_things(one_device):
     lecam = gan_core.lecam(0.1)
     twice = [lecam, gan_core.Regularizer("other", gan_core.r1, 1.0, state=lecam.state)]
-    with pytest.raises(ArgumentError, match=r"`state` \(lecam_real\) must have names of its own"):
+    with pytest.raises(ArgumentError, match=r"`state` \(lecam_real\) must have unique names"):
         tiny_gan.build_gan(one_device, regularizers=twice)
 
     class Observing(gan_core.Game):
@@ -117,12 +117,14 @@ def test_refuses_names_that_mean_two_things(one_device):
             return {"real_logit": outputs.real_logits}
 
     gan = tiny_gan.build_gan(one_device, game=Observing(regularizers=[lecam]))
-    with pytest.raises(ArgumentError, match=r"`observe` \(real_logit\) is observed already"):
+    with pytest.raises(ArgumentError, match=r"`observe` \(real_logit\) is already observed"):
         train(gan, one_device, 1)
 
 
 def test_refuses_another_game_later(one_device):
     gan = tiny_gan.build_gan(one_device)
     gan.game = gan_core.Game(regularizers=[gan_core.lecam(0.1)])
-    with pytest.raises(ArgumentError, match=r"must keep what it kept when .* \(nothing\); give it"):
+    with pytest.raises(
+        ArgumentError, match=r"must have the state it had when .* \(none\); pass the game"
+    ):
         gan.update_generator()

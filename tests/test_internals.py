@@ -72,3 +72,20 @@ def test_event_files_are_those_that_tensorflow_reads(tmp_path):
     assert float(tf.make_ndarray(loss.tensor)) == 0.5, ABOUT
     assert tf.make_ndarray(text.tensor).item() == b"| a |", ABOUT
     assert tf.make_ndarray(image.tensor).tolist() == [b"3", b"2", b"png"], ABOUT
+
+
+def test_the_moments_of_adam():
+    variable = keras.Variable([1.0, 2.0])
+    optimizer = keras.optimizers.Adam(0.1)
+    optimizer.build([variable])
+    optimizer.apply([tf.constant([1.0, 10.0])], [variable])
+    first, second = internals.adam_moments(optimizer, variable.value)
+    np.testing.assert_allclose(first, [0.1, 1.0], rtol=1e-6, err_msg=ABOUT)
+    np.testing.assert_allclose(second, [0.001, 0.1], rtol=1e-6, err_msg=ABOUT)
+
+
+def test_keras_optimizers_have_the_hooks_that_sums_of_gradients_need():
+    hooks = ("_clip_gradients", "_all_reduce_sum_gradients", "_backend_apply_gradients")
+    for name in hooks:
+        own = getattr(internals.SummedGradients, name)
+        assert own is not getattr(keras.optimizers.Optimizer, name), f"{name}: {ABOUT}"

@@ -280,7 +280,7 @@ def test_two_networks_play_as_one_without_latents(one_device):
         assert (old != variable.numpy()).any()
     assert gan.sample(tf.zeros([2, 8, 8, 3]), direction="to_b").shape == (2, 8, 8, 3)
     gan.game = gan_core.Game()
-    with pytest.raises(ArgumentError, match=r"`latents` \(None\) are asked for by the game; give"):
+    with pytest.raises(ArgumentError, match=r"`latents` \(None\) are needed by the game; give"):
         gan.update_both(images)
 
 
@@ -320,7 +320,9 @@ def test_refuses_modules_that_cannot_play(one_device):
         tiny_gan.build_gan(one_device, generator=tf.Module())
     with pytest.raises(ArgumentError, match=r"must have trainable variables"):
         tiny_gan.build_gan(one_device, generator=Silent())
-    with pytest.raises(ArgumentError, match=r"does not see the weights of Keras's mine in it; mak"):
+    with pytest.raises(
+        ArgumentError, match=r"misses the weights of the Keras layer mine in it; mak"
+    ):
         tiny_gan.build_gan(one_device, generator=Mixed())
 
 
