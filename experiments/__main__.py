@@ -16,7 +16,9 @@ def overview() -> str:
     names = {path.name for path in (_FOLDER / "flagfiles").glob("*.flags")}
     # Every experiment has a flagfile of its name.
     experiments = (path for path in _modules(_FOLDER) if f"{path.stem}.flags" in names)
-    examples = (path for path in _modules(_FOLDER / "examples") if path.stem != "common")
+    examples = (
+        path for path in _modules(_FOLDER / "examples") if path.stem not in ("common", "domains")
+    )
     tools = [
         *(path.parent for path in _FOLDER.glob("tools/*/__main__.py")),
         _FOLDER / "tools" / "compare_folders.py",

@@ -121,10 +121,10 @@ def test_an_unknown_network_is_refused(name):
         contestants.experiment_named(name)
 
 
-@pytest.mark.parametrize("program", ["benchmark", "crash_test"])
+@pytest.mark.parametrize("program", ["benchmark", "crash_test", "time_to_quality"])
 def test_an_argument_that_is_no_flag_is_refused(program, capsys):
-    main = importlib.import_module(f"experiments.{program}.__main__").main
-    assert main(["program", "svhn_dcgan"]) == 2
+    main = importlib.import_module(f"experiments.tools.{program}.__main__")
+    assert main.COMMAND.run(["svhn_dcgan"]) == 2
     assert "`arguments` (svhn_dcgan) must be flags" in capsys.readouterr().err
 
 

@@ -63,6 +63,6 @@ def test_what_cannot_work_is_told_in_a_line(folders):
     done = evaluate(folders, f"--real={folders}/real", f"--fake={folders}/none")
     assert done.returncode == 2
     assert done.stderr == (
-        f"`fake` ({folders}/none) must be a folder of pictures, or a .npz or .npy file; "
+        f"error: `fake` ({folders}/none) must be a folder of pictures, or a .npz or .npy file; "
         "check the path.\n"
     )

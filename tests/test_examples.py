@@ -37,7 +37,7 @@ def run(one_device, cache_dir, monkeypatch):
         small = ["--dataset=drawn_digits", "--split=test", f"--cache_dir={cache_dir}"]
         small += ["--global_batch_size=4", "--every_steps=1", f"--total_steps={total_steps}"]
         try:
-            assert example.main([*small, f"--workdir={workdir}", *arguments]) == 0
+            assert example.EXAMPLE.run([*small, f"--workdir={workdir}", *arguments]) == 0
         finally:
             keras.config.set_dtype_policy("float32")
         variables = str(workdir / "checkpoints" / f"step_{total_steps:07d}" / "variables")

@@ -179,7 +179,7 @@ def test_a_failure_of_a_later_round_is_not_the_best(tmp_path, scripted, monkeypa
 
 def test_a_search_in_which_nothing_can_train_ends_with_the_reason(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(TimedRun, "train", lambda run: "error: `networks` (leaky) is not known")
-    assert program.main(["svhn_dcgan", f"--workdir={tmp_path}"]) == USAGE
+    assert program.COMMAND.run(["svhn_dcgan", f"--workdir={tmp_path}"]) == USAGE
     assert "but all failed; see: error: `networks` (leaky)" in capsys.readouterr().err
     assert not (tmp_path / "best.flags").exists()
 
@@ -197,7 +197,7 @@ def test_a_full_disk_is_no_fault_of_the_settings(tmp_path, capsys, scripted, mon
     space = tmp_path / "space"
     space.write_text("--beta_1=0.5 | 0.0 | 0.2\n")
     given = ["fashion_mnist_gan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert program.main(given) == CANNOT_WRITE
+    assert program.COMMAND.run(given) == CANNOT_WRITE
     found = capsys.readouterr()
     assert "the best is" not in found.out
     assert "No space left on device); fix this, then run the same command to resume" in found.err
@@ -228,13 +228,13 @@ def test_rates_that_would_never_fall_are_refused(tmp_path, capsys, scripted):
     space, schedule = tmp_path / "space", "--learning_rate_schedule=constant | cosine\n"
     space.write_text(f"--networks=no_dropout\n{schedule}")
     given = ["fashion_mnist_dcgan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert program.main(given) == USAGE
+    assert program.COMMAND.run(given) == USAGE
     error = capsys.readouterr().err
     assert "`learning_rate_schedule` (cosine) needs learning_rate_decay_steps" in error
     assert not scripted
     space.write_text(f"{schedule}--beta_1=0.5\n")  # the best flagfile names an end
-    assert program.main(["fashion_mnist_dcgan", *given[1:]]) == 0
-    assert program.main(["no_such", f"--workdir={tmp_path}/other"]) == USAGE
+    assert program.COMMAND.run(["fashion_mnist_dcgan", *given[1:]]) == 0
+    assert program.COMMAND.run(["no_such", f"--workdir={tmp_path}/other"]) == USAGE
     assert "`experiment` (no_such) must be an experiment" in capsys.readouterr().err
 
 
@@ -242,11 +242,11 @@ def test_another_search_does_not_go_on_in_its_folder(tmp_path, capsys, scripted)
     space = tmp_path / "space"
     space.write_text("--beta_1=0.5 | 0.0\n")
     given = ["fashion_mnist_gan", f"--space={space}", f"--workdir={tmp_path}/search"]
-    assert program.main(given) == 0
+    assert program.COMMAND.run(given) == 0
     assert "the best is candidate 1" in capsys.readouterr().out
-    assert program.main([*given, "--rounds=1"]) == 0
+    assert program.COMMAND.run([*given, "--rounds=1"]) == 0
     space.write_text("--beta_1=0.5 | 0.1\n")
-    assert program.main(given) == 2
+    assert program.COMMAND.run(given) == 2
     assert "holds another search; choose another folder" in capsys.readouterr().err
 
 

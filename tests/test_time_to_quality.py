@@ -316,14 +316,14 @@ def test_the_tables_say_when_and_on_which_machine_each_row_was_measured(tmp_path
 @pytest.mark.parametrize(("num_failed", "code"), [(0, 0), (2, 1)])
 def test_the_exit_code_tells_whether_runs_failed(num_failed, code, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(program, "measure", lambda *given: num_failed)
-    assert program.main([f"--workdir={tmp_path}", "--tables=drawn_digits"]) == code
+    assert program.COMMAND.run([f"--workdir={tmp_path}", "--tables=drawn_digits"]) == code
     assert ("2 runs failed" in capsys.readouterr().out) == bool(num_failed)
 
 
 def test_what_is_not_known_is_told(capsys):
-    assert program.main(["--tables=cifar"]) == 2
+    assert program.COMMAND.run(["--tables=cifar"]) == 2
     assert "`tables` (cifar)" in capsys.readouterr().err
-    assert program.main(["--tables=dog_gan"]) == 2
+    assert program.COMMAND.run(["--tables=dog_gan"]) == 2
     assert "`pictures` (empty) must name a folder" in capsys.readouterr().err
     assert time_to_quality.__doc__.splitlines()[0] == program.__doc__.splitlines()[0]
 

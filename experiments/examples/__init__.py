@@ -1,1 +1,5 @@
-"""Games that the flags cannot state, one a module: `python -m experiments.examples.<name>`."""
+"""Games that flags cannot express, one per module: `python -m experiments.examples.<name>`."""
+
+from experiments.program.process import import_tensorflow
+
+import_tensorflow()  # quietly, before an example imports it

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
 import gan_core
-from experiments.examples import common as example
+from experiments.examples import common
 from experiments.settings.conditional import ConditionalGame
 
 NUM_CLASSES = 10
@@ -38,24 +36,25 @@ def build_discriminator() -> keras.Model:
     return keras.Model([images, labels], logits, name="discriminator")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, or goes on; returns the exit code."""
-    options = example.begin("conditional_mnist", arguments, dataset="mnist")
-    with options.strategy.scope():
+def main(run: common.ExampleRun) -> int:
+    """Trains, or resumes; returns the exit code."""
+    with run.strategy.scope():
         gan = gan_core.Gan(
             generator=build_generator(),
             discriminator=build_discriminator(),
             generator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
             discriminator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
             latents=gan_core.NormalLatents(64),
-            global_batch_size=options.global_batch_size,
+            global_batch_size=run.options.global_batch_size,
             game=ConditionalGame(regularizers=[gan_core.Regularizer("r1", gan_core.r1, 0.5)]),
             average_half_life_images=5_000,
         )
     picture = gan_core.run.samples_by_class(gan, NUM_CLASSES)
-    source = example.open_source(options, (28, 28, 1))
-    return example.train(options, gan, source, make_picture=picture)
+    source = run.open_source((28, 28, 1))
+    return run.train(gan, source, make_picture=picture)
 
+
+EXAMPLE = common.Example(main, dataset="mnist")
 
 if __name__ == "__main__":
-    example.exit_with(main)
+    EXAMPLE.main()

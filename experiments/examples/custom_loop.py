@@ -1,13 +1,13 @@
-"""A `for` loop of one's own around the engine's updates, with a `tf.Module` as the generator."""
+"""A custom `for` loop around the engine's updates, with a `tf.Module` as the generator."""
 
-from collections.abc import Sequence
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 from keras import layers
 
 import gan_core
-from experiments.examples import common as example
+from experiments.examples import common
 
 
 class Generator(tf.Module):
@@ -36,24 +36,24 @@ def build_discriminator() -> keras.Model:
     return keras.Sequential([keras.Input((32, 32, 3)), *inner, *ends])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, or goes on; returns the exit code."""
-    options = example.begin("custom_loop", arguments, dataset="svhn_cropped")
-    with options.strategy.scope():
+def main(run: common.ExampleRun) -> int:
+    """Trains, or resumes; returns the exit code."""
+    with run.strategy.scope():
         gan = gan_core.Gan(
             generator=Generator(),
             discriminator=build_discriminator(),
             generator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
             discriminator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
             latents=gan_core.NormalLatents(64),
-            global_batch_size=options.global_batch_size,
+            global_batch_size=run.options.global_batch_size,
         )
-    source = example.open_source(options, (32, 32, 3))
-    checkpoints = gan_core.run.Checkpoints(options.workdir / "checkpoints", gan)
+    options, workdir = run.options, Path(run.options.workdir)
+    source = run.open_source((32, 32, 3))
+    checkpoints = gan_core.run.Checkpoints(workdir / "checkpoints", gan)
     checkpoints.restore_latest()
-    batches = example.batches_of(options, source, first_image=int(gan.images_seen.numpy()))
-    writer = gan_core.run.PictureFilesWriter(options.workdir, source.name)
-    generate_samples = gan_core.run.SampleGrid(gan, writer, source.name)
+    batches = run.batches(source, first_image=int(gan.images_seen.numpy()))
+    writer = gan_core.run.PictureFilesWriter(workdir, source.name)
+    draw_grid = gan_core.run.SampleGrid(gan, writer, source.name)
 
     @tf.function(autograph=False)
     def run_step() -> gan_core.Metrics:
@@ -67,11 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metrics = run_step()
         if step % options.every_steps == 0 or step == options.total_steps:
             print(step, {name: round(float(value), 3) for name, value in metrics.items()})
-            generate_samples(step, metrics)
+            draw_grid(step, metrics)
             checkpoints.save({})
     checkpoints.wait()
     return 0
 
 
+EXAMPLE = common.Example(main, dataset="svhn_cropped")
+
 if __name__ == "__main__":
-    example.exit_with(main)
+    EXAMPLE.main()

@@ -1,6 +1,5 @@
-"""CycleGAN (Zhu et al. 2017): bright digits on dark walls into dark ones on bright, and back."""
+"""CycleGAN (Zhu et al. 2017): translates bright digits on dark walls to the opposite, and back."""
 
-from collections.abc import Sequence
 from types import SimpleNamespace
 
 import keras
@@ -9,7 +8,8 @@ from keras.config import floatx
 from keras.layers import Activation, Conv2D, Conv2DTranspose, LeakyReLU
 
 import gan_core
-from experiments.examples import common as example
+from experiments.examples import common
+from experiments.examples.domains import ByDomain, bright_and_dark
 
 OTHER = {"bright": "dark", "dark": "bright"}
 
@@ -18,7 +18,7 @@ class CycleGame(gan_core.Game):
     """Least squares on patches, and 10 |there and back - image|, in both domains (equation 3)."""
 
     def forward(self, players: gan_core.Players, draw: gan_core.Draw) -> dict[str, SimpleNamespace]:
-        """For each domain: logits of real and translated images, and how well cycles close."""
+        """For each domain: logits of real and translated images, and the cycle loss."""
         real = {name: draw.scaled(draw.batch[name]) for name in OTHER}
         fake = {name: players.generate(real[OTHER[name]], domain=name) for name in OTHER}
         sides = {name: SimpleNamespace() for name in OTHER}
@@ -40,7 +40,7 @@ class CycleGame(gan_core.Game):
         return cycles | {name: self.loss.generator(outputs[name])["adversarial"] for name in OTHER}
 
     def observations(self, outputs: dict[str, SimpleNamespace]) -> gan_core.Terms:
-        """Nothing besides."""
+        """No further values."""
         return {}
 
 
@@ -51,29 +51,29 @@ def build_translator() -> keras.Model:
     return keras.Sequential([keras.Input((32, 32, 3)), *inner, *ends])
 
 
-def build_judge() -> keras.Model:
+def build_discriminator() -> keras.Model:
     """Images [B, 32, 32, 3] -> logits of patches, [B, 6, 6, 1]."""
     inner = [Conv2D(32, 4, 2, "same"), LeakyReLU(0.2), Conv2D(64, 4, 2, "same"), LeakyReLU(0.2)]
     return keras.Sequential([keras.Input((32, 32, 3)), *inner, Conv2D(1, 3, dtype=floatx())])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, or goes on; returns the exit code."""
-    options = example.begin("cyclegan_digits", arguments, dataset="drawn_digits")
-    with options.strategy.scope():
+def main(run: common.ExampleRun) -> int:
+    """Trains, or resumes; returns the exit code."""
+    with run.strategy.scope():
         gan = gan_core.Gan(
-            generator=example.ByDomain({name: build_translator() for name in OTHER}),
-            discriminator=example.ByDomain({name: build_judge() for name in OTHER}),
+            generator=ByDomain({name: build_translator() for name in OTHER}),
+            discriminator=ByDomain({name: build_discriminator() for name in OTHER}),
             generator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
             discriminator_optimizer=gan_core.Adam(2e-4, beta_1=0.5),
-            global_batch_size=options.global_batch_size,
+            global_batch_size=run.options.global_batch_size,
             game=CycleGame(gan_core.least_squares(), patches=True),
         )
-    domains = example.bright_and_dark(options)
-    bright = gan_core.data.from_uint8(domains["bright"].images[:64])
-    picture = gan_core.run.samples_of(gan, bright, domain="dark")
-    return example.train(options, gan, domains, make_picture=picture)
+    domains = bright_and_dark(run.open_source((32, 32, 3)))
+    inputs = gan_core.data.from_uint8(domains["bright"].images[:64])
+    return run.train(gan, domains, gan_core.run.samples_of(gan, inputs, domain="dark"))
 
+
+EXAMPLE = common.Example(main, dataset="drawn_digits")
 
 if __name__ == "__main__":
-    example.exit_with(main)
+    EXAMPLE.main()

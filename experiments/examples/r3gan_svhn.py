@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
 import gan_core
-from experiments.examples import common as example
+from experiments.examples import common
 
 
 def residual(images: keras.KerasTensor, channels: int) -> keras.KerasTensor:
@@ -42,26 +40,27 @@ def build_discriminator() -> keras.Model:
     return keras.Model(images, logits, name="discriminator")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, or goes on; returns the exit code."""
-    options = example.begin("r3gan_svhn", arguments, dataset="svhn_cropped")
+def main(run: common.ExampleRun) -> int:
+    """Trains, or resumes; returns the exit code."""
     penalties = [
         gan_core.Regularizer("r1", gan_core.r1, weight=0.5),
         gan_core.Regularizer("r2", gan_core.r2, weight=0.5),
     ]
-    with options.strategy.scope():
+    with run.strategy.scope():
         gan = gan_core.Gan(
             generator=build_generator(),
             discriminator=build_discriminator(),
             generator_optimizer=gan_core.Adam(2e-4, beta_1=0.0, beta_2=0.99),
             discriminator_optimizer=gan_core.Adam(2e-4, beta_1=0.0, beta_2=0.99),
             latents=gan_core.NormalLatents(64),
-            global_batch_size=options.global_batch_size,
+            global_batch_size=run.options.global_batch_size,
             game=gan_core.Game(gan_core.relativistic(), penalties),
             average_half_life_images=10_000,
         )
-    return example.train(options, gan, example.open_source(options, (32, 32, 3)))
+    return run.train(gan, run.open_source((32, 32, 3)))
 
+
+EXAMPLE = common.Example(main, dataset="svhn_cropped")
 
 if __name__ == "__main__":
-    example.exit_with(main)
+    EXAMPLE.main()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import keras
 from keras import layers
 
 import gan_core
-from experiments.examples import common as example
+from experiments.examples import common
 
 
 def build_generator() -> keras.Model:
@@ -54,25 +52,24 @@ def build_critic() -> keras.Model:
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Trains, or goes on; returns the exit code."""
-    options = example.begin(
-        "wgan_gp_svhn", arguments, dataset="svhn_cropped", discriminator_updates=5
-    )
-    with options.strategy.scope():
+def main(run: common.ExampleRun) -> int:
+    """Trains, or resumes; returns the exit code."""
+    with run.strategy.scope():
         gan = gan_core.Gan(
             generator=build_generator(),
             discriminator=build_critic(),
             generator_optimizer=gan_core.Adam(1e-4, beta_1=0.0, beta_2=0.9),
             discriminator_optimizer=gan_core.Adam(1e-4, beta_1=0.0, beta_2=0.9),
             latents=gan_core.NormalLatents(128),
-            global_batch_size=options.global_batch_size,
+            global_batch_size=run.options.global_batch_size,
             game=gan_core.Game(
                 gan_core.wasserstein(), [gan_core.Regularizer("wgan_gp", gan_core.wgan_gp, 10.0)]
             ),
         )
-    return example.train(options, gan, example.open_source(options, (32, 32, 3)))
+    return run.train(gan, run.open_source((32, 32, 3)))
 
+
+EXAMPLE = common.Example(main, dataset="svhn_cropped", discriminator_updates=5)
 
 if __name__ == "__main__":
-    example.exit_with(main)
+    EXAMPLE.main()

@@ -126,11 +126,6 @@ class TimedRun:
         return min(self.judged(), key=lambda each: each.distance, default=None)
 
 
-def path_argument(text: str) -> Path:
-    """A path on the command line: the shell expands ~ only where a word begins with it."""
-    return Path(text).expanduser()
-
-
 def within(minutes: float, judged: Iterable[Judged]) -> list[Judged]:
     """Those at most a millisecond after so many minutes: rounding shall not lose the last one."""
     return [each for each in judged if each.minutes <= minutes + 1e-3 / 60]

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+from etils import epy
 from google.protobuf.message import DecodeError
 
-from gan_core import internals
 from gan_core.files import append_durably, write_durably
 from gan_core.run.pictures import has_foreign_lines, png_bytes, read_metrics
+
+with epy.lazy_imports():  # programs print lines before TensorFlow is imported
+    import tensorflow as tf
+
+    from gan_core import internals
 
 Scalars = Mapping[str, float]
 

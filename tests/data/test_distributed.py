@@ -94,12 +94,12 @@ def test_refuses_what_is_not_batched_at_the_global_size_or_ends(one_device, mirr
 
 def test_a_plain_iterator_is_refused_on_several_replicas(mirrored):
     gan = tiny_gan.build_gan(mirrored, batch_norm=False)
-    words = r"`batch` \(a tensor \(8, 8, 8, 3\)\) must be shared out among the 2 replicas; read it "
+    words = r"`batch` \(a tensor \(8, 8, 8, 3\)\) must be distributed over the 2 replicas; read it "
     with pytest.raises(ArgumentError, match=words + r"from gan_core\.data\.distribute\(dataset"):
         gan_core.train(gan, iter(numbered().map(as_dict)), total_steps=1)
     batch = next(iter(numbered()))
     for update in (gan.update_both, gan.update_discriminator, gan.update_generator):
-        with pytest.raises(ArgumentError, match=r"must be shared out among the 2 replicas"):
+        with pytest.raises(ArgumentError, match=r"must be distributed over the 2 replicas"):
             update(batch)
     assert int(gan.images_seen.numpy()) == 0
 
@@ -108,7 +108,7 @@ def test_a_plain_iterator_is_refused_on_several_replicas(mirrored):
 def test_float_images_of_another_range_are_refused_by_train(one_device, steps_per_call):
     gan = tiny_gan.build_gan(one_device)
     floats = numbered(250).skip(2).map(lambda images, labels: tf.cast(images, tf.float32))
-    words = r"`batch` \(float images from 16 to 23\) must be in `value_range`; give them as uint8"
+    words = r"`batch` \(float images from 16 to 23\) must be in `value_range`; use uint8 images"
     batches = gan_core.data.distribute(floats, one_device, 8)
     with pytest.raises(ArgumentError, match=words):
         gan_core.train(gan, batches, total_steps=2, steps_per_call=steps_per_call)

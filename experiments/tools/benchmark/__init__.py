@@ -1,5 +1,1 @@
-"""A step of the engine timed against what a user would write instead."""
-
-from experiments.program.process import import_tensorflow
-
-import_tensorflow()
+"""A step of the engine, timed against what a user would write instead."""

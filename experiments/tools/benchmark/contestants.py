@@ -8,10 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
-import numpy as np
+from etils import epy
 
 from experiments.program.experiment import Experiment, load_experiment
+
+with epy.lazy_imports():
+    import keras
+    import numpy as np
 
 ENGINE = "gan_core"
 _MODULES = {

@@ -1,5 +1,1 @@
-"""Proof that faults lose nothing: `python -m experiments.tools.crash_test`."""
-
-from experiments.program.process import import_tensorflow
-
-import_tensorflow()
+"""Runs that are killed or refused disk writes, compared with an undisturbed run."""

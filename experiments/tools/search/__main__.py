@@ -2,49 +2,73 @@
 
     python -m experiments.tools.search image_folder_gan --dataset=PATH_OF_YOUR_FOLDER
 
-A file (--space) has a line a flag, its values separated by `|`; a line with one value is for all:
+A file (--space) has a line per flag, with its values separated by `|`; a single value is for all:
 
     --networks=leaky
     --loss=non_saturating | hinge | relativistic
     --generator_learning_rate=2e-4 | 4e-4 | 8e-4
 
-The first candidate takes the first value of each line, the others are drawn at random. All are
-trained for --minutes; one in --keep_one_in, the better ones, goes on for so many times as long, and
-so on, --rounds times; the last are trained with --seeds seeds (Jamieson & Talwalkar 2016). What
-counts is the smallest Fréchet distance to the data within the time, its mean over the seeds. Flags
-that this program does not know go to the runs, over what an experiment starts with where no
-flagfile is named. Stopped, the same command goes on.
+The first candidate takes the first value of each line, the others take random ones. All are trained
+for --minutes. The best one in --keep_one_in continues for that many times as long, and so on,
+--rounds times; the last ones are trained with --seeds seeds (Jamieson & Talwalkar 2016). The
+criterion is the smallest Fréchet distance to the data within the time, averaged over the seeds.
+Unknown flags are passed to the runs, and override an experiment's best flagfile. After a stop, the
+same command resumes.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import gan_core
 from experiments.program.experiment import load_experiment
 from experiments.program.main import settings_of
-from experiments.program.process import import_tensorflow, make_streams_safe, run_program
+from experiments.program.process import Command
+from experiments.settings.flag import REQUIRED, Options, flag
 from experiments.tools.search import halving
 from experiments.tools.search.plan import Search, read_space
 from experiments.tools.search.results import summary
-from experiments.tools.timed_runs import NO_END, path_argument
+from experiments.tools.timed_runs import NO_END
 from gan_core import ArgumentError
 from gan_core.run import say, write_durably
 
 _SPACE = Path(__file__).parents[2] / "flagfiles" / "folder.space"
 _RECORD = "search.json"
-"""What is searched."""
+"""The record of the search in its folder."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SearchOptions(Options):
+    """Flags of the search."""
+
+    experiment: str = flag(REQUIRED, takes="word")
+    """Experiment whose networks are trained, for example image_folder_gan."""
+    space: str = flag(str(_SPACE), is_path=True)
+    """File of flags and their values."""
+    workdir: str = flag("", is_path=True)
+    """Folder of the search; runs/search_<experiment> if empty."""
+    candidates: int = flag(9)
+    """Number of settings to try."""
+    minutes: float = flag(1.0)
+    """Minutes of training of each in the first round."""
+    keep_one_in: int = flag(3)
+    """Each round keeps the best one in so many."""
+    rounds: int = flag(3)
+    """Number of rounds."""
+    seeds: int = flag(2)
+    """Seeds of each in the last round."""
+    seed: int = flag(0)
+    """Seed of the random choice."""
+    flags: tuple[str, ...] = flag((), takes="rest")
+    """Other flags, passed to all runs."""
 
 
 def _check_rates_fall(search: Search) -> None:
-    """Refuses rates that are to fall until a step that no run will come to.
+    """Refuses learning rates that would fall until a step that no run reaches.
 
-    Its runs end by their minutes, and a decay whose end is not named ends at their last step.
+    Runs end by their minutes, and a decay without an explicit end ends at their last step.
     """
     experiment = load_experiment(search.experiment)
     for candidate in search.draw():
@@ -52,11 +76,11 @@ def _check_rates_fall(search: Search) -> None:
         try:
             settings = settings_of(experiment, flags)
         except ArgumentError:
-            continue  # its run says so
+            continue  # its run reports the error
         if settings and settings.learning_rate_decay_steps == NO_END:
             schedule = settings.learning_rate_schedule
             rule = "needs learning_rate_decay_steps where runs end by their minutes"
-            remedy = "name the step at which rates shall have fallen"
+            remedy = "give the step at which the rates have fallen"
             raise ArgumentError("learning_rate_schedule", schedule, rule, remedy)
 
 
@@ -74,44 +98,19 @@ def _check_same_search(search: Search) -> None:
     write_durably(path, text.encode("utf-8"))
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Searches; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        "python -m experiments.tools.search",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("experiment", help="whose networks, image_folder_gan, say")
-    parser.add_argument(
-        "--space", type=path_argument, default=_SPACE, help="file of flags and their values"
-    )
-    parser.add_argument(
-        "--workdir", type=path_argument, help="folder of the search; runs/search_<experiment>"
-    )
-    parser.add_argument("--candidates", type=int, default=9)
-    parser.add_argument("--minutes", type=float, default=1.0, help="of each in the first round")
-    parser.add_argument("--keep_one_in", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seeds", type=int, default=2, help="of those in the last round")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
-    options, flags = parser.parse_known_args(arguments)
-    make_streams_safe()
-    import_tensorflow()
-    workdir = options.workdir or Path("runs") / f"search_{options.experiment}"
+def _search(options: SearchOptions) -> None:
+    workdir = Path(options.workdir or f"runs/search_{options.experiment}")
+    values = dataclasses.asdict(options) | {"workdir": workdir}
+    search = Search(**values | {"space": read_space(Path(options.space))})
+    if not (workdir / _RECORD).exists():
+        _check_rates_fall(search)
+    _check_same_search(search)
+    with gan_core.run.RunLock(workdir):
+        best = halving.run(search)[0]
+    say(f"the best is {summary(best)}: {workdir}/best.flags; all are in {workdir}/search.md")
 
-    def work() -> None:
-        values = vars(options) | {"space": read_space(options.space), "workdir": workdir}
-        search = Search(flags=tuple(flags), **values)
-        if not (workdir / _RECORD).exists():
-            _check_rates_fall(search)
-        _check_same_search(search)
-        with gan_core.run.RunLock(workdir):
-            best = halving.run(search)[0]
-        say(f"the best is {summary(best)}: {workdir}/best.flags; all are in {workdir}/search.md")
 
-    return run_program(work, resumable=True)
-
+COMMAND = Command(SearchOptions, _search, __doc__, resumable=True)
 
 if __name__ == "__main__":
-    sys.exit(main())
+    COMMAND.main()

@@ -1,1 +1,1 @@
-"""How good an experiment's samples are after so many minutes, beside what a user would write."""
+"""Measures how good samples are after so many minutes, next to what a user would write instead."""

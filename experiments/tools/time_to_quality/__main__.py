@@ -1,18 +1,17 @@
-"""How good an experiment's samples are after so many minutes, beside what a user would write.
+"""Measures how good samples are after so many minutes, next to what a user would write instead.
 
     python -m experiments.tools.time_to_quality --tables=fashion_mnist,mnist --data_dir=DIR
 
-trains each row of the tables with each of its seeds, one after the other and each in a process of
-its own, for the table's minutes (evaluations left out), and writes what the judge said of them:
-`time_to_quality.md`, `time_to_quality.png` and a grid of the best samples of each row. Stopped, the
-same command goes on. What was measured is kept in `measured/` and not trained again, on another
-machine either, until the settings change. What is seen in the grids is read from lines
+Each row of the tables is trained with each of its seeds, one after the other and each in its own
+process, for the table's minutes (evaluations excluded). Their results are written to
+`time_to_quality.md` and `time_to_quality.png`, with a grid of the best samples of each row. After a
+stop, the same command resumes. Measurements are kept in `measured/` and are not repeated, on
+another machine either, until the settings change. Descriptions of the grids are read from lines
 `name: words` of `seen.txt`.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import math
 import shutil
@@ -23,25 +22,41 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import imageio.v3 as imageio
+from etils import epy
 
 import gan_core
-from experiments.program.process import (
-    DONE,
-    FAILED,
-    import_tensorflow,
-    make_streams_safe,
-    run_program,
-)
+from experiments.program.process import DONE, FAILED, Command
+from experiments.settings.flag import Options, flag
 from experiments.tools.time_to_quality.measured import Measured, keep, read, train
-from experiments.tools.time_to_quality.report import LEGEND, Curve, curves_png, halved, markdown
 from experiments.tools.time_to_quality.rows import TABLES, Places, Row, Table
-from experiments.tools.timed_runs import TimedRun, last_line, path_argument
+from experiments.tools.timed_runs import TimedRun, last_line
 from gan_core import ArgumentError, check_known, check_positive
 from gan_core.run import duration, say, write_durably
+
+with epy.lazy_imports():  # of what needs TensorFlow
+    from experiments.tools.time_to_quality import report
 
 _SEEN = "seen.txt"
 _WIDEST = 1024
 """Pixels across a picture of samples; larger ones are halved."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TimeToQualityOptions(Options):
+    """Flags of the measurement."""
+
+    tables: tuple[str, ...] = flag(tuple(table.name for table in TABLES))
+    """Tables to measure."""
+    data_dir: str = flag("", is_path=True)
+    """The TensorFlow Datasets directory."""
+    pictures: str = flag("", is_path=True)
+    """Folder of pictures for the experiments on folders."""
+    times: float = flag(1.0)
+    """Factor of the minutes: 2 shows what comes after."""
+    workdir: str = flag("runs/time_to_quality", is_path=True)
+    """Folder of the runs."""
+    output: str = flag("", is_path=True)
+    """Folder of tables and pictures; --workdir if empty."""
 
 
 def measure(tables: Sequence[Table], places: Places, output: Path) -> int:
@@ -104,7 +119,7 @@ def _draw(row: Row, run: TimedRun, path: Path) -> str:
     image = imageio.imread(path)
     if image.shape[1] > _WIDEST:
         while image.shape[1] > _WIDEST:
-            image = halved(image)
+            image = report.halved(image)
         write_durably(path, imageio.imwrite("<bytes>", image, extension=".png"))
     return ""
 
@@ -124,17 +139,17 @@ def _write(tables: Sequence[Table], places: Places, output: Path) -> None:
         results.append((table, [_curve(*each, letters) for each in of_table]))
     command = " ".join(["python -m experiments.tools.time_to_quality", *sys.argv[1:]])
     of_machines = [f"{letters[each]}: {each}" for each in machines]
-    heading = "\n\n".join([f"`{command}`", LEGEND, *of_machines])
+    heading = "\n\n".join([f"`{command}`", report.LEGEND, *of_machines])
     seen = _read_seen(output / _SEEN)
-    parts = [heading, *(markdown(table, curves, seen) for table, curves in results)]
+    parts = [heading, *(report.markdown(table, curves, seen) for table, curves in results)]
     write_durably(output / "time_to_quality.md", ("\n\n".join(parts) + "\n").encode("utf-8"))
-    write_durably(output / "time_to_quality.png", curves_png(results))
+    write_durably(output / "time_to_quality.png", report.curves_png(results))
 
 
-def _curve(row: Row, seed: int, found: Measured | None, letters: Mapping[str, str]) -> Curve:
+def _curve(row: Row, seed: int, found: Measured | None, letters: Mapping[str, str]) -> report.Curve:
     if found is None:
-        return Curve(row, seed, [], "not measured yet")
-    return Curve(
+        return report.Curve(row, seed, [], "not measured yet")
+    return report.Curve(
         row, seed, found.judged, found.failure, date=found.date, machine=letters[found.machine]
     )
 
@@ -147,44 +162,6 @@ def _read_seen(path: Path) -> dict[str, str]:
     return {name: words.strip() for name, _, words in (line.partition(":") for line in lines)}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measures; returns the exit code."""
-    names = [table.name for table in TABLES]
-    parser = argparse.ArgumentParser(
-        "python -m experiments.tools.time_to_quality",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--tables", default=",".join(names), help="some of the default's")
-    parser.add_argument("--data_dir", default="", help="the TensorFlow Datasets directory")
-    parser.add_argument("--pictures", default="", help="a folder, for the experiments on folders")
-    parser.add_argument("--times", type=float, default=1, help="as long: 2 shows what comes after")
-    parser.add_argument("--workdir", type=path_argument, default=Path("runs/time_to_quality"))
-    parser.add_argument(
-        "--output", type=path_argument, help="folder of tables and pictures; the workdir"
-    )
-    options = parser.parse_args(arguments)
-    make_streams_safe()
-    import_tensorflow()
-    places = Places(options.workdir, options.data_dir, options.pictures)
-
-    def work() -> int:
-        check_positive("times", options.times)
-        tables = _chosen(options.tables.split(","), options.times)
-        if any(table.dataset == "folder" for table in tables) and not options.pictures:
-            raise ArgumentError(
-                "pictures", "empty", "must name a folder of pictures", "or leave its --tables out"
-            )
-        gan_core.run.make_folder("workdir", options.workdir)
-        with gan_core.run.RunLock(options.workdir):
-            num_failed = measure(tables, places, options.output or options.workdir)
-        if num_failed:
-            say(f"{num_failed} runs failed; the same command tries them again")
-        return FAILED if num_failed else DONE
-
-    return run_program(work, resumable=True)
-
-
 def _chosen(names: Sequence[str], times: float) -> list[Table]:
     for name in names:
         check_known("tables", name, [table.name for table in TABLES])
@@ -195,5 +172,23 @@ def _chosen(names: Sequence[str], times: float) -> list[Table]:
     ]
 
 
+def _measure(options: TimeToQualityOptions) -> int:
+    check_positive("times", options.times)
+    tables = _chosen(options.tables, options.times)
+    if any(table.dataset == "folder" for table in tables) and not options.pictures:
+        rule = "must name a folder of pictures"
+        raise ArgumentError("pictures", "empty", rule, "or leave its --tables out")
+    workdir = Path(options.workdir)
+    gan_core.run.make_folder("workdir", workdir)
+    with gan_core.run.RunLock(workdir):
+        places = Places(workdir, options.data_dir, options.pictures)
+        num_failed = measure(tables, places, Path(options.output or workdir))
+    if num_failed:
+        say(f"{num_failed} runs failed; the same command tries them again")
+    return FAILED if num_failed else DONE
+
+
+COMMAND = Command(TimeToQualityOptions, _measure, __doc__, resumable=True)
+
 if __name__ == "__main__":
-    sys.exit(main())
+    COMMAND.main()

@@ -1,35 +1,40 @@
-"""What a user would write instead of the engine, on real images; judged every 20 s.
+"""The training loop that a user would write instead of the engine, judged every 20 seconds.
 
     python -m experiments.tools.time_to_quality.peers --experiment=fashion_mnist_dcgan --minutes=8
 
-The loop is that of TensorFlow's DCGAN tutorial: two tapes in a `tf.function`, float32, Keras's own
-layers and Adam. Its networks are the experiment's, with batch 128 and Adam(2e-4, beta_1=0.5), or
-the tutorial's, with batch 256 and Adam(1e-4).
+The loop is that of TensorFlow's DCGAN tutorial: two tapes in a `tf.function`, float32, Keras layers
+and Adam. The networks are those of the experiment, with batches of 128 and Adam(2e-4, beta_1=0.5),
+or those of the tutorial, with batches of 256 and Adam(1e-4).
 """
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers
+from etils import epy
 
 import gan_core
-from experiments.program import build
 from experiments.program.experiment import load_experiment
+from experiments.program.process import Command
 from experiments.settings.evaluation import make_judge
+from experiments.settings.flag import REQUIRED, Options, flag
 from experiments.settings.settings import read_settings
-from experiments.tools.benchmark.keras_peers import float_dataset, keras_networks, tutorial_step
 from experiments.tools.time_to_quality.rows import DONE, OWN_NETWORKS, TUTORIAL_NETWORKS
 from experiments.tools.timed_runs import judged_in
 from gan_core.run import say
+
+with epy.lazy_imports():
+    import keras
+    import tensorflow as tf
+    from keras import layers
+
+    from experiments.program import build
+    from experiments.tools.benchmark import keras_peers
 
 _SECONDS_BETWEEN = 20.0
 _STEPS_A_LOOK = 10
@@ -70,42 +75,57 @@ def tutorial_networks() -> tuple[keras.Model, keras.Model]:
     return generator, discriminator
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Trains for so many minutes, judging now and then."""
-    parser = argparse.ArgumentParser("python -m experiments.tools.time_to_quality.peers")
-    parser.add_argument("--experiment", default="fashion_mnist_dcgan")
-    parser.add_argument("--peer", choices=[OWN_NETWORKS, TUTORIAL_NETWORKS], default=OWN_NETWORKS)
-    parser.add_argument("--minutes", type=float, default=8.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workdir", type=Path, required=True)
-    options, others = parser.parse_known_args(arguments)
-    options.workdir.mkdir(parents=True, exist_ok=True)
-    with gan_core.run.RunLock(options.workdir):
-        _run(options, others)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PeerOptions(Options):
+    """Flags of a peer's run."""
+
+    experiment: str = flag("fashion_mnist_dcgan")
+    """Experiment whose data, and networks if they are not the tutorial's, are used."""
+    peer: str = flag(OWN_NETWORKS, choices=(OWN_NETWORKS, TUTORIAL_NETWORKS))
+    """Networks to train."""
+    minutes: float = flag(8.0)
+    """Minutes of training."""
+    seed: int = flag(0)
+    """Seed of weights and latents."""
+    workdir: str = flag(REQUIRED, is_path=True)
+    """Folder of the run."""
+    settings: tuple[str, ...] = flag((), takes="rest")
+    """Other flags, for the experiment."""
 
 
-def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
-    (options.workdir / DONE).unlink(missing_ok=True)
+def _run(options: PeerOptions) -> None:
+    workdir = Path(options.workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    with gan_core.run.RunLock(workdir):
+        _train_in(workdir, options)
+
+
+def _train_in(workdir: Path, options: PeerOptions) -> None:
+    (workdir / DONE).unlink(missing_ok=True)
     experiment = load_experiment(options.experiment)
-    settings = read_settings(others, experiment.defaults)
+    settings = read_settings(options.settings, experiment.defaults)
     assert settings
     keras.utils.set_random_seed(options.seed)
     if options.peer == TUTORIAL_NETWORKS:
         networks, latent_size, batch_size = tutorial_networks(), _LATENT_SIZE, 256
         optimizers = [keras.optimizers.Adam(1e-4) for _ in networks]
     else:
-        networks, latent_size, batch_size = keras_networks(experiment), experiment.latents.size, 128
+        networks, latent_size, batch_size = (
+            keras_peers.keras_networks(experiment),
+            experiment.latents.size,
+            128,
+        )
         optimizers = [keras.optimizers.Adam(2e-4, beta_1=0.5) for _ in networks]
     generator = networks[0]
     image_shape = tuple(generator.output_shape[1:])
     source = build.open_source(settings, image_shape)
     judge = make_judge(settings, source, image_shape)
     judge.prepare()
-    step = tutorial_step(*networks, *optimizers, [batch_size, latent_size])
+    step = keras_peers.tutorial_step(*networks, *optimizers, [batch_size, latent_size])
     latents = tf.random.stateless_normal([settings.evaluation_samples, latent_size], [0, 0])
-    path = options.workdir / "metrics.jsonl"
+    path = workdir / "metrics.jsonl"
     with path.open("w", encoding="utf-8") as lines:
-        batches = iter(float_dataset(source.images, experiment.value_range, batch_size))
+        batches = iter(keras_peers.float_dataset(source.images, experiment.value_range, batch_size))
         score = lambda: judge.score(_images(generator, latents))  # noqa: E731
         for line in train(step, batches, options.minutes, score):
             print(line, file=lines, flush=True)
@@ -113,8 +133,8 @@ def _run(options: argparse.Namespace, others: Sequence[str]) -> None:
             in_time = f"{newest.minutes:.1f} of {options.minutes:g} minutes"
             say(f"step {newest.step:,}, {in_time}: distance {newest.distance:.3g}")
     picture = gan_core.run.grid(_images(generator, latents[:64]))
-    (options.workdir / "samples.png").write_bytes(gan_core.run.png_bytes(picture, options.peer))
-    gan_core.run.write_durably(options.workdir / DONE, f"{options.minutes:g}".encode())
+    (workdir / "samples.png").write_bytes(gan_core.run.png_bytes(picture, options.peer))
+    gan_core.run.write_durably(workdir / DONE, f"{options.minutes:g}".encode())
 
 
 def train(
@@ -161,5 +181,7 @@ def _images(generator: keras.Model, latents: tf.Tensor) -> np.ndarray:
     return gan_core.to_uint8(np.concatenate(images))
 
 
+COMMAND = Command(PeerOptions, _run, __doc__)
+
 if __name__ == "__main__":
-    sys.exit(main())
+    COMMAND.main()
