@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable
 from pathlib import Path
 
+from experiments.program.process import prepare_process
 from experiments.settings.run import MODES, Run
 
 _FOLDER = Path(__file__).parent
@@ -63,4 +64,5 @@ def _table(rows: list[tuple[str, str]]) -> str:
 
 
 if __name__ == "__main__":
+    prepare_process()
     print(overview())
