@@ -78,7 +78,7 @@ def call_stateless(
 
 
 def is_functional(network: Network) -> bool:
-    """Whether it is a functional or sequential model, whose inputs have names."""
+    """True for a functional or sequential model, whose inputs have names."""
     inputs = getattr(network, "inputs", None)
     return (
         isinstance(network, keras.Model)

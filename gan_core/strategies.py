@@ -135,7 +135,7 @@ def _broken_rule(text: str) -> str | None:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes: the only one, or the first of several."""
+    """True if this process is the one that writes: the only one, or the first of several."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return True
     resolver = strategy.cluster_resolver

@@ -135,7 +135,7 @@ def check_only_flags(others: Sequence[str]) -> None:
 
 
 def has_flagfile(arguments: Sequence[str]) -> bool:
-    """Whether a command line names a flagfile."""
+    """True if a command line names a flagfile."""
     return any(map(_FLAGFILE.fullmatch, arguments))
 
 

@@ -142,7 +142,7 @@ def _without_unused(found: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
 
 
 def _holds_run(workdir: Path) -> bool:
-    """Whether a start in a folder saved a checkpoint: flags of one that did not are ignored."""
+    """True if a start in a folder saved a checkpoint: flags of one that did not are ignored."""
     return os.path.isfile(workdir / EFFECTIVE_FLAGS) and bool(step_paths(workdir / "checkpoints"))
 
 

@@ -76,7 +76,7 @@ class Evaluation:
         check_positive("collapse_evaluations", self.collapse_evaluations)
 
     def has_stalled(self, record: EvaluationRecord) -> bool:
-        """Whether early stopping is due."""
+        """True if early stopping is due."""
         patience = self.stop_after_no_improvement
         return patience is not None and record.since_best >= patience
 
@@ -139,7 +139,7 @@ class Evaluator:
         return self._judge.protocol
 
     def is_due(self, step: int) -> bool:
-        """Whether to evaluate now; the first skipped evaluation is announced."""
+        """True if an evaluation is due; the first skipped evaluation is announced."""
         if step % self._evaluation.every_steps:
             return False
         record, seconds = self.record, self._ledger.now()
@@ -174,7 +174,7 @@ class Evaluator:
 
     @property
     def has_collapsed(self) -> bool:
-        """Whether the newest evaluations in a row were all much worse than the best."""
+        """True if the newest evaluations in a row were all much worse than the best."""
         return self.record.much_worse >= self._evaluation.collapse_evaluations
 
     def collapse_words(self) -> str:

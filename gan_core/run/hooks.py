@@ -50,7 +50,7 @@ class Every:
         return self.hook(step, metrics) if self.is_due(step) else None
 
     def is_due(self, step: int) -> bool:
-        """Whether the hook is called at `step`."""
+        """True if the hook is called at `step`."""
         return step % self.every_steps == 0 or step in self.also_at
 
     def last_due(self, step: int) -> int:

@@ -187,7 +187,7 @@ def _checked_metrics(metrics: Metrics) -> Metrics:
 
 
 def _has_clock() -> bool:
-    """Whether TensorFlow's clock can be read; op determinism refuses it."""
+    """True if TensorFlow's clock can be read; op determinism refuses it."""
     try:
         tf.timestamp()
     except tf.errors.FailedPreconditionError:

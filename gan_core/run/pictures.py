@@ -116,7 +116,7 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
 
 
 def has_foreign_lines(path: Path) -> bool:
-    """Whether `read_metrics` skips lines of a file, apart from a truncated last one."""
+    """True if `read_metrics` skips lines of a file, apart from a truncated last one."""
     *whole, _cut_off = _lines_of(path) or [""]
     return any(not _parsed(line) for line in whole)
 

@@ -99,7 +99,7 @@ class Outcome:
 
     @property
     def is_failure(self) -> bool:
-        """Whether the run ended otherwise than it was asked to."""
+        """True if the run ended otherwise than it was asked to."""
         as_asked = (Ending.DONE, Ending.STOPPED, Ending.TIME_IS_UP, Ending.NO_IMPROVEMENT)
         return self.ending not in as_asked
 

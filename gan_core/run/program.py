@@ -124,7 +124,7 @@ class RunParts:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes."""
+        """True if this process is the one that writes."""
         return is_chief(self.gan.strategy)
 
     def next_rollback(self, rollbacks: int) -> int:

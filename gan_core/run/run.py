@@ -88,7 +88,7 @@ class Run:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process is the one that writes."""
+        """True if this process is the one that writes."""
         return self._parts.is_chief
 
     def check(self) -> None:

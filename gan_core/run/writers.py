@@ -163,7 +163,7 @@ class TensorBoardWriter(Writer):
     appends them with the next.
 
     Args:
-      folder: Where they are.
+      folder: Folder of the event files.
       last_line: Step of the last scalars to keep; later ones, which the resumed run will write
         again, are removed from existing files.
       last_picture: The same for pictures.
