@@ -20,8 +20,9 @@ _MOVED = {
 """New names of programs that were modules of this package."""
 
 # `python -m experiments.<name>` imports this package first, and would only say "No module named".
-_name = next((word for word in sys.orig_argv if word.startswith("experiments.")), "")[12:]
-if "-m" in sys.orig_argv[:4] and _name in _MOVED:
-    _words = f"`experiments.{_name}` has moved; use python -m experiments.{_MOVED[_name]}"
+_module = dict(zip(sys.orig_argv, sys.orig_argv[1:], strict=False)).get("-m", "")
+_name = _module.removeprefix("experiments.")
+if _module.startswith("experiments.") and _name in _MOVED:
+    _words = f"`{_module}` has moved; use python -m experiments.{_MOVED[_name]}"
     print(f"error: {_words}", file=sys.stderr)
     sys.exit(2)

@@ -155,6 +155,21 @@ def test_all_experiments_and_programs_are_listed():
     assert words - {"python"} == experiments | modes | examples | programs
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("search", "tools.search"),
+        ("evaluate", "tools.compare_folders"),
+        ("custom_loop", "examples.custom_loop"),
+    ],
+)
+def test_a_program_that_moved_says_where(old, new):
+    command = [sys.executable, "-m", f"experiments.{old}", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    words = f"error: `experiments.{old}` has moved; use python -m experiments.{new}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", words)
+
+
 def test_laps_add_up(monkeypatch):
     now = [10.0]
     monkeypatch.setattr("gan_core.run.process.time.monotonic", lambda: now[0])
