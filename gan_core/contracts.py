@@ -235,7 +235,7 @@ def _check_scope(name: str, network: Network) -> None:
             raise ArgumentError(
                 name,
                 network.name,
-                "must be built under the strategy of the step",
+                "must be built under the strategy of the gan",
                 "build both under `with strategy.scope():`",
             )
 

@@ -37,11 +37,6 @@ def keras_layers_of_module(module: tf.Module) -> list[keras.Layer]:
     return list(module._flatten(predicate=lambda part: isinstance(part, keras.Layer)))
 
 
-def number_of_workers(strategy: tf.distribute.Strategy) -> int:
-    """Processes of a `MultiWorkerMirroredStrategy`; 1 for other strategies."""
-    return int(getattr(strategy.extended, "_num_workers", 1))
-
-
 def set_memory_map_of(array: np.memmap, mapping: mmap.mmap) -> None:
     """Sets the mapping behind a memory map, by which NumPy knows that its slices are maps too."""
     vars(array)["_mmap"] = mapping

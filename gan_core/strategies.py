@@ -10,7 +10,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from gan_core import internals
 from gan_core.choices import STRATEGIES
 from gan_core.errors import ArgumentError
 from gan_core.types import Metrics
@@ -144,6 +143,12 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type in (None, "worker") and not resolver.task_id
 
 
+def _number_of_workers(strategy: tf.distribute.Strategy) -> int:
+    """Processes of a `MultiWorkerMirroredStrategy`; without TF_CONFIG there is one."""
+    jobs = strategy.cluster_resolver.cluster_spec().as_dict()
+    return len(jobs.get("chief", [])) + len(jobs.get("worker", [])) or 1
+
+
 def sum_over_workers(
     strategy: tf.distribute.Strategy, numbers: Sequence[int]
 ) -> tuple[list[int], int]:
@@ -154,7 +159,7 @@ def sum_over_workers(
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return list(numbers), 1
     # Each replica of a process contributes the same; the additional 1 counts processes.
-    replicas = strategy.num_replicas_in_sync // internals.number_of_workers(strategy)
+    replicas = strategy.num_replicas_in_sync // _number_of_workers(strategy)
     per_replica = strategy.run(lambda: tf.constant([*numbers, 1], tf.int64))
     *sums, count = strategy.reduce(tf.distribute.ReduceOp.SUM, per_replica, axis=None).numpy()
     return [int(total) // replicas for total in sums], int(count) // replicas
@@ -173,7 +178,7 @@ def describe_strategy(strategy: tf.distribute.Strategy) -> str:
     where = ", ".join(devices)
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         name = "MultiWorkerMirroredStrategy"
-        where = f"{internals.number_of_workers(strategy)} workers with {where} each"
+        where = f"{_number_of_workers(strategy)} workers with {where} each"
     else:
         name = type(strategy).__name__
     return f"{name}, {words} on {where}"

@@ -37,12 +37,6 @@ def test_the_state_of_a_seed_generator_has_its_name():
     assert names == [internals.SEED_STATE], ABOUT
 
 
-def test_strategies_have_one_worker_unless_they_say_otherwise(one_device, mirrored):
-    assert internals.number_of_workers(one_device) == 1, ABOUT
-    assert internals.number_of_workers(mirrored) == 1, ABOUT
-    assert hasattr(tf.distribute.MultiWorkerMirroredStrategy, "cluster_resolver"), ABOUT
-
-
 def test_slices_of_a_memory_map_are_maps_too(tmp_path):
     np.save(tmp_path / "array.npy", np.arange(6, dtype=np.uint8))
     array = np.load(tmp_path / "array.npy", mmap_mode="r")
@@ -85,7 +79,15 @@ def test_the_moments_of_adam():
 
 
 def test_keras_optimizers_have_the_hooks_that_sums_of_gradients_need():
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    variable = keras.Variable([1.0])
+    optimizer.build([variable])
     hooks = ("_clip_gradients", "_all_reduce_sum_gradients", "_backend_apply_gradients")
+    used = ("_accumulated_gradients", "_get_variable_index", "_use_weight_decay", "_iterations")
+    for name in (*hooks, *used, "_distribution_strategy"):
+        assert hasattr(optimizer, name), f"{name}: {ABOUT}"
     for name in hooks:
         own = getattr(internals.SummedGradients, name)
         assert own is not getattr(keras.optimizers.Optimizer, name), f"{name}: {ABOUT}"
+    assert optimizer._get_variable_index(variable.value) == 0, ABOUT
+    assert hasattr(tf.__internal__.distribute.interim, "maybe_merge_call"), ABOUT
