@@ -1,4 +1,4 @@
-"""The machine and the versions that figures belong to."""
+"""The machine and library versions, for records of measurements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def describe_machine() -> str:
 
 
 def _processor() -> str:
-    """Its name, as far as the system tells; on Linux with what bfloat16 is fast by."""
+    """The processor's name; on Linux with its instructions for bfloat16."""
     facts: dict[str, str] = {}
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo", encoding="utf-8") as lines:

@@ -1,4 +1,4 @@
-"""Runs of experiments in processes of their own, for so many minutes of training each."""
+"""Runs of experiments in child processes, for a number of minutes of training each."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _LONGEST_LINE = 4096
 
 @dataclasses.dataclass(frozen=True)
 class Judged:
-    """What an evaluation of a run found.
+    """The result of an evaluation of a run.
 
     Attributes:
-      minutes: Of training before it, evaluations left out.
-      step: Where it was.
-      values: By name, without the protocol.
-      protocol: How they were measured, in short.
+      minutes: Minutes of training before it, without evaluations.
+      step: Its step.
+      values: Values by name, without the protocol.
+      protocol: Short name of the protocol.
     """
 
     minutes: float
@@ -48,19 +48,19 @@ class Judged:
 
     @property
     def distance(self) -> float:
-        """The Fréchet distance, or FID where that is its name."""
+        """The Fréchet distance, or FID if that is its name."""
         return self.values[gan_core.evaluation.metric_name("frechet_distance", self.values)]
 
 
 @dataclasses.dataclass(frozen=True)
 class TimedRun:
-    """A run of an experiment that is to train for so many minutes, and goes on where it stopped.
+    """A run of an experiment for a number of minutes, which resumes after a stop.
 
     Attributes:
       experiment: Name of the module.
-      flags: Its command line but for the workdir and the minutes.
+      flags: Its command line without the workdir and the minutes.
       workdir: Its folder.
-      minutes: Of training, evaluations left out.
+      minutes: Minutes of training, without evaluations.
     """
 
     experiment: str
@@ -70,7 +70,7 @@ class TimedRun:
 
     @property
     def settings(self) -> list[str]:
-        """All its flags, those of its flagfile too, without those that name a place."""
+        """All its flags, with those of its flagfile, without those that name a place."""
         found = [self.experiment]
         for flag in self.flags:
             if flag.startswith(_FLAGFILE):
@@ -81,7 +81,7 @@ class TimedRun:
         return found
 
     def command(self) -> list[str]:
-        """What trains it, or goes on."""
+        """The command that trains or resumes it."""
         program = [sys.executable, "-m", f"experiments.{self.experiment}"]
         return [
             *program,
@@ -91,12 +91,12 @@ class TimedRun:
         ]
 
     def minutes_done(self) -> float:
-        """Of training so far."""
+        """Minutes of training so far."""
         facts = gan_core.run.newest_facts(self.workdir / "checkpoints")
         return gan_core.run.RunRecord.from_facts(facts).training_seconds / 60 if facts else 0.0
 
     def train(self) -> str:
-        """Trains it where that is not done; returns why it failed, empty where it did not.
+        """Trains it if it is not finished; returns the reason of a failure, empty without one.
 
         Raises:
           ArgumentError: If it is being trained by another process.
@@ -127,7 +127,7 @@ class TimedRun:
 
 
 def within(minutes: float, judged: Iterable[Judged]) -> list[Judged]:
-    """Those at most a millisecond after so many minutes: rounding shall not lose the last one."""
+    """Those up to a millisecond after so many minutes: rounding must not lose the last one."""
     return [each for each in judged if each.minutes <= minutes + 1e-3 / 60]
 
 
@@ -137,7 +137,7 @@ def markdown_row(cells: Sequence[object]) -> str:
 
 
 def judged_in(path: Path) -> list[Judged]:
-    """The evaluations in a run's lines of metrics, oldest first; none where there is no file."""
+    """The evaluations in a run's lines of metrics, oldest first; none without a file."""
     if not path.exists():
         return []
     found, evaluating = [], 0.0
@@ -157,7 +157,7 @@ def _judged(line: Mapping[str, Any], seconds: float) -> Judged:
 
 
 def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
-    """Runs a program to its end, and passes on the signals that ask for a stop.
+    """Runs a program to its end, and passes stop signals on.
 
     Returns:
       Its exit code, what it wrote to standard error, and whether a signal asked for a stop: it may
@@ -172,7 +172,7 @@ def _run(command: Sequence[str], output: TextIO) -> tuple[int, str, bool]:
 
 
 def _wait(process: subprocess.Popen[str], output: Path) -> str:
-    """Waits for a program, and shows on a terminal how far it is.
+    """Waits for a program, and shows its progress on a terminal.
 
     Args:
       process: The program, whose standard error is a pipe.
@@ -191,7 +191,7 @@ def _wait(process: subprocess.Popen[str], output: Path) -> str:
 
 
 def _newest_line(path: Path) -> str:
-    """The last line of a file that has words, its spaces made one; empty where there is none."""
+    """The last line with words in a file, with single spaces; empty without one."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _LONGEST_LINE))
         text = file.read().decode("utf-8", errors="replace")
@@ -200,7 +200,7 @@ def _newest_line(path: Path) -> str:
 
 
 def last_line(errors: str, code: int) -> str:
-    """The last of a program's words, or its exit code where it had none.
+    """The last line of a program's output, or its exit code if there was none.
 
     Of one that a signal ended, that too: what it said last may be no reason.
     """

@@ -1,4 +1,4 @@
-"""The arithmetic of a training step, counted, and how fast this machine multiplies, measured."""
+"""The arithmetic of a training step (counted), and the speed of matrix products (measured)."""
 
 from __future__ import annotations
 

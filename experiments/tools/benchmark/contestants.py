@@ -1,4 +1,4 @@
-"""What trains in the benchmark: by name, each made from the same task."""
+"""Contestants of the benchmark by name, each made from the same task."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _MOST_VALUES = 2**26
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What all contestants train.
+    """The task of all contestants.
 
     Attributes:
-      experiment: Its name: networks, latents, range of the images.
-      batch_size: Images a step.
-      precision: Dtype policy of Keras's name.
-      strategy: What the engine runs under.
+      experiment: Name of the experiment: networks, latents, range of the images.
+      batch_size: Images per step.
+      precision: Name of a Keras dtype policy.
+      strategy: Distribution strategy of the engine.
       virtual_devices: Devices that the engine splits the CPU into.
     """
 
@@ -57,10 +57,10 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Contestant:
-    """Something that trains.
+    """A training loop to measure.
 
     Attributes:
-      title: What it is, for people.
+      title: Name for people.
       run_steps: Runs so many steps, returns when they are done; the seconds that it waited for
         data meanwhile, or None if it cannot tell.
       weights: All weights that it trains.
@@ -81,25 +81,25 @@ def experiment_named(name: str) -> Experiment:
 
 
 def maker_of(name: str) -> Callable[[Task], Contestant]:
-    """What makes one of those in the table above; its libraries are imported then."""
+    """The function that makes a contestant; its libraries are imported only then."""
     return importlib.import_module(f"experiments.tools.benchmark.{_MODULES[name]}").MAKERS[name]
 
 
 def weights_of(*networks: keras.Model) -> Callable[[], list[np.ndarray]]:
-    """What reads the weights that are trainable now."""
+    """A function that reads the weights that are trainable now."""
     variables = [variable for network in networks for variable in network.trainable_variables]
     return lambda: [variable.numpy() for variable in variables]
 
 
 def random_images(task: Task, generator: keras.Model) -> np.ndarray:
-    """Noise, uint8 [N, H, W, C]; as many as a small data set has, or fit in memory as floats."""
+    """Noise, uint8 [N, H, W, C]; the size of a small data set, limited by memory as floats."""
     shape = generator.output_shape[1:]
     count = min(_MOST_IMAGES, max(2 * task.batch_size, _MOST_VALUES // int(np.prod(shape))))
     return np.random.default_rng(0).integers(0, 256, (count, *shape), np.uint8)
 
 
 class WaitClock:
-    """Gives what an iterator gives, and measures how long that took."""
+    """An iterator that measures how long another one took."""
 
     def __init__(self, iterator: Iterator[Any]):
         self._iterator = iterator

@@ -1,4 +1,4 @@
-"""What a user of Keras would write instead of the engine, with Keras's own layers and Adam."""
+"""Training loops that a Keras user would write instead, with Keras's own layers and Adam."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def tutorial_step(
     Args:
       generator: Latents -> images.
       discriminator: Images -> logits.
-      generator_optimizer: Of the first.
-      discriminator_optimizer: Of the second.
+      generator_optimizer: The generator's optimizer.
+      discriminator_optimizer: The discriminator's optimizer.
       latents_shape: [B, Z].
     """
     entropy = keras.losses.BinaryCrossentropy(from_logits=True)
@@ -199,8 +199,8 @@ def float_dataset(
 
     Args:
       images: uint8 [N, H, W, C].
-      value_range: What 0 and 255 become.
-      batch_size: Images a batch.
+      value_range: Values of 0 and 255.
+      batch_size: Images per batch.
     """
     low, high = value_range
     scaled = images.astype(np.float32) / 255.0 * (high - low) + low

@@ -1,4 +1,4 @@
-"""The benchmark's results for people: tables and a chart."""
+"""Tables and a chart of the benchmark's results."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Comparison:
     """All contestants at one task.
 
     Attributes:
-      experiment: Its name.
-      batch_size: Images a step.
+      experiment: Name of the experiment.
+      batch_size: Images per step.
       flops: Floating-point operations of a step.
       results: Engines first.
     """
@@ -30,16 +30,16 @@ class Comparison:
 
     @property
     def title(self) -> str:
-        """`svhn_dcgan, batch 128`, say."""
+        """A title such as `svhn_dcgan, batch 128`."""
         return f"{self.experiment}, batch {self.batch_size}"
 
 
 def ratio(result: Result, precision: str | None = None) -> float:
-    """How many times as long a step takes as the engine's in the same turn; median of the turns.
+    """A step's time divided by the engine's in the same turn; median over the turns.
 
     Args:
-      result: Whose.
-      precision: The engine's; its fastest when None.
+      result: The contestant's result.
+      precision: Precision of the engine; its fastest when None.
     """
     pairs = zip(result.step_seconds, result.engine_seconds, strict=True)
     return float(
@@ -78,7 +78,7 @@ def table(comparison: Comparison, ceilings: dict[str, float]) -> str:
 
 
 def cost_table(comparisons: Sequence[Comparison]) -> str:
-    """A Markdown table of what the engine costs against batch size and resolution."""
+    """A Markdown table of the engine's cost against batch size and resolution."""
     lines = [
         "| gan_core | batch | precision | ms a step | images/s | GFLOP/image | GFLOP/s | memory |",
         "| --- " * 8 + "|",
@@ -97,7 +97,7 @@ def cost_table(comparisons: Sequence[Comparison]) -> str:
 
 
 def chart(comparisons: Sequence[Comparison]) -> bytes:
-    """A bar chart of the step times, a comparison a panel, as PNG bytes."""
+    """A bar chart of the step times, one panel per comparison, as PNG bytes."""
     heights = [0.6 + 0.32 * len(comparison.results) for comparison in comparisons]
     figure = Figure(figsize=(9, sum(heights) + 0.5), layout="constrained")
     panels = figure.subplots(len(comparisons), 1, squeeze=False, height_ratios=heights)[:, 0]

@@ -1,4 +1,4 @@
-"""Where the seconds between a command and its first step go, over several starts."""
+"""Seconds of each part of a start, from the command to its first step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REST = "interpreter"
 
 
 def measure(experiment: str, num_starts: int) -> list[dict[str, float]]:
-    """Starts an experiment on drawn digits so often, for one step each.
+    """Starts an experiment on drawn digits several times, for one step each.
 
     The first start, which does not count, draws the digits and fills the disk's cache.
 
@@ -31,7 +31,7 @@ def measure(experiment: str, num_starts: int) -> list[dict[str, float]]:
 
 
 def table(starts: Sequence[dict[str, float]]) -> str:
-    """A Markdown table: median, least and most of each part."""
+    """A Markdown table: median, minimum and maximum of each part."""
     lines = ["| part of the start | seconds, median (min to max) |", "| --- | --- |"]
     for name in starts[0]:
         seconds = [start.get(name, 0.0) for start in starts]

@@ -1,4 +1,4 @@
-"""The usual PyTorch loop, for whoever has PyTorch: same layers, sizes, batch and optimizer."""
+"""The usual PyTorch loop, if PyTorch is installed: same layers, sizes, batch and optimizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contestants in processes of their own, which take turns: A B C A B C."""
+"""Contestants in child processes that take turns: A B C A B C."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import gan_core
 from experiments.tools.benchmark.contestants import ENGINE, Task, maker_of
 
 _SETTLING_SECONDS = 0.2
-"""Between two turns: threads that wait for work by spinning, as OpenMP's do, have given up then."""
+"""Pause between two turns, after which spinning threads, as OpenMP's, are asleep."""
 
 
 @dataclasses.dataclass
 class Result:
-    """What was measured of one contestant.
+    """Measurements of one contestant.
 
     Attributes:
-      title: What it is, for people.
+      title: Name for people.
       precision: Its dtype policy.
-      first_step_seconds: From building the networks to the end of the first step.
-      step_seconds: Seconds a step, of each turn.
-      waiting_share: Share of the turns that it waited for data; None if it cannot tell.
-      memory_gib: What it took at most beyond the imported libraries.
-      engine_seconds: For each turn, seconds a step of the engine in that turn, by precision.
+      first_step_seconds: Seconds from building the networks to the end of the first step.
+      step_seconds: Seconds per step of each turn.
+      waiting_share: Share of the turns spent waiting for data; None if unknown.
+      memory_gib: Peak memory beyond the imported libraries.
+      engine_seconds: For each turn, seconds per step of the engine in it, by precision.
     """
 
     title: str
@@ -43,12 +43,12 @@ class Result:
 
     @property
     def median_seconds(self) -> float:
-        """Seconds a step, the median over the turns."""
+        """Seconds per step, the median over the turns."""
         return statistics.median(self.step_seconds)
 
 
 class ContestantProcess:
-    """A contestant in a process of its own, so that its peak memory is its own, and its threads."""
+    """A contestant in a child process, which separates its peak memory and threads."""
 
     def __init__(self, name: str, task: Task):
         context = multiprocessing.get_context("spawn")
@@ -62,12 +62,12 @@ class ContestantProcess:
         self._seconds = self._waited = 0.0
 
     def warm_up(self, num_steps: int) -> float:
-        """Seconds a step, which do not count."""
+        """Seconds per step of the warm-up, which are not counted."""
         seconds, _ = self._run(num_steps)
         return seconds / num_steps
 
     def take_turn(self, num_steps: int) -> float:
-        """Seconds a step."""
+        """Seconds per step."""
         seconds, waited = self._run(num_steps)
         self._seconds += seconds
         self._waited = None if waited is None or self._waited is None else self._waited + waited
@@ -75,7 +75,7 @@ class ContestantProcess:
         return seconds / num_steps
 
     def close(self) -> Result:
-        """Ends the process and returns what was measured."""
+        """Ends the process; returns the measurements."""
         self._send(None)
         self.result.memory_gib = self._receive()
         self._process.join()
@@ -111,7 +111,7 @@ def measure(
     turns: int,
     seconds_a_turn: float,
 ) -> list[Result]:
-    """Lets each peer in turn with the engine, which runs in all given precisions all the time.
+    """Measures each peer in turn with the engine, which takes part in all given precisions.
 
     A turn has as many steps as the first of the engines does in `seconds_a_turn`. A peer that
     cannot start is left out, and that is said.
@@ -126,7 +126,7 @@ def measure(
         if peer:
             try:
                 rival = ContestantProcess(*peer)
-            except RuntimeError as error:  # no compiler for PyTorch, say
+            except RuntimeError as error:  # for example no compiler for PyTorch
                 progress.write(f"left out: {error}")
         contestants = [*running, rival] if rival else running
         for contestant in contestants:
@@ -146,7 +146,7 @@ def measure(
 
 
 def _serve(connection: Connection, name: str, task: Task) -> None:
-    """A contestant's process: made, warmed up by one step, then as many steps as are asked for."""
+    """A contestant's process: built, warmed up by one step, then as many steps as requested."""
     make = maker_of(name)
     imported_gib = gan_core.run.resident_gib()
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What differs between a run that was disturbed and the same one in peace."""
+"""Differences between a disturbed run and the same run undisturbed."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ TIMINGS = {
     "seconds", "images_per_sec", "steps_per_sec", "data_wait", "checkpoint_pause", "memory_gib",
     "evaluation/seconds",
 }  # fmt: skip
-"""Values of a line of the metrics that no two runs have in common."""
+"""Values in a line of metrics that differ between any two runs."""
 _NO_OUTPUT = {"run.lock", "run.holder"}
 _COMPARED_BY_CONTENT = {"checkpoints", "tensorboard"}
 
 
 def differences(plan: Plan, peaceful: Path, disturbed: Path) -> list[str]:
-    """What differs: files, lines, events, samples, weights, optimizers and counters.
+    """Differences in files, lines, events, samples, weights, optimizers and counters.
 
     Between runs on equal devices all must be equal to the bit but for `TIMINGS`; between others
     weights may differ as the plan says, and values and samples are not compared.

@@ -1,4 +1,4 @@
-"""A fault under the writes of this process: one is refused, or is where the process ends."""
+"""Faults in the writes of this process: one write is refused, or kills the process."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ import gan_core
 
 REFUSE, KILL = "refuse", "kill"
 MAY_BE_REFUSED = {"open", "os.mkdir", "os.rename", "os.fsync", "checkpoint"}
-"""What a full disk refuses; it never refuses to remove something."""
+"""Events that a full disk refuses; it never refuses removals."""
 _AND_THESE_CHANGE_A_FOLDER = {"os.remove", "os.rmdir", "os.truncate"}
 _WITH_FOLDER = {"os.mkdir", "os.remove", "os.rmdir", "os.rename"}
-"""Whose last argument is the folder that a name is in, as a descriptor; -1 where it is not."""
+"""Events whose last argument is a descriptor of the folder of a name; -1 without one."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """What goes wrong, and when.
+    """A fault and its moment.
 
     Attributes:
-      action: `refuse`: the write fails as on a full disk, and the program goes on; `kill`: the
+      action: `refuse`: the write fails as on a full disk, and the program continues; `kill`: the
         process is gone before the write, as after `kill -9`.
       at: The number of the write, from 1 on; 0 for none.
-      below: Counts only writes to paths that this regular expression is found in.
-      after: Counts only from the first write on that this regular expression is found in.
-      seconds_into_evaluation: Kills so long after an evaluation began; None for never.
+      below: Counts only writes to paths that match this regular expression.
+      after: Counts only from the first write on that matches this regular expression.
+      seconds_into_evaluation: Kills that long after an evaluation began; None for never.
     """
 
     action: str = KILL
@@ -48,7 +48,7 @@ class Fault:
 
 
 def install(fault: Fault, folders: Sequence[Path], log: Path) -> None:
-    """Counts this process's writes below `folders` from now on, and has the fault happen.
+    """Counts this process's writes below `folders` from now on, and triggers the fault.
 
     A write is what changes a folder or waits for the disk: a file opened to be written, renamed or
     removed, a folder made, an fsync, the variables of a checkpoint. Python tells of most as audit
@@ -56,9 +56,9 @@ def install(fault: Fault, folders: Sequence[Path], log: Path) -> None:
     of which it tells nothing, are wrapped. It cannot be taken out of a process again.
 
     Args:
-      fault: What is to happen.
-      folders: Whose writes count.
-      log: Gets a line `event path` for each, before it happens; not below `folders`.
+      fault: The fault.
+      folders: Folders whose writes count.
+      log: Receives a line `event path` for each, before it happens; not below `folders`.
     """
     writes = _Writes(fault, [str(folder.absolute()) for folder in folders], log)
     sys.addaudithook(writes.on_event)
@@ -105,7 +105,7 @@ class _Writes:
                 self.happens(event, path)
 
     def happens(self, event: str, path: str) -> None:
-        """What comes before each write; may raise or end the process."""
+        """Runs before each write; may raise an error or end the process."""
         if not any(path.startswith(folder) for folder in self._folders):
             return
         os.write(self._log, f"{event} {path}\n".encode(errors="replace"))
@@ -121,7 +121,7 @@ class _Writes:
 
 
 def _written_paths(event: str, arguments: tuple) -> Iterator[str]:
-    """The path that an event changes, of a rename the new one; none where it only reads."""
+    """The path that an event changes, for a rename the new one; None if it only reads."""
     path = arguments[1] if event == "os.rename" else arguments[0]
     if isinstance(path, int):
         return

@@ -1,4 +1,4 @@
-"""Small runs killed again and again, at all moments of a run's life, until each has ended."""
+"""Small runs that are killed at all moments, again and again, until each has ended."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from experiments.tools.crash_test.starts import NO_FAULT, Start, cache_of, timed
 _IMPORT_SECONDS = 4.0
 _CACHE, _CHECKPOINTS, _ANYWHERE = r"\.cache/", "/checkpoints/", ""
 MOMENTS = ("import", "any moment", "any write", "cache", "checkpoint", "evaluation", "end")
-"""When a run is killed: see `_Campaign._fault`."""
+"""Moments at which a run is killed: see `_Campaign._fault`."""
 GENERATE = "generate"
 _KILLED = {-signal.SIGKILL, -signal.SIGTERM}
 
 
 @dataclasses.dataclass(frozen=True)
 class Peace:
-    """A run that nobody disturbed, with which others are compared.
+    """An undisturbed run, to which others are compared.
 
     Attributes:
       workdir: Its folder.
-      seconds: How long it took.
-      writes: What it wrote, each `event path`.
-      writes_of_generate: What drawing pictures with it wrote.
+      seconds: Its duration.
+      writes: Its writes, each as `event path`.
+      writes_of_generate: The writes of generating pictures with it.
     """
 
     workdir: Path
@@ -48,21 +48,21 @@ class Peace:
 
     @property
     def picture(self) -> Path:
-        """What its generator draws."""
+        """The pictures of its generator."""
         return picture_of(self.workdir)
 
     def count(self, below: str) -> int:
-        """How many of its writes were to paths that a regular expression is found in."""
+        """The number of its writes to paths that match a regular expression."""
         return sum(bool(re.search(below, write)) for write in self.writes)
 
     def count_at_end(self, last_checkpoint: str) -> int:
-        """How many writes followed its last checkpoint."""
+        """The number of writes after its last checkpoint."""
         last = max(n for n, write in enumerate(self.writes) if write.endswith(last_checkpoint))
         return len(self.writes) - last
 
 
 def run_in_peace(plan: Plan, workdir: Path) -> Peace:
-    """Trains from the first step to the last, on the first number of devices, and draws pictures.
+    """Trains from the first step to the last, on the first number of devices; generates pictures.
 
     Raises:
       RuntimeError: If it fails.
@@ -76,13 +76,13 @@ def run_in_peace(plan: Plan, workdir: Path) -> Peace:
 
 
 def run_with_kills(plan: Plan, peace: Peace, folder: Path, kills: int) -> tuple[Counter, list[str]]:
-    """Trains runs, each killed until it has ended; compares each with the one in peace.
+    """Trains runs, each killed until it has ended; compares each with the undisturbed one.
 
     Args:
-      plan: What to train.
-      peace: The same in peace.
-      folder: Where the runs are; those that lost nothing are removed.
-      kills: How often to kill, in all.
+      plan: The run to train.
+      peace: The same run, undisturbed.
+      folder: Folder of the runs; those that lost nothing are removed.
+      kills: Number of kills in all.
 
     Returns:
       How many kills came when, and what was lost, which should be nothing.
@@ -105,19 +105,19 @@ def run_with_kills(plan: Plan, peace: Peace, folder: Path, kills: int) -> tuple[
 
 
 def picture_of(workdir: Path) -> Path:
-    """Where what its generator draws is written."""
+    """Folder of the pictures of its generator."""
     return workdir.with_name(f"{workdir.name}.pictures") / "grid.png"
 
 
 def remove(workdir: Path) -> None:
-    """Removes a run and all that stands beside it."""
+    """Removes a run and its files next to the workdir."""
     for path in workdir.parent.glob(f"{workdir.name}*"):
         if path.name == workdir.name or path.name.startswith(f"{workdir.name}."):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class _Campaign:
-    """Kills, counted."""
+    """A series of counted kills."""
 
     def __init__(self, plan: Plan, peace: Peace, choose: random.Random):
         self._plan, self._peace, self._choose = plan, peace, choose
@@ -125,7 +125,7 @@ class _Campaign:
         self._lost: list[str] = []
 
     def run(self, workdir: Path, bar: tqdm) -> list[str]:
-        """One run, killed until it ends; what it lost."""
+        """Kills one run until it ends; returns what it lost."""
         remove(workdir)
         self._lost.clear()
         start = 0
@@ -138,7 +138,7 @@ class _Campaign:
         return found + self._kill_generate(workdir, bar)
 
     def _start(self, workdir: Path, number: int, bar: tqdm) -> bool:
-        """One start that is killed at some moment; whether it came to its end before."""
+        """Kills one start at some moment; returns whether it ended before."""
         arguments = self._plan.train(workdir, number)
         newest = gan_core.run.newest_undamaged(workdir / "checkpoints", rename_damaged=False)
         moment = self._choose.choice(MOMENTS)
@@ -174,7 +174,7 @@ class _Campaign:
         return Fault(at=self._choose.randint(1, max(1, self._peace.count(below))), below=below)
 
     def _kill_import(self, arguments: list[str]) -> int:
-        """A real start from the command line, killed while it imports or just after."""
+        """Kills a real start from the command line during its imports or just after."""
         command = [sys.executable, "-m", f"experiments.{self._plan.experiment}", *arguments]
         with subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -186,7 +186,7 @@ class _Campaign:
         return process.returncode
 
     def _kill_generate(self, workdir: Path, bar: tqdm) -> list[str]:
-        """Draws pictures, killed at some write, and again in peace; what is wrong with them."""
+        """Generates pictures, killed at some write, then undisturbed; returns differences."""
         at = self._choose.randint(1, len(self._peace.writes_of_generate))
         killed = _generate(self._plan, workdir, Fault(at=at))
         picture, found = picture_of(workdir), []
@@ -207,7 +207,7 @@ class _Campaign:
 
 
 def _generate(plan: Plan, workdir: Path, fault: Fault = NO_FAULT) -> Start:
-    """A start that draws pictures, ended."""
+    """A finished start that generates pictures."""
     folder = picture_of(workdir).parent
     arguments = plan.generate(workdir, picture_of(workdir))
     start = Start(plan.experiment, arguments, folder, fault)

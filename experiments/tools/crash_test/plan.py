@@ -1,4 +1,4 @@
-"""What a crash test trains, and the command lines for it."""
+"""The run that a crash test trains, and its command lines."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NUM_PICTURES = 4
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A small run, and how it is disturbed.
+    """A small run and its disturbances.
 
     Attributes:
       experiment: Name of the module.
-      extra_flags: Flags for it beside those of this test.
+      extra_flags: Flags for it in addition to those of this test.
       total_steps: Steps of the run, a multiple of 8.
       virtual_devices: Numbers of devices, taken in turn by one start after the other.
       signal_name: `KILL`, or `TERM`, on which a run saves and ends by itself.
@@ -38,7 +38,7 @@ class Plan:
 
     @property
     def is_exact(self) -> bool:
-        """Whether all starts have as many devices: then not a bit may differ."""
+        """True if all starts have the same number of devices: then not a bit may differ."""
         return len(set(self.virtual_devices)) == 1
 
     @property
@@ -66,13 +66,13 @@ class Plan:
             "--evaluation_time_share=1",  # each is done, however long it takes
             "--evaluation_samples=40",
             "--extractor=random_convolutions",
-            # Statistics of a replica's part of the batch would be another game on other devices.
+            # Statistics of a replica's part of the batch would differ on other numbers of devices.
             *([] if self.is_exact else ["--allow_changes", "--batch_norm=synchronized"]),
             *self.extra_flags,
         ]
 
     def generate(self, workdir: Path, output: Path) -> list[str]:
-        """The command line that draws some pictures with the newest checkpoint."""
+        """The command line that generates some pictures with the newest checkpoint."""
         return [
             *("--mode=generate", f"--workdir={workdir}", "--checkpoint=newest", "--seed=1"),
             *(f"--num_images={_NUM_PICTURES}", f"--output={output}"),

@@ -1,4 +1,4 @@
-"""Small runs in each of which the disk refuses one write, the first, the second, and so on."""
+"""Small runs in which the disk refuses one write: the first, the second, and so on."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _TOLD = {USAGE, CANNOT_WRITE}
 def run_with_refusals(
     plan: Plan, peace: Peace, folder: Path, writes: Iterable[int]
 ) -> tuple[Counter, list[str]]:
-    """Trains a run for each number of a write that is refused once; compares each.
+    """Trains a run for each number of a write, which is refused once; compares each.
 
     A start may go on, or end in a line that says so; the same command then goes on to the end.
 
     Args:
-      plan: What to train.
-      peace: The same in peace.
-      folder: Where the runs are; those that lost nothing are removed.
-      writes: Which writes are refused, from 1 on.
+      plan: The run to train.
+      peace: The same run, undisturbed.
+      folder: Folder of the runs; those that lost nothing are removed.
+      writes: Numbers of the refused writes, from 1 on.
 
     Returns:
       How many starts went on and how many ended, by exit code, and what was wrong, which should

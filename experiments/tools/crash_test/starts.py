@@ -26,14 +26,14 @@ _PATIENCE_SECONDS = 300
 
 
 class Start:
-    """An experiment in a process of its own, begun now.
+    """An experiment in its own process, started now.
 
     Args:
       experiment: Name of its module.
       arguments: Its command line.
       folder: The workdir; beside it stand `<name>.log`, what the process printed, and
         `<name>.writes`, see `faults.install`.
-      fault: What goes wrong in it.
+      fault: The fault in it.
       watched: Below which folders its writes count; the workdir's and its cache's if None.
     """
 
@@ -80,7 +80,7 @@ class Start:
 
     @property
     def printed(self) -> str:
-        """What it has printed."""
+        """Its output so far."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
@@ -90,7 +90,7 @@ class Start:
 
 
 def timed(start: Start) -> tuple[int, float]:
-    """The exit code of a start that nobody ends, and how many seconds it took."""
+    """The exit code of a start without faults, and its seconds."""
     begin = time.monotonic()
     return start.end(), time.monotonic() - begin
 
@@ -115,5 +115,5 @@ def _run(
 
 
 def cache_of(folder: Path) -> Path:
-    """Where a workdir's decoded images are kept: its own, so that they are decoded for it."""
+    """The cache of decoded images of a workdir: its own, so that it decodes them itself."""
     return folder.with_name(f"{folder.name}.cache")

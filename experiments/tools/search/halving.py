@@ -13,7 +13,7 @@ from gan_core.run import duration, say
 
 
 def run(search: Search) -> list[Result]:
-    """Searches; the results, the best first: later rounds before earlier ones, failures last.
+    """Searches; returns results, the best first: later rounds before earlier, failures last.
 
     Raises:
       ArgumentError: If all candidates have failed, or were judged in several ways.
@@ -31,7 +31,7 @@ def run(search: Search) -> list[Result]:
             results[candidate.number] = _train(candidate, number, minutes, runs)
             minutes_left -= minutes - before + (seeds - 1) * minutes
             _check_comparable(results.values())
-            # What an earlier start wrote holds later rounds, until this one has come as far.
+            # Files of an earlier start hold later rounds, until this one gets there.
             is_news = is_news or not (was_done or results[candidate.number].has_failed)
             if is_news:
                 write(search, ranked(results.values()))
@@ -51,7 +51,7 @@ def run(search: Search) -> list[Result]:
 
 
 def _train(candidate: Candidate, number: int, minutes: float, runs: Sequence[TimedRun]) -> Result:
-    """Of a candidate, a run a seed."""
+    """The runs of a candidate, one per seed."""
     result = Result(candidate, number, minutes, [])
     for run in runs:
         result.words = result.words or run.train()

@@ -1,4 +1,4 @@
-"""What a search tries, and for how long."""
+"""The candidates of a search, and the minutes of its rounds."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OF_RUNS = (
     "--checkpoint_every_steps=1000",
     "--keep_checkpoints=1",
 )
-"""What a flag of the space or of the command line may change."""
+"""Flags of each run, which the space and the command line may override."""
 
 _MOST_CANDIDATES = 10_000
 _OF_THE_SEARCH = {"workdir", "total_minutes", "seed"}
-"""Flags that it gives to its runs itself."""
+"""Flags that the search itself gives to its runs."""
 
 Space = dict[str, list[str]]
 """Values by flag, in the order of the file."""
@@ -33,11 +33,11 @@ Space = dict[str, list[str]]
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """Settings that are tried.
+    """Settings to try.
 
     Attributes:
       number: From 0 on.
-      flags: Those of the space, `--name=value`.
+      flags: Flags of the space, `--name=value`.
     """
 
     number: int
@@ -46,22 +46,22 @@ class Candidate:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched, and how long.
+    """A search: candidates, rounds and minutes.
 
     Attributes:
       experiment: Name of the module.
       space: Values by flag.
-      flags: Of all runs.
+      flags: Flags of all runs.
       workdir: Folder of the search.
-      candidates: How many settings are tried.
-      minutes: Of training of each in the first round.
-      keep_one_in: Every so many-th goes on, for so many times as long.
-      rounds: How many.
-      seeds: With how many the last ones are trained.
-      seed: Of what is drawn.
+      candidates: Number of settings to try.
+      minutes: Minutes of training of each in the first round.
+      keep_one_in: One in so many continues, for that many times as long.
+      rounds: Number of rounds.
+      seeds: Number of seeds in the last round.
+      seed: Seed of the random choice.
 
     Raises:
-      ArgumentError: If a number cannot be meant.
+      ArgumentError: If a number is out of its range.
     """
 
     experiment: str
@@ -109,7 +109,7 @@ class Search:
         ]
 
     def plan(self) -> list[tuple[int, float, int]]:
-        """Of each round how many candidates, for how many minutes, with how many seeds."""
+        """Number of candidates, minutes and number of seeds of each round."""
         count = len(self.draw())
         found = []
         for number in range(self.rounds):
@@ -122,7 +122,7 @@ class Search:
         return found
 
     def total_minutes(self) -> float:
-        """Of training in the whole search, if nothing fails."""
+        """Minutes of training in the whole search, if nothing fails."""
         total, before = 0.0, 0.0
         for count, minutes, seeds in self.plan():
             total += count * (minutes - before + (seeds - 1) * minutes)
@@ -137,7 +137,7 @@ class Search:
 
 
 def name_of(flag: str) -> str:
-    """Of `--name=value` the name."""
+    """The name in `--name=value`."""
     return flag.removeprefix("--").split("=")[0]
 
 

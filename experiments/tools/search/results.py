@@ -1,4 +1,4 @@
-"""How the candidates of a search have done: their order, a table, and the best one's flagfile."""
+"""Results of a search: the order of its candidates, a table, the best one's flagfile."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _OF_EACH_RUN = {"seed", "data_dir", "cache_dir"} | {
 
 @dataclasses.dataclass
 class Result:
-    """How a candidate has done so far.
+    """The result of a candidate so far.
 
     Attributes:
-      candidate: Which.
-      round: The last that it was in, from 1 on.
-      minutes: Of training of each seed.
-      distances: The best of each seed; infinite where it failed or was not judged.
-      words: Why it failed; empty where it did not.
-      protocol: How its samples were judged; empty where they were not.
+      candidate: The candidate.
+      round: Its last round, from 1 on.
+      minutes: Minutes of training of each seed.
+      distances: Best distance of each seed; infinite if it failed or was not judged.
+      words: Reason of a failure; empty without one.
+      protocol: Protocol of its evaluations; empty without any.
     """
 
     candidate: Candidate
@@ -40,12 +40,12 @@ class Result:
 
     @property
     def mean(self) -> float:
-        """Of the distances."""
+        """Mean of the distances."""
         return sum(self.distances) / len(self.distances)
 
     @property
     def has_failed(self) -> bool:
-        """Whether a seed failed or was not judged."""
+        """True if a seed failed or was not judged."""
         return math.isinf(self.mean)
 
 
@@ -55,13 +55,13 @@ def ranked(results: Iterable[Result]) -> list[Result]:
 
 
 def summary(result: Result) -> str:
-    """In a line, for people."""
+    """One line for people."""
     found = result.words or f"distance {result.mean:.3g}"
     return f"candidate {result.candidate.number}, {result.minutes:g} minutes: {found}"
 
 
 def write(search: Search, results: Sequence[Result]) -> None:
-    """The table, and as a flagfile all settings that the best one was trained with."""
+    """Writes the table, and a flagfile with all settings of the best candidate."""
     names = [name.removeprefix("--") for name, values in search.space.items() if len(values) > 1]
     heading = ["candidate", "round", "minutes", "distance", "each seed", *names]
     lines = [markdown_row(heading), markdown_row(["---"] * len(heading))]
@@ -78,8 +78,7 @@ def write(search: Search, results: Sequence[Result]) -> None:
     number, seeds = best.candidate.number, len(best.distances)
     about = f"# Candidate {number} of {search.workdir}: distance {best.mean:.3g}, seeds: {seeds}."
     effective = search.run_of(best.candidate, 0, best.minutes).workdir / EFFECTIVE_FLAGS
-    # As they were given: a run writes down what came of an `auto`, on this machine, and its minutes
-    # so far.
+    # The flags as given: a run records what `auto` meant on this machine, and its minutes so far.
     own = [*best.candidate.flags, f"--total_minutes={best.minutes:g}"]
     without = _OF_EACH_RUN | set(map(name_of, own))
     others = effective.read_text(encoding="utf-8").splitlines()

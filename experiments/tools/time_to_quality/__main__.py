@@ -155,7 +155,7 @@ def _curve(row: Row, seed: int, found: Measured | None, letters: Mapping[str, st
 
 
 def _read_seen(path: Path) -> dict[str, str]:
-    """What people wrote of the pictures, by name; lines of `name: words`."""
+    """Descriptions of the pictures by name, from lines of `name: words`."""
     if not path.exists():
         return {}
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""What a run was judged to be, kept in a file: it is not trained again, here or elsewhere."""
+"""Measurements of a run, kept in a file so that it is not trained again on any machine."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _OF_REALS = "_of_reals"
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a run was judged to be, and where.
+    """Measurements of a run.
 
     Attributes:
-      settings: What it was trained with: flags, without those that name a place.
-      minutes: Of training.
+      settings: Its flags, without those that name a place.
+      minutes: Minutes of training.
       machine: Processor and versions.
-      date: Of the end, as YYYY-MM-DD.
-      judged: Oldest first.
-      failure: Why it ended early; empty where it did not.
+      date: Date of its end, as YYYY-MM-DD.
+      judged: Evaluations, oldest first.
+      failure: Reason of an early end; empty without one.
     """
 
     settings: Sequence[str]
@@ -38,7 +38,7 @@ class Measured:
 
 
 def train(run: TimedRun) -> Measured:
-    """Trains a run, or goes on with it."""
+    """Trains or resumes a run."""
     settings = run.settings  # now: its flagfile may be edited meanwhile
     failure = run.train()
     judged = run.judged()
@@ -49,7 +49,7 @@ def train(run: TimedRun) -> Measured:
 
 
 def keep(found: Measured, path: Path) -> None:
-    """Writes what was measured.
+    """Writes the measurements.
 
     A failure does not take the place of what was measured before, with these settings or others.
     """
@@ -60,7 +60,7 @@ def keep(found: Measured, path: Path) -> None:
 
 
 def read(run: TimedRun, path: Path) -> Measured | None:
-    """What is known of a run; None if it is not measured yet with these settings so long.
+    """The measurements of a run; None if there are none with these settings and minutes.
 
     Of the data only the name is compared; the protocol of the values tells whether they differ.
     """
@@ -77,7 +77,7 @@ def read(run: TimedRun, path: Path) -> Measured | None:
 
 
 def _as_json(found: Measured) -> str:
-    """A line an evaluation; what real images get, which is the same in all, once."""
+    """One line per evaluation; values of real images, equal in all, once."""
     values = dataclasses.asdict(found)
     judged = values.pop("judged")
     rounded = [

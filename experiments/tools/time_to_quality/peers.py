@@ -143,16 +143,16 @@ def train(
     minutes: float,
     judge: Callable[[], dict[str, float]],
 ) -> Iterator[str]:
-    """Trains, and yields lines like those of a run's metrics; the last when the time is up.
+    """Trains, and yields lines like those of a run's metrics; the last one at the end.
 
     The few steps before the last that come after the minutes are counted as within them, in the
     peer's favour.
 
     Args:
       step: Trains on a batch; returns a loss, which is waited for.
-      batches: What it is given.
-      minutes: Of training; judging is left out.
-      judge: Values of the judge's, by `name@protocol`.
+      batches: Its batches.
+      minutes: Minutes of training, without evaluations.
+      judge: Returns the judge's values, by `name@protocol`.
     """
     start, evaluating, count, next_look = time.monotonic(), 0.0, 0, _SECONDS_BETWEEN / 2
     is_over = False

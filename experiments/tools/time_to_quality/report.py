@@ -1,4 +1,4 @@
-"""What was found, for people: a table, and curves of distance over minutes."""
+"""Report of the measurements: tables, and curves of distance over minutes."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ LEGEND = (
     "the rarest class it sees to one of the commonest. Copied: the share of samples as near to a "
     "training image as that is to its nearest other."
 )
-"""What the columns after the distances hold."""
+"""Values in the columns after the distances."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-    """What one run was judged to be, over its minutes.
+    """Evaluations of one run over its minutes.
 
     Attributes:
-      row: What was trained.
-      seed: With which seed.
-      judged: Oldest first.
-      failure: Why it ended early; empty where it did not.
-      date: When it was measured; empty where it was not.
-      machine: Which of the machines.
+      row: The row of the table.
+      seed: Its seed.
+      judged: Evaluations, oldest first.
+      failure: Reason of an early end; empty without one.
+      date: Date of the measurement; empty without one.
+      machine: Letter of the machine.
     """
 
     row: Row
@@ -51,16 +51,16 @@ class Curve:
     machine: str = ""
 
     def best(self, measure: str) -> Judged | None:
-        """The evaluation with the smallest distance; None where there was none."""
+        """The evaluation with the smallest distance; None without any."""
         return min(self.judged, key=lambda each: each.values[measure], default=None)
 
     def minutes_to(self, measure: str, distance: float) -> float:
-        """Until the distance was first so small; infinite where it never was."""
+        """Minutes until the distance was first so small; infinite if it never was."""
         reached = (each.minutes for each in self.judged if each.values[measure] <= distance)
         return next(reached, math.inf)
 
     def minutes_to_collapse(self) -> float:
-        """Until a run would say that its samples have collapsed; infinite if never.
+        """Minutes until a run would report a collapse; infinite if it never would.
 
         See `gan_core.run.Evaluation`: by the Fréchet distance and the coverage.
         """
@@ -78,12 +78,12 @@ class Curve:
 
 
 def markdown(table: Table, curves: Sequence[Curve], seen: Mapping[str, str]) -> str:
-    """A Markdown table: a row a way to train, with the values of each seed's best evaluation.
+    """A Markdown table with the values of each seed's best evaluation.
 
     Args:
-      table: What is compared.
-      curves: Of all its runs.
-      seen: What people see in a row's picture, by the picture's name.
+      table: The table.
+      curves: Curves of all its runs.
+      seen: Description of each row's picture, by the picture's name.
     """
     heading = ["run", "measured", "best at minute", *_COLUMNS.values()]
     heading += ["against the first", "what is seen"]
@@ -109,7 +109,7 @@ def _protocols(curves: Sequence[Curve]) -> list[str]:
 
 
 def _row_of_reals(protocol: str, curves: Sequence[Curve]) -> str:
-    """What real images get, measured as the runs of some machines were."""
+    """Values of real images, measured like the runs of some machines."""
     own = [curve for curve in curves if any(each.protocol == protocol for each in curve.judged)]
     reals = own[0].judged[0].values if own else {}
     machines = ", ".join(sorted({curve.machine for curve in own}))
@@ -145,7 +145,7 @@ def _row_of(
 
 
 def _against_first(table: Table, row: Row, found: Sequence[Judged], curves: Sequence[Curve]) -> str:
-    """How many times the distance of the first row's worst seed, and when that was passed."""
+    """The ratio to the distance of the first row's worst seed, and when that was passed."""
     first = [curve for curve in curves if curve.row == table.rows[0]]
     best = list(filter(None, (curve.best(table.measure) for curve in first)))
     if row == table.rows[0] or not best:
@@ -170,7 +170,7 @@ def _numbers(values: Sequence[float | None]) -> str:
 
 
 def curves_png(results: Sequence[tuple[Table, Sequence[Curve]]]) -> bytes:
-    """A panel a table: distance over minutes of training, as PNG bytes."""
+    """Distance over minutes of training, one panel per table, as PNG bytes."""
     columns = min(2, len(results))
     rows = math.ceil(len(results) / columns)
     figure = Figure(figsize=(6.5 * columns, 4 * rows), layout="constrained")

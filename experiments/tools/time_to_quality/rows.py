@@ -1,4 +1,4 @@
-"""What is trained for how long, and what it is compared with."""
+"""The tables: the runs of each, their minutes, and the values that are compared."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from experiments.tools.timed_runs import WITHOUT_END, TimedRun
 
 _JUDGED = ("--evaluation_samples=5000", "--evaluation_time_share=0.3")
 _JUDGED_OFTEN = ("--log_every_steps=50", "--evaluate_every_steps=50")
-"""For the flagfiles of the original settings: those of folders judge nothing."""
+"""Flags for the flagfiles of the original settings: those of folders do not evaluate."""
 _KEEPS_SHAPES = (
     "--generator_learning_rate=3e-4",
     "--discriminator_learning_rate=3e-4",
     "--lecam_weight=0.03",
 )
-"""Where every image has a label: with the flagfile alone, each digit ends with one shape."""
+"""Flags for fully labelled images: with the flagfile alone, each digit ends with one shape."""
 FRECHET, KERNEL = "frechet_distance", "kernel_distance"
 DONE = "done"
-"""The file of a peer that has ended: for how many minutes it was trained."""
+"""The file of a finished peer, which holds its minutes of training."""
 OWN_NETWORKS, TUTORIAL_NETWORKS = "own networks", "tutorial's networks"
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One way to train, for one table.
+    """A row of a table: one way to train.
 
     Attributes:
-      name: For people, and of its pictures.
+      name: Name for people and for its pictures.
       experiment: Name of the module.
-      flagfile: In `experiments/flagfiles`; empty for a peer.
-      seeds: With how many it is trained.
-      flags: Over the flagfile's.
-      peer: Which of the networks in `peers`; empty for an experiment.
+      flagfile: Name in `experiments/flagfiles`; empty for a peer.
+      seeds: Number of seeds.
+      flags: Flags that override the flagfile's.
+      peer: Networks of a peer, see `peers`; empty for an experiment.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Row:
     def run(self, table: Table, seed: int, places: Places) -> TimedRun:
         """Its run with one seed."""
         run = self._run(table, seed, places)
-        # Other settings are another run: a folder of older ones is left as it is.
+        # Other settings make another run: a folder of older ones stays as it is.
         digest = hashlib.sha256("\n".join(run.settings).encode()).hexdigest()[:6]
         return dataclasses.replace(run, workdir=Path(f"{run.workdir}_{digest}"))
 
@@ -66,11 +66,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class PeerRun(TimedRun):
-    """A run of what a user would write instead.
+    """A run of the loop that a user would write instead.
 
     Attributes:
-      peer: Which networks.
-      seed: Of the weights and the order of the images.
+      peer: Its networks.
+      seed: Seed of the weights and the order of the images.
     """
 
     peer: str = ""
@@ -78,12 +78,12 @@ class PeerRun(TimedRun):
 
     @property
     def settings(self) -> list[str]:
-        """As of a run, with which peer it is."""
+        """The settings of a run, with the peer."""
         experiment, *flags = super().settings
         return [experiment, self.peer, f"--seed={self.seed}", *flags]
 
     def command(self) -> list[str]:
-        """What trains it, from the start."""
+        """The command that trains it from the start."""
         program = [sys.executable, "-m", "experiments.tools.time_to_quality.peers"]
         return [
             *program,
@@ -92,19 +92,19 @@ class PeerRun(TimedRun):
         ]
 
     def minutes_done(self) -> float:
-        """All or nothing: a peer saves no checkpoints."""
+        """All minutes or none: a peer saves no checkpoints."""
         done = self.workdir / DONE
         return float(done.read_text(encoding="utf-8")) if done.exists() else 0.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """Where things are.
+    """Folders of runs and data.
 
     Attributes:
-      workdir: Of all runs.
+      workdir: Folder of all runs.
       data_dir: The TensorFlow Datasets directory; empty for its default.
-      pictures: A folder of pictures, for the experiments on folders; empty where there is none.
+      pictures: Folder of pictures for the experiments on folders; empty without one.
     """
 
     workdir: Path
@@ -114,15 +114,15 @@ class Places:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """What is compared: the first row with the others.
+    """A table, in which the first row is compared with the others.
 
     Attributes:
-      name: Of the table, as `--tables` takes it.
-      minutes: Of training of each.
-      rows: What is compared with the others first.
+      name: Name of the table in `--tables`.
+      minutes: Minutes of training of each row.
+      rows: The rows; the first is compared with the others.
       dataset: `folder` for the folder of pictures.
-      split: Of the dataset; its flagfiles' if empty.
-      measure: What is compared, a value of the judge's: smaller is better.
+      split: Split of the dataset; that of its flagfiles if empty.
+      measure: Name of the compared value of the judge; smaller is better.
     """
 
     name: str
@@ -133,17 +133,17 @@ class Table:
     measure: str = FRECHET
 
     def picture_of(self, row: Row) -> str:
-        """The name of the picture of a row's samples."""
+        """Name of the picture of a row's samples."""
         return row.name if row.name.startswith(self.name) else f"{self.name}_{row.name}"
 
     @property
     def data(self) -> str:
-        """What it is trained on, for people."""
+        """Its data, for people."""
         name = "a folder of pictures" if self.dataset == "folder" else self.dataset
         return f"{name} ({self.split})" if self.split else name
 
     def data_flags(self, places: Places) -> tuple[str, ...]:
-        """The data, for a command line."""
+        """Its data as flags."""
         if self.dataset == "folder":
             return ("--dataset=folder", f"--data_dir={places.pictures}")
         found = [f"--dataset={self.dataset}"]
@@ -200,7 +200,7 @@ TABLES = (
     Table(
         "rock_paper_scissors",
         40,
-        # Of 256x256 pixels, 5,000 samples take a minute.
+        # 5,000 samples of 256x256 pixels take a minute.
         _rows(
             "rock_paper_scissors_dcgan",
             1,
