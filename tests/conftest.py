@@ -1,4 +1,4 @@
-"""What the tests share: quiet TensorFlow, two logical CPUs, one strategy of each kind."""
+"""Fixtures of all tests: quiet TensorFlow, logical CPUs, one strategy of each kind."""
 
 import gc
 import os
@@ -11,12 +11,12 @@ from experiments.program.process import import_tensorflow
 
 
 def pytest_configure(config):
-    """TensorFlow, once for all tests of a process; one that only hands out tests needs none."""
+    """Imports TensorFlow once per process; the one that only distributes tests does not need it."""
     only_hands_out = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
-    # TensorFlow's own allocator on x86 keeps the most that was ever in use.
+    # TensorFlow's own allocator on x86 keeps its peak memory.
     os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
     if only_hands_out:
-        # For the processes that it starts: large tensors go back to the system when they are freed.
+        # For its child processes: large tensors return to the system when they are freed.
         os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(2**18))
     else:
@@ -49,7 +49,7 @@ def one_device():
 
 @pytest.fixture
 def float64():
-    """Keras, and with it the engine, in float64."""
+    """Sets Keras, and with it the engine, to float64."""
     import keras
 
     keras.config.set_floatx("float64")
@@ -61,23 +61,23 @@ def float64():
 
 @pytest.fixture
 def forget_networks():
-    """Frees what a test has trained; for the modules whose tests train networks of a real size."""
+    """Frees the networks of a test; for modules whose tests train large networks."""
     yield
     _free_memory()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_networks_of_the_module():
-    """Frees what a module's tests have trained."""
+    """Frees the networks of a module's tests."""
     yield
     _free_memory()
 
 
 def _free_memory():
-    """Networks lie in rings of references, and TensorFlow holds some of their graphs for good.
+    """Collects reference cycles of networks, and graphs that TensorFlow would keep for ever.
 
-    Those with a custom gradient, and each update of Keras's optimizers makes one: its function is
-    registered by a name of its own, and nothing takes it out again.
+    Each update of a Keras optimizer makes a graph with a custom gradient, whose function is
+    registered under a unique name and never removed.
     """
     import keras
     from tensorflow.python.framework import ops
