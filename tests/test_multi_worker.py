@@ -129,7 +129,7 @@ def test_a_killed_worker_is_noticed_and_all_resume_exactly(two_workers, tmp_path
             worker.communicate()
     assert workers[0].returncode == 69, errors
     assert "error: another worker is gone (" in errors
-    assert "start all of them again with the same command" in errors
+    assert "run the same command on all workers" in errors
     workers = start_workers(*arguments)
     for worker in workers:
         _, errors = worker.communicate(timeout=300)
