@@ -16,12 +16,13 @@ from gan_core.types import Terms
 
 
 class Game:
-    """The rules of training, apart from their execution: no variables, replicas or counters.
+    """The rules of training, apart from their execution: it holds no variable, replica or counter.
 
     Subclass it for other rules: override `forward` for labels or other inputs, and
     `discriminator_terms` or `generator_terms` for other losses. A network minimises the sum of its
     terms, and the log shows their means. All methods are traced on each replica, with its part of
-    the batch (b examples). A game that needs memory between updates declares it in `states`.
+    the batch (b examples): `draw` holds its images, latents and random numbers by name. Memory
+    between updates is declared in `states`, and held by the gan.
 
     Args:
       loss: The adversarial pair; `losses.non_saturating()` when None.
@@ -69,7 +70,10 @@ class Game:
         return tuple(state for state in states if state)
 
     def forward(self, players: Players, draw: Draw) -> Outputs:
-        """One training pass, from which the terms of both networks are computed."""
+        """The outputs of one pass through both networks; each is computed when first read.
+
+        Real and fake images pass through the discriminator separately.
+        """
         return Outputs(players, draw)
 
     def discriminator_terms(self, outputs: Outputs) -> Terms:
@@ -81,7 +85,11 @@ class Game:
         return self.loss.generator(outputs)
 
     def observations(self, outputs: Outputs) -> Terms:
-        """Values that are only logged, floats [b] each: by default D(real) and D(fake)."""
+        """Values that are only logged, floats [b] each: by default sigmoids of both logits.
+
+        They are D(real) and D(fake), computed in updates of the discriminator only. For critics,
+        whose logits are scores, they are not probabilities.
+        """
         return {
             "real_probability": tf.sigmoid(outputs.real_logits),
             "fake_probability": tf.sigmoid(outputs.fake_logits),

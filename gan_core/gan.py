@@ -190,10 +190,13 @@ class Gan(tf.Module):
         """A function of `gan_core.update`, to be called outside of the replicas."""
 
         def on_replica(
-            batch: Any, seed: tf.Tensor, state: Mapping[str, tf.Tensor], *weights: update.Weights
+            batch: Any,
+            seed: tf.Tensor,
+            state: Mapping[str, tf.Tensor],
+            *penalty_weights: update.PenaltyWeights,
         ) -> Metrics:
             draw, players = self._inputs_of_update(batch, seed, state)
-            return run_update(self.game, players, draw, *optimizers, *weights)
+            return run_update(self.game, players, draw, *optimizers, *penalty_weights)
 
         return OnReplicas(on_replica, self.strategy, self._is_compiled)
 

@@ -28,11 +28,11 @@ class Logits(Protocol):
 
     @property
     def real_logits(self) -> tf.Tensor:
-        """Floats [B]."""
+        """Floats [b]; [b, patches] in a game of patches."""
 
     @property
     def fake_logits(self) -> tf.Tensor:
-        """Floats [B]."""
+        """Floats [b]; [b, patches] in a game of patches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class AdversarialLoss:
     """The pair of losses that the two networks minimise.
 
     Attributes:
-      discriminator: Maps `Logits` to terms by name, each floats [B].
+      discriminator: Maps `Logits` to terms by name, floats of the shape of the logits.
       generator: The same for the generator.
     """
 
@@ -54,7 +54,7 @@ def non_saturating(real_label: float = 1.0, fake_label: float = 0.0) -> Adversar
     The discriminator minimises the sigmoid cross-entropy of real logits with ones plus that of
     fake logits with zeros; the generator that of fake logits with ones:
 
-        real = log(1 + exp(-d_real)),  fake = log(1 + exp(d_fake))
+        real = log(1 + exp(-d_real)),  fake = log(1 + exp(d_fake));
         adversarial = log(1 + exp(-d_fake))
 
     Args:
@@ -90,9 +90,9 @@ def non_saturating(real_label: float = 1.0, fake_label: float = 0.0) -> Adversar
 
 
 def minimax() -> AdversarialLoss:
-    """The saturating loss (Goodfellow et al. 2014, equation 1), up to the sign of the generator's.
+    """The saturating loss (Goodfellow et al. 2014, equation 1).
 
-        real = log(1 + exp(-d_real)),  fake = log(1 + exp(d_fake)),  adversarial = -fake
+        real = log(1 + exp(-d_real)),  fake = log(1 + exp(d_fake));  adversarial = -fake
 
     Its gradient vanishes where the discriminator is confident.
     Terms: `real`, `fake`; `adversarial`.
@@ -152,10 +152,11 @@ def wasserstein() -> AdversarialLoss:
 def relativistic() -> AdversarialLoss:
     """The relativistic pairing loss (Jolicoeur-Martineau 2019; R3GAN, Huang et al. 2024, eq. 2).
 
-        relativistic = log(1 + exp(d_fake - d_real)),  adversarial = log(1 + exp(d_real - d_fake))
+        relativistic = log(1 + exp(d_fake - d_real));
+        adversarial = log(1 + exp(d_real - d_fake))
 
-    Each fake is compared with one real image, so the generator's update needs a batch too. R3GAN
-    adds R1 and R2. Terms: `relativistic`; `adversarial`.
+    Each fake is compared with one real image, so the generator's update needs real images
+    too. R3GAN adds R1 and R2. Terms: `relativistic`; `adversarial`.
     """
     return AdversarialLoss(
         discriminator=lambda logits: {

@@ -1,11 +1,18 @@
 """The discriminator's update, the generator's, and both from one shared pass, on one replica.
 
 Each function here runs on every replica with that replica's part of the batch, b of the B examples
-of the global batch. A *term* is one float per example; a game's `discriminator_terms` are, unless
-it says otherwise, the sigmoid cross-entropy of real logits with ones (`real`) and of fake logits
-with zeros (`fake`), its `generator_terms` that of fake logits with ones (`adversarial`). A term
-counts as its sum over the replica divided by B, so that sums over replicas are means over the
-global batch: this is the one reduction of the engine. A loss is the sum of a network's terms.
+of the global batch. A *term* is one float per example. By default a game's terms are sigmoid
+cross-entropies of logits:
+
+    discriminator_terms: `real`, of real logits with ones; `fake`, of fake logits with zeros
+    generator_terms: `adversarial`, of fake logits with ones
+
+A replica's share of a term is the sum of its b values divided by B. Shares add up to the mean over
+the global batch: this is the one reduction of the engine, and `gan.py` adds the metrics, Keras the
+gradients. A network's loss is the sum of its terms' shares.
+
+A `Player` is a network in one update. It reads its weights once, at the start, and each forward
+pass uses a copy of them: gradients are taken by each copy and added in the order of the passes.
 """
 
 from __future__ import annotations
@@ -22,7 +29,7 @@ from gan_core.game import Game
 from gan_core.players import ModulePlayer, Outputs, Player, Players
 from gan_core.types import DISCRIMINATOR, GENERATOR, Metrics, Terms, gradient_check
 
-Weights = Sequence[float | None]
+PenaltyWeights = Sequence[float | None]
 """Weights of a game's regularizers in their order; None for one that is not due."""
 
 
@@ -31,9 +38,9 @@ def update_discriminator(
     players: Players,
     draw: Draw,
     optimizer: keras.optimizers.Optimizer,
-    penalty_weights: Weights,
+    penalty_weights: PenaltyWeights,
 ) -> Metrics:
-    """Updates the discriminator on real images and fresh fakes; returns this replica's metrics."""
+    """Updates the discriminator on real images and fresh fakes; returns this replica's shares."""
     discriminator = players.discriminator
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(discriminator.weights)
@@ -42,32 +49,32 @@ def update_discriminator(
         with players.without_state_updates():
             penalties = _penalties(game, outputs, draw, penalty_weights)
         terms = contracts.joined("regularizers", terms, penalties)
-        means = _means(DISCRIMINATOR, terms, draw)
-        loss = _sum(means)
+        shares = _shares(DISCRIMINATOR, terms, draw)
+        loss = _sum(shares)
     with players.without_state_updates():
         observed = _observations(game, outputs, draw)
     gradients = _gradients(tape, loss, discriminator, optimizer)
     check = _apply(optimizer, gradients, discriminator.variables)
     discriminator.write_state()
-    metrics = _metrics(DISCRIMINATOR, loss, means, check)
+    metrics = _metrics(DISCRIMINATOR, loss, shares, check)
     return contracts.joined("observations", metrics, observed)
 
 
 def update_generator(
     game: Game, players: Players, draw: Draw, optimizer: keras.optimizers.Optimizer
 ) -> Metrics:
-    """Updates the generator on fresh latents; returns this replica's metrics."""
+    """Updates the generator on fresh latents; returns this replica's shares."""
     generator = players.generator
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(generator.weights)
         outputs = game.forward(players, draw)
         terms = _checked(game, "generator_terms", game.generator_terms(outputs), draw)
-        means = _means(GENERATOR, terms, draw)
-        loss = _sum(means)
+        shares = _shares(GENERATOR, terms, draw)
+        loss = _sum(shares)
     gradients = _gradients(tape, loss, generator, optimizer)
     check = _apply(optimizer, gradients, generator.variables)
     generator.write_state()
-    return _metrics(GENERATOR, loss, means, check)
+    return _metrics(GENERATOR, loss, shares, check)
 
 
 def update_both(
@@ -76,9 +83,13 @@ def update_both(
     draw: Draw,
     discriminator_optimizer: keras.optimizers.Optimizer,
     generator_optimizer: keras.optimizers.Optimizer,
-    penalty_weights: Weights,
+    penalty_weights: PenaltyWeights,
 ) -> Metrics:
-    """Updates both networks from one shared pass, both gradients taken at the old weights."""
+    """Updates both networks from one shared pass; returns this replica's shares.
+
+    Both gradients are taken at the old weights: the tapes hold the values that the pass has read,
+    so updating the discriminator first does not change the generator's gradient.
+    """
     discriminator, generator = players.discriminator, players.generator
     discriminator_tape = tf.GradientTape(watch_accessed_variables=False)
     generator_tape = tf.GradientTape(watch_accessed_variables=False)
@@ -88,28 +99,29 @@ def update_both(
         outputs = game.forward(players, draw)
         terms = _checked(game, "discriminator_terms", game.discriminator_terms(outputs), draw)
         generator_terms = _checked(game, "generator_terms", game.generator_terms(outputs), draw)
-        # Penalties come after all terms, and off the generator's tape: it needs no second
-        # derivatives, and must not miss an output that a penalty would be the first to compute.
+        # Penalties are computed off the generator's tape, which needs no second derivatives. They
+        # come after all terms: outputs are computed when first read, and one that a penalty reads
+        # first would be missing from that tape.
         with generator_tape.stop_recording(), players.without_state_updates():
             penalties = _penalties(game, outputs, draw, penalty_weights)
         terms = contracts.joined("regularizers", terms, penalties)
-        means = _means(DISCRIMINATOR, terms, draw)
-        generator_means = _means(GENERATOR, generator_terms, draw)
-        loss, generator_loss = _sum(means), _sum(generator_means)
+        shares = _shares(DISCRIMINATOR, terms, draw)
+        generator_shares = _shares(GENERATOR, generator_terms, draw)
+        loss, generator_loss = _sum(shares), _sum(generator_shares)
     with players.without_state_updates():
         observed = _observations(game, outputs, draw)
     gradients = _gradients(discriminator_tape, loss, discriminator, discriminator_optimizer)
     check = _apply(discriminator_optimizer, gradients, discriminator.variables)
     discriminator.write_state()
-    metrics = _metrics(DISCRIMINATOR, loss, means, check)
+    metrics = _metrics(DISCRIMINATOR, loss, shares, check)
     gradients = _gradients(generator_tape, generator_loss, generator, generator_optimizer)
     check = _apply(generator_optimizer, gradients, generator.variables)
     generator.write_state()
-    metrics |= _metrics(GENERATOR, generator_loss, generator_means, check)
+    metrics |= _metrics(GENERATOR, generator_loss, generator_shares, check)
     return contracts.joined("observations", metrics, observed)
 
 
-def _penalties(game: Game, outputs: Outputs, draw: Draw, weights: Weights) -> Terms:
+def _penalties(game: Game, outputs: Outputs, draw: Draw, weights: PenaltyWeights) -> Terms:
     """The regularizers' weighted terms; zeros for one that is not due."""
     if not weights:
         return {}
@@ -122,10 +134,10 @@ def _penalties(game: Game, outputs: Outputs, draw: Draw, weights: Weights) -> Te
 
 
 def _observations(game: Game, outputs: Outputs, draw: Draw) -> Metrics:
-    """Means that are only logged, such as D(real) and D(fake)."""
+    """Shares of values that are only logged, such as D(real) and D(fake)."""
     own = game.observations(outputs)
     observed = game_state.observed(game.states, outputs, own)
-    return _means(DISCRIMINATOR, contracts.per_example(observed, game.patches), draw)
+    return _shares(DISCRIMINATOR, contracts.per_example(observed, game.patches), draw)
 
 
 def _checked(game: Game, origin: str, terms: Terms, draw: Draw) -> Terms:
@@ -134,8 +146,8 @@ def _checked(game: Game, origin: str, terms: Terms, draw: Draw) -> Terms:
     return contracts.checked_terms(origin, terms, draw.replica_batch_size)
 
 
-def _means(network: str, terms: Terms, draw: Draw) -> Metrics:
-    """This replica's shares of the means over the global batch, as `<network>/<term>`."""
+def _shares(network: str, terms: Terms, draw: Draw) -> Metrics:
+    """This replica's shares of the terms, as `<network>/<term>`."""
     floats = {name: tf.cast(term, keras.config.floatx()) for name, term in terms.items()}
     return {
         f"{network}/{name}": tf.reduce_sum(values) / draw.global_batch_size
@@ -143,16 +155,16 @@ def _means(network: str, terms: Terms, draw: Draw) -> Metrics:
     }
 
 
-def _sum(means: Metrics) -> tf.Tensor:
-    """The loss: the sum of a network's means.
+def _sum(shares: Metrics) -> tf.Tensor:
+    """This replica's share of a loss: the sum of those of its terms.
 
     They are stacked because AddN adds in an order that varies from run to run.
     """
-    return tf.reduce_sum(tf.stack([*means.values()]))
+    return tf.reduce_sum(tf.stack([*shares.values()]))
 
 
-def _metrics(network: str, loss: tf.Tensor, means: Metrics, check: tf.Tensor) -> Metrics:
-    return {f"{network}/loss": loss, **means, gradient_check(network): check}
+def _metrics(network: str, loss: tf.Tensor, shares: Metrics, check: tf.Tensor) -> Metrics:
+    return {f"{network}/loss": loss, **shares, gradient_check(network): check}
 
 
 def _gradients(
@@ -161,8 +173,11 @@ def _gradients(
     player: Player | ModulePlayer,
     optimizer: keras.optimizers.Optimizer,
 ) -> list[tf.Tensor | None]:
-    """Gradients of this replica's loss by a network's variables, times the loss scale if any."""
-    # Loss scaling multiplies all gradients by one number: the gradient of the loss by itself.
+    """Gradients of this replica's loss by a network's weights, summed over its passes.
+
+    With loss scaling they are multiplied by the scale, but the logged loss is not: the chain rule
+    starts with the scale in place of d loss / d loss = 1.
+    """
     scale = optimizer.scale_loss(tf.ones_like(loss))
     of_passes = tape.gradient(loss, player.passes or [player.weights], output_gradients=scale)
     return [_sum_in_order(parts) for parts in zip(*of_passes, strict=True)]
@@ -171,12 +186,12 @@ def _gradients(
 def _sum_in_order(parts: Sequence[tf.Tensor | None]) -> tf.Tensor | None:
     """A sum whose bits are the same in each run and each trace; None if all parts are None.
 
-    TensorFlow's AddN, by which tapes add and which Grappler makes of a chain of additions, starts
-    with whichever term's memory happens to be free. Two terms give the same bits in either order;
-    more are stacked, which costs a copy and fixes their order.
+    Tapes add by TensorFlow's AddN, and Grappler turns chains of additions into it. AddN starts with
+    whichever term's memory happens to be free. Two terms give the same bits in either order; more
+    are stacked, which costs a copy and fixes their order.
     """
-    # Of an embedding's gradient TensorFlow keeps only the rows that were looked up; Adam's update
-    # is defined for all of them.
+    # The gradient of an embedding, which holds only the rows that were looked up, becomes dense:
+    # Adam must update all rows.
     dense = [tf.convert_to_tensor(part) for part in parts if part is not None]
     if len(dense) > 2:
         return tf.reduce_sum(tf.stack(dense), axis=0)
@@ -196,7 +211,7 @@ def _apply(
     """
     check = _zero_or_nan(gradients)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        # Keras decides by the first replica alone: an overflow on one must be one on all.
+        # Keras skips the update if the first replica overflows: NaN on one replica must reach all.
         context = tf.distribute.get_replica_context()
         everywhere = context.all_reduce(tf.distribute.ReduceOp.SUM, check)
         gradients = [None if each is None else each + everywhere for each in gradients]
@@ -206,7 +221,7 @@ def _apply(
 
 
 def _zero_or_nan(gradients: list[tf.Tensor | None]) -> tf.Tensor:
-    """0 if all gradients are finite, NaN otherwise; one pass over each."""
+    """NaN if a gradient, or the sum of all, is not finite; 0 otherwise."""
     sums = [tf.reduce_sum(gradient) for gradient in gradients if gradient is not None]
     total = tf.add_n([tf.cast(each, keras.config.floatx()) for each in sums])
     return tf.where(tf.math.is_finite(total), tf.zeros([], total.dtype), float("nan"))
