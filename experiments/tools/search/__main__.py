@@ -1,6 +1,6 @@
 """Finds settings for your data by trying them: successive halving over settings and seeds.
 
-    python -m experiments.tools.search image_folder_gan --dataset=PATH_OF_YOUR_FOLDER
+    python -m experiments.tools.search image_folder_gan --dataset=PATH_TO_YOUR_FOLDER
 
 A file (--space) has a line per flag, with its values separated by `|`; a single value is for all:
 
